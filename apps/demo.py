@@ -1,0 +1,144 @@
+"""`vitapps demo`: every command on small bundled samples, and one page that shows what came out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import io
+import json
+import shlex
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitapps.apps.console import Run, command
+from vitapps.errors import ExitCode, OutputError
+
+app = typer.Typer(add_completion=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Step:
+    """One command of the demo. `sample` is `module:function` that writes the input file named `input`; `words` are the
+    command's own words, in which `{input}`, `{out}` and `{picture}` stand for paths in the demo's folder."""
+
+    title: str
+    about: str
+    words: tuple[str, ...]
+    sample: str = ""
+    input: str = ""
+    out: str = ""
+    computes: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepOutcome:
+    """What one command did: exit code, wall seconds, its JSON object, its run record and the picture it wrote."""
+
+    step: Step
+    line: str
+    code: int
+    seconds: float
+    result: dict[str, Any]
+    record: dict[str, Any]
+    picture: Path | None
+
+
+STEPS = (
+    Step(
+        title="Brain structures in a head scan",
+        about="A synthetic head volume (no person was scanned), segmented on its own grid.",
+        words=("medical", "segment", "{input}", "-o", "{out}", "--preview", "{picture}"),
+        sample="vitapps.datasets.synth.head:write_sample",
+        input="head.nii.gz",
+        out="head_seg.nii.gz",
+    ),
+    Step(
+        title="Tree crowns in an aerial picture",
+        about="A rendered tile of tree crowns (no real place), searched window by window.",
+        words=("rs", "detect", "{input}", "-o", "{out}", "--preview"),
+        sample="vitapps.datasets.synth.canopy:write_sample",
+        input="tile.tif",
+        out="trees.gpkg",
+    ),
+    Step(title="The embedded models", about="Their cards.", words=("models", "list"), computes=False),
+    Step(title="This machine", about="What `vitapps doctor` found.", words=("doctor",), computes=False),
+)
+
+
+@command(app, "demo")
+def demo(
+    run: Run,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write; it is made if need be.")] = Path(
+        "vitapps-demo"
+    ),
+) -> None:
+    """Run every command on small samples and write one HTML page with the pictures, figures and timings."""
+    from vitapps.apps.demo_page import write_page
+
+    folder, page = out, out / "index.html"
+    _prepare(folder, overwrite=run.options.overwrite)
+    outcomes = []
+    with run.progress.task("demo", total=len(STEPS)) as task:
+        for step in STEPS:
+            outcomes.append(perform(step, folder, run))
+            task.advance()
+    write_page(page, outcomes)
+    steps = [{"command": item.line, "exit_code": item.code, "seconds": round(item.seconds, 2)} for item in outcomes]
+    lines = [f"{item.seconds:6.1f} s  exit {item.code}  {item.line}" for item in outcomes]
+    run.emit({"page": page.resolve(), "steps": steps}, [*lines, str(page.resolve())])
+    failed = [item.line for item in outcomes if item.code != ExitCode.OK]
+    if failed:
+        raise typer.Exit(ExitCode.PARTIAL)
+
+
+def perform(step: Step, folder: Path, run: Run) -> StepOutcome:
+    """Write the sample of `step` into `folder` and run its command there, in this process."""
+    picture = f"{step.out.partition('.')[0]}.png"
+    names = {"input": str(folder / step.input), "out": str(folder / step.out), "picture": str(folder / picture)}
+    if step.sample and not (folder / step.input).exists():
+        module, function = step.sample.split(":")
+        getattr(importlib.import_module(module), function)(folder / step.input)
+    words = [word.format(**names) for word in step.words]
+    options = _options(run) if step.computes else []
+    said = io.StringIO()
+    start = time.perf_counter()
+    with contextlib.redirect_stdout(said):
+        code = importlib.import_module("vitapps.apps.main").main([*words, *options, "--json", "--quiet"])
+    if code == ExitCode.INTERRUPTED:
+        raise KeyboardInterrupt  # the user meant the demo, not only this command
+    result = json.loads(said.getvalue() or "{}")
+    record = folder / f"{step.out}.run.json"
+    return StepOutcome(
+        step=step,
+        line=shlex.join(["vitapps", *words]),
+        code=code,
+        seconds=time.perf_counter() - start,
+        result=result,
+        record=json.loads(record.read_text(encoding="utf-8")) if step.out and record.exists() else {},
+        picture=Path(result["preview"]) if result.get("preview") else None,
+    )
+
+
+def _options(run: Run) -> list[str]:
+    given = run.options
+    return [
+        f"--device={given.device}",
+        f"--engine={given.engine}",
+        f"--precision={given.precision}",
+        f"--threads={given.threads}",
+        *(["--overwrite"] if given.overwrite else []),
+    ]
+
+
+def _prepare(folder: Path, *, overwrite: bool) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        holds = sorted(item.name for item in folder.iterdir())
+    except OSError as error:
+        raise OutputError(f"{folder}: {error.strerror}", hint="give another -o") from error
+    if holds and not overwrite:
+        raise OutputError(f"{folder}: holds {holds[0]} already", hint="give another -o, or --overwrite")

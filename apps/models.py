@@ -1,0 +1,60 @@
+"""`vitapps models`: the weight cards, what each model was trained on and how well it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from vitapps.apps.console import Talk, command, group
+from vitapps.apps.terminal import columns, printable
+from vitapps.jsonable import json_ready
+
+if TYPE_CHECKING:
+    from vitapps.shared_backbones.weights.cards import Card
+
+app = group("The embedded models and their cards.")
+
+
+@command(app, "list")
+def list_models(talk: Talk) -> None:
+    """One line a model: name, task, size, licence, what it does."""
+    from vitapps.shared_backbones.weights.cards import list_cards, load_card
+
+    cards = [load_card(name) for name in list_cards()]
+    rows = [(card.name, card.task, f"{card.size / 1e6:.1f} MB", card.licence, card.summary) for card in cards]
+    keys = ("name", "task", "arch", "size", "licence", "status", "summary")
+    result = {"models": [{key: getattr(card, key) for key in keys} for card in cards]}
+    talk.emit(result, columns(("NAME", "TASK", "SIZE", "LICENCE", "WHAT"), rows))
+
+
+@command(app, "info")
+def info(
+    talk: Talk,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A name of `vitapps models list`.")],
+) -> None:
+    """Everything the card of one model says: labels, preprocessing, training, scores, limits."""
+    from vitapps.shared_backbones.weights.cards import load_card
+
+    card = load_card(name)
+    talk.emit(json_ready(card), _card_lines(card))
+
+
+def _card_lines(card: Card) -> list[str]:
+    fields = json_ready(card)
+    plain = [(key, value) for key, value in fields.items() if value and not isinstance(value, (list, dict))]
+    lines = [f"{key:<14}{printable(value)}" for key, value in plain]
+    for key, value in fields.items():
+        if value and isinstance(value, dict):
+            lines += ["", f"{key}:", *(f"  {name:<14}{printable(item)}" for name, item in value.items())]
+        elif value and isinstance(value, list):
+            lines += ["", f"{key}:", *(f"  {line}" for line in _list_lines(value))]
+    return lines
+
+
+def _list_lines(items: list[Any]) -> list[str]:
+    if not all(isinstance(item, Mapping) for item in items):
+        return [f"- {printable(item)}" for item in items]
+    header = list(dict.fromkeys(key for item in items for key in item))
+    return columns([key.upper() for key in header], [[item.get(key, "") for key in header] for item in items])

@@ -1,0 +1,165 @@
+"""`vitapps rs`: objects in aerial and satellite rasters, with training and scoring of the embedded detector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitapps.apps.console import Run, WeightsOption, command, group
+from vitapps.datasets.formats.vector_formats import VectorFormat
+from vitapps.errors import ExitCode, UsageError
+
+app = group("Remote sensing: find objects in rasters of any size.")
+train_app = group("Train an embedded model again, from its published recipe.")
+app.add_typer(train_app, name="train")
+
+_READ = "How to read the raster"
+_KEEP = "What to keep"
+RastersArgument = Annotated[
+    list[Path],
+    typer.Argument(metavar="INPUT...", show_default=False, help="GeoTIFF, COG, VRT, JPEG 2000, PNG, JPEG: any size."),
+]
+BoxesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--out", "-o", show_default=False,
+        help="File (.gpkg .geojson .json .shp .csv) or folder; else NAME_detections.gpkg beside the input.",
+    ),
+]  # fmt: skip
+FormatOption = Annotated[
+    VectorFormat | None, typer.Option("--format", show_default=False, help="Else by the suffix of -o; coco is .json.")
+]
+BandsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--bands", metavar="R,G,B", show_default=False, rich_help_panel=_READ,
+        help="Band numbers from 1; else by colour, wavelength, name, order.",
+    ),
+]  # fmt: skip
+RangeOption = Annotated[
+    str | None,
+    typer.Option(
+        "--range", metavar="LOW,HIGH", show_default=False, rich_help_panel=_READ,
+        help="Stored values shown as black and white; else 0,255 for 8 bit, percentiles for others.",
+    ),
+]  # fmt: skip
+GsdOption = Annotated[
+    str,
+    typer.Option(
+        "--gsd", metavar="auto|native|METRES", rich_help_panel=_READ,
+        help="Pixel size: by the georeference (resampled to the model's), as it is, or this.",
+    ),
+]  # fmt: skip
+MinScoreOption = Annotated[
+    float | None,
+    typer.Option("--min-score", show_default=False, rich_help_panel=_KEEP, help="0 to 1; else the card's, by class."),
+]
+NmsOption = Annotated[
+    float | None,
+    typer.Option(
+        "--nms-iou", show_default=False, rich_help_panel=_KEEP, help="Of two boxes that overlap more, one stays."
+    ),
+]
+MinSizeOption = Annotated[float, typer.Option("--min-size", rich_help_panel=_KEEP, help="Of the longer side, metres.")]
+MaxSizeOption = Annotated[
+    float | None,
+    typer.Option("--max-size", show_default=False, rich_help_panel=_KEEP, help="Of the longer side, metres."),
+]
+RegionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--region", metavar="MINX,MINY,MAXX,MAXY", show_default=False, rich_help_panel=_KEEP,
+        help="Only here, in units of the raster's CRS.",
+    ),
+]  # fmt: skip
+AoiOption = Annotated[
+    Path | None,
+    typer.Option("--aoi", show_default=False, rich_help_panel=_KEEP, help="Only inside the polygons of this file."),
+]
+PreviewOption = Annotated[bool, typer.Option("--preview", help="A PNG with the boxes drawn, beside the output.")]
+
+
+@command(app, "detect")
+def detect(
+    run: Run,
+    rasters: RastersArgument,
+    out: BoxesOption = None,
+    weights: WeightsOption = None,
+    output_format: FormatOption = None,
+    preview: PreviewOption = False,
+    bands: BandsOption = None,
+    value_range: RangeOption = None,
+    gsd: GsdOption = "auto",
+    min_score: MinScoreOption = None,
+    nms_iou: NmsOption = None,
+    min_size: MinSizeOption = 0.0,
+    max_size: MaxSizeOption = None,
+    region: RegionOption = None,
+    aoi: AoiOption = None,
+) -> None:
+    """Find objects (tree crowns by default) and write georeferenced boxes in the raster's CRS."""
+    from vitapps.pipelines.rs.detect import DetectSettings
+    from vitapps.pipelines.rs.detect_many import detect_many
+    from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS
+
+    settings = DetectSettings(
+        bands=tuple(int(number) for number in _numbers("--bands", bands, whole=True)),
+        value_range=_pair("--range", value_range),
+        gsd=_gsd(gsd),
+        min_score=min_score,
+        nms_iou=nms_iou,
+        min_size=min_size,
+        max_size=float("inf") if max_size is None else max_size,
+        region=_region(region),
+        aoi=aoi,
+        format=output_format,
+        preview=preview,
+    )
+    batch = detect_many(
+        rasters, out, weights=weights or DEFAULT_WEIGHTS, options=run.options, settings=settings,
+        progress=run.progress, command=run.command_line,
+    )  # fmt: skip
+    lines = [
+        f"wrote {item.out}: {item.count} boxes on {item.area_ha:.2f} ha ({item.megapixels_per_s:.2f} Mpx/s)"
+        for item in batch.done
+    ]
+    if len(rasters) == 1:
+        run.emit(batch.done[0].to_json(), lines)
+        return
+    failures = [{"input": str(item.input), "error": str(item.error)} for item in batch.failed]
+    run.emit({"results": [item.to_json() for item in batch.done], "failures": failures}, lines)
+    if failures:  # each has been logged; under --json a second object would spoil stdout
+        raise typer.Exit(ExitCode.PARTIAL)
+
+
+def _gsd(text: str) -> str | float:
+    if text in ("auto", "native"):
+        return text
+    return _numbers("--gsd", text, count=1, example="auto, native or metres such as 0.1")[0]
+
+
+def _pair(option: str, text: str | None) -> tuple[float, float] | None:
+    values = _numbers(option, text, count=2, example="LOW,HIGH")
+    return (values[0], values[1]) if values else None
+
+
+def _region(text: str | None) -> tuple[float, float, float, float] | None:
+    values = _numbers("--region", text, count=4, example="MINX,MINY,MAXX,MAXY in CRS units")
+    return (values[0], values[1], values[2], values[3]) if values else None
+
+
+def _numbers(
+    option: str, text: str | None, *, count: int = 0, whole: bool = False, example: str = "numbers and commas: 4,3,2"
+) -> list[float]:
+    """The numbers of `text`, none for None; raises UsageError for words or another `count` (0: any)."""
+    if text is None:
+        return []
+    try:
+        values = [float(int(part) if whole else float(part)) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or (count and len(values) != count):
+        raise UsageError(f"{option} {text!r}: not understood", hint=f"give {example}")
+    return values

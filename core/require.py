@@ -1,0 +1,26 @@
+"""Optional dependencies: one way to ask for them, one message when they are missing."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+from typing import Any
+
+from vitapps.errors import MissingError
+
+
+def require(module: str, *, extra: str = "", package: str = "") -> Any:
+    """Import `module`, or say which `pip install` brings it (`package` where its PyPI name differs)."""
+    try:
+        found: ModuleType = importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        absent = error.name or ""
+        if module != absent and not module.startswith(f"{absent}."):
+            raise  # the module is there, something that it imports is not: that is another fault
+        wanted = package or module.split(".")[0]
+        fault = "is not installed" if "." not in absent else f"is too old: it has no '{absent}'"
+        with_extra = f", or `pip install 'vitapps[{extra}]'`" if extra else ""
+        raise MissingError(
+            f"the Python package '{wanted}' {fault}", hint=f"`pip install -U {wanted}`{with_extra}"
+        ) from None
+    return found

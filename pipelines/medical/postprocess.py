@@ -1,0 +1,62 @@
+"""Cleaning class scores on the network grid: one connected foreground without holes, no specks of a structure.
+
+Scores are changed, not labels, so that the interpolation to the scan's grid still sees smooth borders.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.pipelines.medical.upsample import foreground_of
+
+SPECK = 0.05  # a component smaller than this share of the structure's largest one is a speck
+
+
+def keep_main_component(scores: NDArray[np.float32]) -> None:
+    """Leave the largest connected foreground of K D H W, holes filled with the best structure. In place."""
+    from scipy import ndimage
+
+    foreground = foreground_of(scores)
+    if not foreground.any():
+        return
+    main = _largest(foreground)
+    others = foreground & ~main
+    if others.any():
+        away = ndimage.binary_dilation(others, iterations=2) & ~main
+        scores[1:, away] = 0.0
+        scores[0, away] = 1.0
+    holes = ndimage.binary_fill_holes(main) & ~main
+    scores[0, holes] = 0.0
+
+
+def drop_specks(scores: NDArray[np.float32]) -> None:
+    """Remove small components of every structure; their voxels fall to the next best class. In place, K D H W."""
+    from scipy import ndimage
+
+    labels = scores.argmax(0)
+    boxes: list[Any] = ndimage.find_objects(labels)  # None for a class that does not occur
+    for index, box in enumerate(boxes, start=1):
+        if box is None:
+            continue
+        parts, number = ndimage.label(labels[box] == index)
+        if number < 2:
+            continue
+        sizes = np.bincount(parts.ravel())
+        small = sizes < SPECK * sizes[1:].max()
+        small[0] = False
+        scores[index][box][small[parts]] = 0.0
+
+
+def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    from scipy import ndimage
+
+    parts, number = ndimage.label(mask)
+    if number == 1:
+        return mask
+    sizes = np.bincount(parts.ravel())
+    sizes[0] = 0
+    found: Any = parts == sizes.argmax()
+    return np.asarray(found, np.bool_)

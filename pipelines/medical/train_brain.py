@@ -1,0 +1,167 @@
+"""`vitapps medical train brain`: whole-brain segmentation of any contrast, from label maps alone.
+
+The network never sees a real scan: every step draws a new synthetic one (`datasets/synth/brain.py`, the SynthSeg recipe).
+What it is scored on (`vitapps medical eval`) is therefore disjoint from what it is trained on by construction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from vitapps.datasets.synth.brain import LABELS, BrainSynth, LabelMaps, SynthConfig, load_label_maps
+from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
+from vitapps.progress import Progress, null_progress
+from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig
+
+NAME = "brain-mr-synth"
+SEED_STRIDE = 10_000_019  # samples of different seeds never coincide
+
+
+class _Samples(Dataset[tuple[Tensor, Tensor]]):
+    """Sample i of a run; a worker process draws it from its own seed, so the order of workers does not matter."""
+
+    def __init__(self, maps: LabelMaps, config: SynthConfig, seed: int, first: int, number: int) -> None:
+        self.synth = BrainSynth(maps, config)
+        self.first = first
+        self.number = number
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return self.number
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        return self.synth.sample(self.seed * SEED_STRIDE + self.first + index)
+
+
+def train(
+    labelmaps: Path,
+    out: Path,
+    *,
+    steps: int = 4000,
+    seed: int = 0,
+    device: str = "cpu",
+    resume: bool = False,
+    threads: int = 1,
+    batch: int = 1,
+    progress: Progress = null_progress,
+) -> Path:
+    """Train on every label map of `labelmaps` and write card, weights and graph to `out`; returns the card's path.
+
+    Deterministic for one seed, thread count and device. Raises UnreadableInputError when the folder has no label map.
+    """
+    if not any(labelmaps.glob("*.nii*")):
+        raise UnreadableInputError(f"{labelmaps}: no label map (*.nii, *.nii.gz, *.nii.bz2) here", hint="check --labelmaps")
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(seed)
+    torch.set_num_threads(threads)
+    maps = load_label_maps(labelmaps)
+    synth = SynthConfig()
+    config = VolumeSegmenterConfig(num_classes=len(LABELS))
+    module = VolumeSegmenter(config).to(device)
+
+    def batches(first: int) -> Iterator[Batch]:
+        samples = _Samples(maps, synth, seed, first * batch, (steps - first) * batch)
+        workers = 1 if device == "cpu" else 12
+        return iter(DataLoader(samples, batch_size=batch, num_workers=workers, worker_init_fn=_one_thread))
+
+    start = time.monotonic()
+    fit_config = FitConfig(steps=steps)
+    average = fit(module, batches, _loss, fit_config, checkpoint=out / "checkpoint.pt", resume=resume, progress=progress)
+    facts = {
+        "data": f"{len(maps.names)} label maps of {labelmaps.name} (SynthSeg, Apache-2.0); no image of any kind",
+        "command": f"vitapps medical train brain --labelmaps DIR --out DIR --steps {steps} --seed {seed} --batch {batch}",
+        "hardware": _hardware(device, threads),
+        "minutes": round((time.monotonic() - start) / 60, 1),
+        "seed": seed,
+        "split": "trained on synthetic scans only; every real scan is evaluation",
+    }
+    return export(average.cpu(), config, synth, facts, out)
+
+
+def _one_thread(worker: int) -> None:
+    torch.set_num_threads(1)
+
+
+def _loss(module: nn.Module, batch: Batch) -> Tensor:
+    """Cross-entropy plus soft Dice, both against the soft targets."""
+    image, target = batch
+    logits = module(image)  # B 1 D H W -> B K D H W
+    log_share = functional.log_softmax(logits, dim=1)
+    entropy = -(target * log_share).sum(1).mean()
+    share = log_share.exp()
+    axes = (0, 2, 3, 4)
+    overlap = 2 * (share * target).sum(axes)  # K
+    extent = share.sum(axes) + target.sum(axes)
+    present = target.sum(axes) > 0
+    dice = 1 - (overlap + 1) / (extent + 1)
+    return entropy + dice[present].mean()
+
+
+def _hardware(device: str, threads: int) -> str:
+    if device.startswith("cuda"):
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {threads} thread(s) and one generator process"
+
+
+def export(
+    module: nn.Module, config: VolumeSegmenterConfig, synth: SynthConfig, facts: dict[str, Any], out: Path
+) -> Path:
+    """Write `<NAME>.safetensors` (fp16), `<NAME>.onnx` and the card `<NAME>.toml` to `out`."""
+    from vitapps.shared_backbones.weights.publish import publish
+
+    window = list(config.window)
+    card: dict[str, Any] = {
+        "name": NAME,
+        "task": "medical.segment",
+        "arch": "volume_segmenter",
+        "config": asdict(config),
+        "summary": "32 brain structures in MR of any contrast (and CT-like contrast), 2 mm network grid",
+        "licence": "Apache-2.0 (weights and training label maps)",
+        "status": "core",
+        "preprocess": {
+            "orientation": "RAS",
+            "spacing": [synth.spacing] * 3,
+            "window": window,
+            "overlap": 0.5,
+            "normalise": {"kind": "percentile", "low": 0.5, "high": 99.5},
+            "lr_flip": True,
+        },
+        "labels": label_table(),
+        "training": facts,
+        "tolerance": {"bf16": False},
+        "limits": [
+            "adult brains; lesions, tumours and resections are labelled as the nearest normal tissue",
+            "not a medical device: a person has to look at every result that a decision rests on",
+        ],
+    }
+    example = torch.zeros(1, config.in_chans, *config.window)
+    return publish(module, card, out, example=example, output_names=["logits"])
+
+
+STRUCTURES = {
+    2: "cerebral white matter", 3: "cerebral cortex", 4: "lateral ventricle", 5: "inferior lateral ventricle",
+    7: "cerebellum white matter", 8: "cerebellum cortex", 10: "thalamus", 11: "caudate", 12: "putamen", 13: "pallidum",
+    17: "hippocampus", 18: "amygdala", 26: "accumbens area", 28: "ventral DC",
+}  # fmt: skip
+RIGHT = {2: 41, 3: 42, 4: 43, 5: 44, 7: 46, 8: 47, 10: 49, 11: 50, 12: 51, 13: 52, 17: 53, 18: 54, 26: 58, 28: 60}
+MIDLINE = {0: "background", 14: "3rd ventricle", 15: "4th ventricle", 16: "brain-stem", 24: "CSF"}
+
+
+def label_table() -> list[dict[str, Any]]:
+    """Card labels in class order: FreeSurfer number, name, and the number of the mirrored structure."""
+    rows: dict[int, dict[str, Any]] = {value: {"value": value, "name": name} for value, name in MIDLINE.items()}
+    for left, name in STRUCTURES.items():
+        right = RIGHT[left]
+        rows[left] = {"value": left, "name": f"left {name}", "mirror": right}
+        rows[right] = {"value": right, "name": f"right {name}", "mirror": left}
+    return [rows[value] for value in LABELS]

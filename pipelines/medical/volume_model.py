@@ -1,0 +1,190 @@
+"""A volume model: the preprocessing that its card asks for, and class scores on its own grid.
+
+The model is loaded once and used for many scans.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.label_info import LabelInfo
+from vitapps.datasets.formats.volume import Volume
+from vitapps.datasets.formats.volume_checks import GIB, memory_limit
+from vitapps.errors import MissingError, OutOfMemoryError
+from vitapps.options import RunOptions
+from vitapps.pipelines.medical.orientation import Turn, turn_to
+from vitapps.pipelines.medical.resample import Matrix, downsample_matrix, output_size, resample, upsample_matrix
+from vitapps.pipelines.medical.structures import label_infos, mirror_order
+from vitapps.progress import Progress, null_progress
+
+TASK = "medical.segment"
+DEFAULT_CARD = "brain-mr-synth"
+
+
+class Network(Protocol):
+    """What `engines.load.load_model` returns, as far as it is used here."""
+
+    engine: str
+    precision: str
+    device: str
+    threads: int
+
+    def __call__(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        """B 1 D H W in 0..1 -> (B K D H W logits,)."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preprocess:
+    """Table `preprocess` of a card: spacing in mm along the turned axes, window in voxels, percentiles in percent."""
+
+    orientation: str
+    spacing: tuple[float, float, float]
+    window: tuple[int, int, int]
+    overlap: float
+    low: float
+    high: float
+    plausible_ml: tuple[float, float]
+
+    @classmethod
+    def of(cls, card: Any) -> Preprocess:
+        """Raises MissingError when the card is for another task or asks for what is not known here."""
+        if card.task != TASK:
+            raise MissingError(
+                f"{card.name}: a model for {card.task}, not for {TASK}", hint="`vitapps models list` shows the others"
+            )
+        table: Mapping[str, Any] = card.preprocess
+        try:
+            normalise = table["normalise"]
+            if normalise["kind"] != "percentile":
+                raise KeyError(f"normalise.kind {normalise['kind']}")
+            low, high = table.get("plausible_ml", (600.0, 2200.0))
+            return cls(
+                orientation=str(table["orientation"]),
+                spacing=_three(table["spacing"], float),
+                window=_three(table["window"], int),
+                overlap=float(table.get("overlap", 0.5)),
+                low=float(normalise["low"]),
+                high=float(normalise["high"]),
+                plausible_ml=(float(low), float(high)),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise MissingError(f"{card.name}: its card lacks or has a wrong {error}", hint="fix the card") from error
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A scan on the network grid: `image` D H W in 0..1, and the way back."""
+
+    image: NDArray[np.float32]
+    turn: Turn
+    up: tuple[Matrix, Matrix, Matrix]
+
+
+class VolumeModel:
+    """Card and compiled network. `scores(prepared)` gives K D H W class shares that sum to 1."""
+
+    def __init__(self, card: Any, network: Network) -> None:
+        self.card = card
+        self.network = network
+        self.preprocess = Preprocess.of(card)
+        self.infos: tuple[LabelInfo, ...] = label_infos(card.labels)
+        self._mirror = mirror_order(card.labels)
+
+    @classmethod
+    def load(cls, weights: str | None, options: RunOptions) -> VolumeModel:
+        """Load a card by name or path and compile its graph. Raises MissingError."""
+        from vitapps.shared_backbones.engines.load import load_model
+        from vitapps.shared_backbones.weights.cards import load_card
+
+        card = load_card(weights or DEFAULT_CARD)
+        Preprocess.of(card)  # a card of another task is refused before its graph is compiled
+        return cls(card, load_model(card, options))
+
+    def prepare(self, volume: Volume) -> Prepared:
+        """Turn, resample and normalise a scan. Raises OutOfMemoryError when its scores would not fit in memory."""
+        turn = turn_to(volume.meta.affine, self.preprocess.orientation)
+        turned = turn.apply(volume.array)
+        spacing = [volume.meta.spacing[axis] for axis in turn.axes]
+        steps = [wanted / own for wanted, own in zip(self.preprocess.spacing, spacing, strict=True)]
+        self._check_memory(volume, [output_size(n, step) for n, step in zip(turned.shape, steps, strict=True)])
+        matrices = [downsample_matrix(n, step) for n, step in zip(turned.shape, steps, strict=True)]
+        image = resample(_finite(turned), matrices)
+        up = [upsample_matrix(n, step) for n, step in zip(turned.shape, steps, strict=True)]
+        return Prepared(normalise(image, self.preprocess.low, self.preprocess.high), turn, (up[0], up[1], up[2]))
+
+    def scores(
+        self, prepared: Prepared, *, tta: bool = False, progress: Progress = null_progress
+    ) -> NDArray[np.float32]:
+        """Class shares K D H W; with `tta` the mean of the scan and its left-right mirror image."""
+        from vitapps.pipelines.windows import tile_apply
+
+        axis = next(i for i, code in enumerate(self.preprocess.orientation) if code in "LR")
+
+        def window_shares(x: NDArray[np.float32]) -> NDArray[np.float32]:
+            shares = softmax(self.network(x)[0])  # B 1 D H W -> B K D H W
+            if tta:
+                mirrored = np.ascontiguousarray(np.flip(x, axis + 2))
+                back = np.flip(softmax(self.network(mirrored)[0]), axis + 2)
+                shares = 0.5 * (shares + back[:, self._mirror])
+            return shares
+
+        stitched: NDArray[np.float32] = tile_apply(
+            prepared.image[None],  # D H W -> 1 D H W
+            window_shares,
+            window=self.preprocess.window,
+            overlap=self.preprocess.overlap,
+            blend="gaussian",
+            progress=progress,
+        )
+        return stitched
+
+    def _check_memory(self, volume: Volume, size: list[int]) -> None:
+        needed = 2 * 4 * len(self.infos) * int(np.prod(size, dtype=object))  # scores and their accumulator
+        if needed > memory_limit():
+            raise OutOfMemoryError(
+                f"{volume.meta.source}: {size[0]} x {size[1]} x {size[2]} voxels at the model's spacing need "
+                f"{needed / GIB:.1f} GiB; the limit is {memory_limit() / GIB:.1f} GiB",
+                hint="crop the scan to the head",
+            )
+
+
+def normalise(image: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """Clip to the percentiles `low` and `high` (percent) and scale to 0..1, in place."""
+    bottom, top = (float(value) for value in np.percentile(image, [low, high]))
+    image -= np.float32(bottom)
+    image /= np.float32(max(top - bottom, 1e-6 * max(abs(top), abs(bottom), 1e-30)))
+    np.clip(image, 0.0, 1.0, out=image)
+    return image
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Shares along axis 1 of B K D H W, computed without overflow."""
+    shares: NDArray[np.float32] = logits - logits.max(1, keepdims=True)
+    np.exp(shares, out=shares)
+    shares /= shares.sum(1, keepdims=True)
+    return shares
+
+
+def _finite(array: NDArray[Any]) -> NDArray[np.float32]:
+    """float32 without NaN or infinities: they become the smallest finite value, which is air."""
+    with np.errstate(over="ignore"):  # a float64 beyond float32 becomes infinite and is dealt with below
+        values = np.asarray(array, np.float32)
+    if array.dtype.kind != "f":
+        return values
+    good = np.isfinite(values)
+    if good.all():
+        return values
+    return np.where(good, values, values[good].min()).astype(np.float32, copy=False)
+
+
+def _three(values: Any, kind: Any) -> Any:
+    found = tuple(kind(value) for value in values)
+    if len(found) != 3 or min(found) <= 0:
+        raise ValueError(f"three positive numbers instead of {values}")
+    return found

@@ -1,0 +1,237 @@
+"""`vitapps rs detect`: objects in one raster of any size, as boxes in the raster's own CRS."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vitapps.atomic import atomic_path, check_output
+from vitapps.datasets.formats.raster import Raster, Window, open_raster
+from vitapps.datasets.formats.raster_range import choose_range
+from vitapps.datasets.formats.vector import BoxTable, check_table, write_table
+from vitapps.datasets.formats.vector_formats import COMPANIONS, SUFFIXES, VectorFormat, choose_format
+from vitapps.errors import OutputError, UsageError
+from vitapps.pipelines.rs.area import Area, Region, choose_area
+from vitapps.pipelines.rs.detector import Detector
+from vitapps.pipelines.rs.find import Filter, Search
+from vitapps.pipelines.rs.gsd import Scale, choose_scale
+from vitapps.pipelines.rs.notes import noted
+from vitapps.pipelines.rs.preview import Preview
+from vitapps.pipelines.rs.scan import BlockPlan, Picture, read_ahead
+from vitapps.progress import Progress, null_progress
+from vitapps.provenance import RunRecord, sha256_file, write_run_record
+
+_LOGGER = logging.getLogger("vitapps.rs")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectSettings:
+    """How to look and what to keep; None means: as the raster or the weight card says.
+
+    `bands` 1-based red, green, blue; `value_range` stored values shown as black and white; `gsd` `auto`, `native` or
+    the raster's pixel size in metres; `min_size`, `max_size` of the longer side of a box in metres; `region` minx miny
+    maxx maxy in CRS units; `aoi` a vector file whose polygons hold the centres of the boxes.
+    """
+
+    bands: tuple[int, ...] = ()
+    value_range: tuple[float, float] | None = None
+    gsd: str | float = "auto"
+    min_score: float | None = None
+    nms_iou: float | None = None
+    min_size: float = 0.0
+    max_size: float = float("inf")
+    region: Region | None = None
+    aoi: Path | None = None
+    format: VectorFormat | None = None
+    preview: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectResult:
+    """What came out: `per_class` counts by label, `area_ha` hectares of valid pixels searched (None without a pixel
+    size), `density_per_ha` boxes a hectare, `megapixels` of the raster searched, `timings` seconds by stage."""
+
+    input: Path
+    out: Path
+    preview: Path | None
+    record: Path
+    count: int
+    per_class: dict[str, int]
+    mean_score: float | None
+    area_ha: float
+    density_per_ha: float | None
+    pixel_size_m: tuple[float, float]
+    megapixels: float
+    megapixels_per_s: float
+    timings: dict[str, float]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name; paths stay paths."""
+        return asdict(self)
+
+
+def default_output(raster: Path, folder: Path | None, form: VectorFormat | None) -> Path:
+    """`tile.tif` -> `tile_detections.gpkg`, beside the raster or in `folder`."""
+    name = f"{raster.stem}_detections{SUFFIXES[form or 'gpkg']}"
+    return (folder or raster.parent) / name
+
+
+def detect(
+    path: Path,
+    out: Path,
+    detector: Detector,
+    settings: DetectSettings | None = None,
+    *,
+    progress: Progress = null_progress,
+    command: str = "",
+) -> DetectResult:
+    """Search `path` and write the boxes to `out`, with a run record and, if asked for, a preview beside it.
+
+    Raises UsageError, UnreadableInputError or OutputError; then no output is left and older ones are untouched.
+    """
+    settings = settings or DetectSettings()
+    overwrite = detector.options.overwrite
+    form = choose_format(out, settings.format)
+    picture_path = out.with_name(f"{out.stem}.png") if settings.preview else None
+    _check(settings)
+    _check_outputs(out, form, picture_path, settings, overwrite=overwrite)
+    record = _new_record(detector, settings, command)
+    with noted(record.warnings):
+        with record.timed("search"):
+            table, search, preview = _search(path, detector, settings, form, progress)
+        with record.timed("write"):
+            with atomic_path(out, overwrite=overwrite) as temporary:
+                write_table(temporary, table, form)
+            if picture_path and preview:
+                with atomic_path(picture_path, overwrite=overwrite) as temporary:
+                    preview.save(temporary, table.boxes, table.labels, search.scale)
+        with record.timed("hash"):
+            record.inputs = {str(path): sha256_file(path)}
+    return _report(path, out, picture_path, table, search, record)
+
+
+def _search(
+    path: Path, detector: Detector, settings: DetectSettings, form: VectorFormat, progress: Progress
+) -> tuple[BoxTable, Search, Preview | None]:
+    spec = detector.spec
+    with open_raster(path, settings.bands) as raster:
+        check_table(raster.meta, form)
+        area = choose_area(raster.meta, settings.region, settings.aoi)
+        scale = choose_scale(raster.meta, spec.gsd, settings.gsd)
+        raster.value_range = choose_range(raster, settings.value_range)
+        search = Search(spec, scale, _rules(detector, settings, area), detector.predict, detector.batch)
+        wanted = _model_window(area.window, scale, round(spec.window * spec.overlap / 2))
+        preview = Preview(wanted) if settings.preview else None
+        blocks = BlockPlan(wanted, spec.window, spec.overlap, scale, full_rows=_in_strips(raster))
+        with progress.task(f"searching {path.name}", total=len(blocks)) as task:
+            search.run(_shown(read_ahead(raster, blocks, scale), preview), task)
+        found = search.result()
+        if not search.covered:
+            _LOGGER.warning("%s: no valid pixel in the searched part (all nodata)", path)
+        table = BoxTable(
+            meta=raster.meta,
+            boxes=found.boxes,
+            scores=found.scores,
+            labels=found.labels,
+            names=spec.names,
+            pixel=scale.pixel,
+        )
+    return table, search, preview
+
+
+def _shown(pictures: Iterator[Picture], preview: Preview | None) -> Iterator[Picture]:
+    for picture in pictures:
+        if preview:
+            preview.add(picture)
+        yield picture
+
+
+def _rules(detector: Detector, settings: DetectSettings, area: Area) -> Filter:
+    iou = detector.spec.nms_iou if settings.nms_iou is None else settings.nms_iou
+    sizes = (settings.min_size, settings.max_size)
+    return Filter(floor=detector.spec.floor(settings.min_score), iou=iou, area=area, sizes=sizes)
+
+
+def _model_window(window: Window, scale: Scale, halo: int) -> Window:
+    """The area in model pixels with room for what stands on its edge, within the raster."""
+    x0, y0, x1, y1 = window
+    return (
+        max(0, int(np.floor(x0 * scale.x)) - halo),
+        max(0, int(np.floor(y0 * scale.y)) - halo),
+        min(scale.width, int(np.ceil(x1 * scale.x)) + halo),
+        min(scale.height, int(np.ceil(y1 * scale.y)) + halo),
+    )
+
+
+def _in_strips(raster: Raster) -> bool:
+    return bool(raster.dataset.block_shapes[0][1] >= raster.meta.width)
+
+
+def _check(settings: DetectSettings) -> None:
+    """Refuse settings that no raster could fit."""
+    for name, value in (("--min-score", settings.min_score), ("--nms-iou", settings.nms_iou)):
+        if value is not None and not 0 <= value <= 1:
+            raise UsageError(f"{name} {value:g}: outside 0 to 1", hint="leave it out to use the card's value")
+    if not 0 <= settings.min_size < settings.max_size:
+        raise UsageError(
+            f"--min-size {settings.min_size:g} --max-size {settings.max_size:g}: no size fits",
+            hint="both are metres of the longer side, the smaller first",
+        )
+
+
+def _check_outputs(
+    out: Path, form: VectorFormat, preview: Path | None, settings: DetectSettings, *, overwrite: bool
+) -> None:
+    companions = [out.with_suffix(suffix) for suffix in COMPANIONS] if form == "shp" else []
+    for path in (out, *companions, *([preview] if preview else [])):
+        check_output(path, overwrite=overwrite)
+    if settings.aoi is not None and settings.aoi.resolve() == out.resolve():
+        raise OutputError(f"{out}: is the --aoi file itself", hint="give another -o")
+
+
+def _new_record(detector: Detector, settings: DetectSettings, command: str) -> RunRecord:
+    return RunRecord(
+        command=command,
+        options=asdict(settings),
+        weights={detector.name: detector.sha256},
+        engine=detector.engine,
+        precision=detector.precision,
+        device=detector.device,
+        threads=detector.threads,
+        seed=detector.options.seed,
+    )
+
+
+def _report(
+    path: Path, out: Path, preview: Path | None, table: BoxTable, search: Search, record: RunRecord
+) -> DetectResult:
+    scale = search.scale
+    raster_pixels = search.covered / (scale.x * scale.y)
+    hectares = raster_pixels * scale.pixel[0] * scale.pixel[1] / 1e4
+    megapixels = raster_pixels / 1e6
+    result: dict[str, Any] = {
+        "count": len(table.boxes),
+        "per_class": {name: int((table.labels == index).sum()) for index, name in enumerate(table.names)},
+        "mean_score": round(float(table.scores.mean()), 4) if len(table.scores) else None,
+        "area_ha": round(hectares, 4),
+        "density_per_ha": round(len(table.boxes) / hectares, 2) if hectares else None,
+        "pixel_size_m": (round(scale.pixel[0], 6), round(scale.pixel[1], 6)),
+        "megapixels": round(megapixels, 3),
+        "megapixels_per_s": round(megapixels / max(record.timings["search"], 1e-9), 3),
+    }
+    record.results = {**result, "output": str(out)}
+    return DetectResult(
+        input=path,
+        out=out,
+        preview=preview,
+        record=write_run_record(out, record),
+        timings=record.timings,
+        warnings=record.warnings,
+        **result,
+    )

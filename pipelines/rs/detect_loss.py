@@ -1,0 +1,71 @@
+"""Targets and losses of the anchor-free detector: centre heat map with a penalty-reduced focal loss, boxes with GIoU.
+
+CenterNet (arXiv:1904.07850, eq. 1) gives the heat map and its loss; the Gaussian follows the sides of the box, and
+boxes are learnt on a neighbourhood of the centre with the heat as weight (TTFNet, Liu et al. 2020, arXiv:1909.00700,
+eq. 2-5); GIoU is Rezatofighi et al. 2019, arXiv:1902.09630.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+SPREAD = 0.12  # standard deviation of the heat, as a share of the side
+NEAR = 0.2  # heat from which on a cell learns a box
+BOX_WEIGHT = 3.0
+
+
+def make_targets(boxes: NDArray[np.float32], size: int, stride: int) -> tuple[Tensor, Tensor]:
+    """Heat `1 h w` (1 at the cell of a centre) and boxes `4 h w` (pixels) of one window of `size` pixels.
+
+    Where crowns overlap a cell follows the box with the greater heat, the smaller one at equal heat.
+    """
+    cells = size // stride
+    heat = np.zeros((cells, cells), np.float32)
+    target = np.zeros((4, cells, cells), np.float32)
+    at = (np.arange(cells, dtype=np.float32) + 0.5) * stride
+    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    for x0, y0, x1, y1 in boxes[np.argsort(-areas, kind="stable")]:
+        middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
+        column, row = (int(np.clip(middle // stride, 0, cells - 1)) for middle in (middle_x, middle_y))
+        wide, high = max(SPREAD * (x1 - x0), stride / 3), max(SPREAD * (y1 - y0), stride / 3)
+        across = np.exp(-((at - at[column]) ** 2) / (2 * wide**2))
+        down = np.exp(-((at - at[row]) ** 2) / (2 * high**2))
+        bump = down[:, None] * across[None, :]  # h w
+        ours = (bump >= heat) & (bump > NEAR)
+        target[:, ours] = np.array([x0, y0, x1, y1], np.float32)[:, None]
+        np.maximum(heat, bump, out=heat)
+    return torch.from_numpy(heat)[None], torch.from_numpy(target)
+
+
+def detection_loss(logits: Tensor, boxes: Tensor, heat: Tensor, target: Tensor) -> Tensor:
+    """Focal loss a crown plus weighted GIoU; `logits`, `heat` B 1 h w, `boxes`, `target` B 4 h w."""
+    weight = torch.where(heat > NEAR, heat, torch.zeros_like(heat))
+    overlap = (weight * (1 - giou(boxes, target))).sum() / weight.sum().clamp(min=1)
+    return centre_loss(logits, heat) + BOX_WEIGHT * overlap
+
+
+def centre_loss(logits: Tensor, heat: Tensor) -> Tensor:
+    """CenterNet eq. 1 with alpha 2 and beta 4, divided by the number of centres."""
+    share = logits.sigmoid()
+    centre = heat >= 0.999
+    hit = functional.logsigmoid(logits) * (1 - share).square()
+    miss = functional.logsigmoid(-logits) * share.square() * (1 - heat).pow(4)
+    return -torch.where(centre, hit, miss).sum() / centre.sum().clamp(min=1)
+
+
+def giou(first: Tensor, second: Tensor) -> Tensor:
+    """Generalised IoU (-1..1) of boxes cell by cell; B 4 h w, B 4 h w -> B 1 h w."""
+    low, high = torch.maximum(first[:, :2], second[:, :2]), torch.minimum(first[:, 2:], second[:, 2:])
+    inter = (high - low).clamp(min=0).prod(dim=1, keepdim=True)  # B 2 h w -> B 1 h w
+    union = _area(first) + _area(second) - inter
+    hull_low, hull_high = torch.minimum(first[:, :2], second[:, :2]), torch.maximum(first[:, 2:], second[:, 2:])
+    hull = (hull_high - hull_low).prod(dim=1, keepdim=True)
+    return inter / union.clamp(min=1e-6) - (hull - union) / hull.clamp(min=1e-6)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1, keepdim=True)  # B 4 h w -> B 1 h w

@@ -1,0 +1,60 @@
+"""What a detector's weight card says about its use on rasters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vitapps.errors import MissingError
+from vitapps.pipelines.rs.boxes import Floats
+
+_KEYS = {"gsd", "window", "overlap", "nms_iou", "peaks", "top_k"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectorSpec:
+    """`gsd` metres per model pixel, `window` model pixels a side, `overlap` 0..1, `names` and `thresholds` by class
+    index; `peaks` asks for 3x3 peak search in the score maps, `top_k` is the most candidates of one window."""
+
+    gsd: float
+    window: int
+    overlap: float
+    nms_iou: float
+    names: tuple[str, ...]
+    thresholds: tuple[float, ...]
+    peaks: bool = False
+    top_k: int = 1000
+
+    def floor(self, wanted: float | None = None) -> Floats:
+        """The lowest score to keep, by class: `wanted`, else the thresholds of the card."""
+        return np.array(self.thresholds) if wanted is None else np.full(len(self.names), wanted)
+
+
+def spec_of(name: str, task: str, preprocess: Mapping[str, Any], labels: list[dict[str, Any]]) -> DetectorSpec:
+    """Read the parts of a card; raises MissingError when it is no detector's card or says something unknown."""
+    if task != "rs.detect":
+        raise MissingError(f"weights {name!r} are for {task}, not for rs.detect", hint="`vitapps models list`")
+    unknown = set(preprocess) - _KEYS
+    try:
+        if unknown:
+            raise ValueError(f"unknown preprocessing {', '.join(sorted(unknown))}")
+        window = preprocess["window"]
+        if isinstance(window, list):
+            if len(set(window)) != 1:
+                raise ValueError(f"windows of {window} are not square")
+            window = window[0]
+        return DetectorSpec(
+            gsd=float(preprocess["gsd"]),
+            window=int(window),
+            overlap=float(preprocess["overlap"]),
+            nms_iou=float(preprocess["nms_iou"]),
+            names=tuple(str(label["name"]) for label in labels),
+            thresholds=tuple(float(label.get("threshold", 0.5)) for label in labels),
+            peaks=bool(preprocess.get("peaks", False)),
+            top_k=int(preprocess.get("top_k", 1000)),
+        )
+    except (KeyError, ValueError, TypeError) as error:
+        raise MissingError(f"weights {name!r}: the card is not usable ({error})", hint="`vitapps doctor`") from error

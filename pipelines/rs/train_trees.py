@@ -1,0 +1,191 @@
+"""`vitapps rs train trees`: the tree-crown detector from the NEON tiles, from scratch, reproducible from a seed.
+
+With `leave_out` one site is never seen, neither by the weights nor by the choice of the score threshold; three such
+runs and `vitapps rs eval --loso` give the figures of the card.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from vitapps.datasets.sets.neon_trees import Tile, hold_out, leave_out, read_tiles, sites_of
+from vitapps.datasets.synth.canopy import make_tile
+from vitapps.errors import UsageError
+from vitapps.pipelines.rs.detect_loss import detection_loss
+from vitapps.pipelines.rs.matching import TileBoxes, best_threshold
+from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
+from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
+from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
+from vitapps.progress import Progress, null_progress
+from vitapps.shared_backbones.models.plain_detector import (
+    STRIDE,
+    PlainDetector,
+    PlainDetectorConfig,
+    window_example,
+)
+
+NAME = "trees-neon"
+SEED_STRIDE = 10_000_019  # windows of different seeds never coincide
+NMS_IOU = 0.4
+SYNTHETIC_TILES = 240
+MIXED_TILES = 80
+SYNTHETIC_RATE = 1.5e-3
+OVERLAP = 0.3125  # 80 of 256 pixels: a crown of up to 8 m lies whole in some window
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TreeFit:
+    """`batch` windows a step, `rate` the highest learning rate on real tiles; `synthetic_steps` on rendered
+    canopies come before it (0: none)."""
+
+    steps: int = 500
+    synthetic_steps: int = 1800
+    batch: int = 4
+    rate: float = 8e-4
+    seed: int = 0
+
+
+def train(
+    data: Path,
+    out: Path,
+    *,
+    site_left_out: str | None = None,
+    config: TreeFit | None = None,
+    start: Path | None = None,
+    device: str = "cpu",
+    resume: bool = False,
+    progress: Progress = null_progress,
+) -> Path:
+    """Train on the tiles of `data` and write card, weights and graph to `out`; returns the card's path.
+
+    The stage on rendered canopies is kept as `out/synthetic.pt`; `start` is such a file of an earlier run, which saves
+    that stage. CPU training uses one thread, so that one seed gives one result. Raises
+    UsageError for fewer than one step or an unknown site, UnreadableInputError for a folder without tiles.
+    """
+    config = config or TreeFit()
+    if config.steps < 1 or config.batch < 1 or config.synthetic_steps < 0:
+        raise UsageError(f"steps is {config.steps}, batch is {config.batch}; both start at 1", hint="raise them")
+    tiles = read_tiles(data)
+    if site_left_out is not None:
+        tiles = leave_out(tiles, site_left_out)[0]
+    shown, held = hold_out(tiles)
+    out.mkdir(parents=True, exist_ok=True)
+    clock = time.monotonic()
+    if start is None and config.synthetic_steps:
+        start = out / "synthetic.pt"
+        first = replace(config, steps=config.synthetic_steps, rate=SYNTHETIC_RATE)
+        pretend = synthetic_tiles(min(SYNTHETIC_TILES, config.synthetic_steps * config.batch), config.seed)
+        fit_detector(pretend, start, first, device=device, resume=resume, progress=progress)
+    mixed = min(MIXED_TILES, config.synthetic_steps * config.batch)
+    average = fit_detector(
+        shown, out / "checkpoint.pt", config, start=start, rendered=mixed, device=device,
+        resume=resume, progress=progress,
+    )  # fmt: skip
+    threshold = choose_threshold(average.cpu(), held or shown)
+    option = f" --leave-out {site_left_out}" if site_left_out else ""
+    facts = {
+        "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)",
+        "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
+        f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{option}",
+        "hardware": torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU, 1 thread, fp32",
+        "minutes": round((time.monotonic() - clock) / 60, 1),
+        "seed": config.seed,
+        "split": f"threshold chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"
+        " which no step saw" * bool(held),
+    }
+    return export(average, PlainDetectorConfig(), threshold, facts, out)
+
+
+def fit_detector(
+    tiles: Sequence[Tile], checkpoint: Path, config: TreeFit, *, start: Path | None = None, rendered: int = 0,
+    device: str = "cpu", resume: bool = False, progress: Progress = null_progress,
+) -> PlainDetector:  # fmt: skip
+    """The EMA weights after `config.steps` steps on random windows of `tiles`; `start`: a checkpoint to begin from;
+    `rendered`: number of rendered tiles that are mixed in, so that what they taught is kept."""
+    torch.manual_seed(config.seed)
+    if device == "cpu":
+        torch.set_num_threads(1)
+    windows = TreeWindows(tiles, WindowConfig(stride=STRIDE), synthetic_tiles(rendered, config.seed))
+    module = PlainDetector(PlainDetectorConfig()).to(device)
+    if start is not None:
+        module.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["average"])
+
+    def batches(first: int) -> Iterator[Batch]:
+        for step in range(first, config.steps):
+            numbers = (config.seed * SEED_STRIDE + step * config.batch + place for place in range(config.batch))
+            parts = zip(*(windows.sample(number) for number in numbers), strict=True)
+            yield tuple(torch.stack(part) for part in parts)
+
+    schedule = FitConfig(
+        steps=config.steps, rate=config.rate, warmup=min(50, config.steps), cooldown=0.4, ema=0.99, checkpoint_every=60
+    )
+    average = fit(module, batches, _loss, schedule, checkpoint=checkpoint, resume=resume, progress=progress)
+    assert isinstance(average, PlainDetector)
+    return average
+
+
+def synthetic_tiles(number: int, seed: int) -> list[Tile]:
+    """Rendered canopies as tiles, with the biome in the place of the site."""
+    drawn = [make_tile(seed * SEED_STRIDE + place) for place in range(number)]
+    return [
+        Tile(name=f"synth_{place}", site=tile.biome, image=tile.image, boxes=tile.boxes, gsd=0.1)
+        for place, tile in enumerate(drawn)
+    ]
+
+
+def _loss(module: nn.Module, batch: Batch) -> Tensor:
+    assert isinstance(module, PlainDetector)
+    image, heat, target = batch
+    logits, boxes = module.forward_logits(image)
+    return detection_loss(logits, boxes, heat, target)
+
+
+def choose_threshold(module: PlainDetector, tiles: Sequence[Tile]) -> float:
+    """The score threshold of best F1 on `tiles`."""
+    module.eval()
+
+    def predict(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        with torch.inference_mode():
+            return tuple(part.numpy() for part in module(torch.from_numpy(windows)))
+
+    found = []
+    for tile in tiles:
+        boxes, scores = boxes_of_tile(
+            predict, tile.image, window=module.config.window[0], overlap=OVERLAP, floor=0.05, iou=NMS_IOU
+        )
+        found.append(TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(np.float64)))
+    return best_threshold(found)
+
+
+def export(module: nn.Module, config: PlainDetectorConfig, threshold: float, facts: dict[str, Any], out: Path) -> Path:
+    """Write `trees-neon.safetensors` (fp16), `trees-neon.onnx` and the card `trees-neon.toml` to `out`."""
+    from vitapps.shared_backbones.weights.publish import publish
+
+    card: dict[str, Any] = {
+        "name": NAME,
+        "task": "rs.detect",
+        "arch": "plain_detector",
+        "config": asdict(config),
+        "summary": "tree crowns in airborne RGB of about 0.1 m a pixel",
+        "licence": "Apache-2.0 (weights); trained on NEON AOP imagery (free use, cite NEON) and DeepForest boxes (MIT)",
+        "status": "core",
+        "preprocess": {"gsd": 0.1, "window": list(config.window), "overlap": OVERLAP, "nms_iou": NMS_IOU},
+        "labels": [{"value": 0, "name": "tree", "threshold": threshold}],
+        "training": facts,
+        "tolerance": {"bf16": False},
+        "limits": [
+            "three North American sites; expect missed crowns in other forest types, seasons and sun angles",
+            "closed canopy without visible gaps is split and merged arbitrarily, as human labels do",
+            "crowns wider than 8 m may be cut at a window's edge",
+        ],
+    }
+    return publish(module, card, out, example=window_example(config), output_names=["scores", "boxes"])

@@ -1,0 +1,74 @@
+"""Which processors are here, asked of the operating system and of the CUDA driver: no torch is imported."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitapps.errors import MissingError
+
+_NAME_BYTES = 128
+_ATTRIBUTE_MAJOR, _ATTRIBUTE_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_{MAJOR,MINOR} of cuda.h
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CudaDevice:
+    """A GPU as the driver reports it; `memory` in bytes, `capability` such as `9.0`."""
+
+    index: int
+    name: str
+    memory: int
+    capability: str
+
+
+def cuda_devices() -> list[CudaDevice]:
+    """Every GPU that the CUDA driver shows to this process (CUDA_VISIBLE_DEVICES counts), none without a driver."""
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return []
+    count = ctypes.c_int()
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return []
+    return [_describe(driver, index) for index in range(count.value)]
+
+
+def require_cuda(index: int) -> None:
+    """Raise MissingError unless GPU `index` is here."""
+    found = cuda_devices()
+    if index < len(found):
+        return
+    if not found:
+        raise MissingError("no CUDA GPU was found by the driver", hint="`--device cpu`, or see `vitapps doctor`")
+    names = ", ".join(f"cuda:{device.index} ({device.name})" for device in found)
+    raise MissingError(f"cuda:{index}: no such GPU", hint=f"present: {names}")
+
+
+def cpu_name() -> str:
+    """The processor's own name where the system tells it, else its architecture."""
+    listing = Path("/proc/cpuinfo")
+    if listing.exists():
+        for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def usable_cores() -> int:
+    """Cores that this process may use (affinity), which can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _describe(driver: ctypes.CDLL, index: int) -> CudaDevice:
+    name, memory = ctypes.create_string_buffer(_NAME_BYTES), ctypes.c_size_t()
+    major, minor = ctypes.c_int(), ctypes.c_int()
+    driver.cuDeviceGetName(name, _NAME_BYTES, index)
+    driver.cuDeviceTotalMem_v2(ctypes.byref(memory), index)
+    driver.cuDeviceGetAttribute(ctypes.byref(major), _ATTRIBUTE_MAJOR, index)
+    driver.cuDeviceGetAttribute(ctypes.byref(minor), _ATTRIBUTE_MINOR, index)
+    capability = f"{major.value}.{minor.value}"
+    return CudaDevice(index=index, name=name.value.decode(), memory=memory.value, capability=capability)

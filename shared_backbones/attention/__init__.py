@@ -1,0 +1,1 @@
+"""The one attention and what it is tested against."""

@@ -1,0 +1,1 @@
+"""Published checkpoints to our state dict, one pure function a source."""

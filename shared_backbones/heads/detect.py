@@ -1,0 +1,62 @@
+"""Anchor-free box head on one feature map: a centre heat map and four side distances a cell.
+
+CenterNet (Zhou et al. 2019, arXiv:1904.07850) gives the heat map, FCOS (Tian et al. 2019, arXiv:1904.01355, eq. 1-2)
+the distances. Deviation: one stride only, so no assignment of sizes to levels.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+CARD = {
+    "id": "FCOS",
+    "name": "detect",
+    "family": "heads",
+    "paper": "Tian et al. 2019, arXiv:1904.01355; Zhou et al. 2019, arXiv:1904.07850",
+    "equation": "FCOS eq. 1-2; CenterNet eq. 1",
+    "deviations": "one level, no centre-ness branch",
+    "slots": [],
+    "cost": "one 3x3 convolution at the output stride",
+    "status": "core",
+}
+
+PRIOR = 0.02  # share of cells that are centres: the bias starts there (Focal loss, arXiv:1708.02002, section 4.1)
+
+
+class DetectHead(nn.Module):
+    """`forward(B dim h w) -> (logits B K h w, boxes B 4 h w)`; boxes are x0 y0 x1 y1 in input pixels, `stride` a cell.
+
+    A side distance is `unit * exp(raw)`, `raw` held to -4..4: `unit` (pixels) is what an untrained head predicts.
+    """
+
+    def __init__(self, dim: int, num_classes: int, stride: int, unit: float) -> None:
+        super().__init__()
+        self.stride = stride
+        self.unit = unit
+        self.conv = nn.Conv2d(dim, dim, 3, 1, 1, bias=False)
+        self.norm = nn.GroupNorm(dim // 8, dim)
+        self.act = nn.GELU()
+        self.score = nn.Conv2d(dim, num_classes, 1)
+        self.sides = nn.Conv2d(dim, 4, 1)
+        nn.init.constant_(self.score.bias, -math.log((1 - PRIOR) / PRIOR))  # type: ignore[arg-type]
+        nn.init.normal_(self.sides.weight, std=0.01)
+        nn.init.zeros_(self.sides.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.act(self.norm(self.conv(x)))
+        distances = self.unit * self.sides(x).clamp(-4, 4).exp()  # B dim h w -> B 4 h w, left top right bottom
+        return self.score(x), boxes_from_sides(distances, self.stride)
+
+
+def boxes_from_sides(distances: Tensor, stride: int) -> Tensor:
+    """Side distances (left top right bottom, pixels) at cell centres -> boxes; B 4 h w -> B 4 h w."""
+    height, width = distances.shape[-2:]
+    y = (torch.arange(height, device=distances.device, dtype=distances.dtype) + 0.5) * stride
+    x = (torch.arange(width, device=distances.device, dtype=distances.dtype) + 0.5) * stride
+    centre = torch.stack([x[None, :].expand(height, width), y[:, None].expand(height, width)])  # 2 h w
+    low = centre - distances[:, :2]
+    high = centre + distances[:, 2:]
+    return torch.cat([low, high], dim=1)

@@ -1,0 +1,1 @@
+"""Building blocks of backbones; they import torch only."""

@@ -1,0 +1,46 @@
+"""Architectures by name; each is imported when it is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from vitapps.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+ARCHS = {
+    "vit": "vitapps.shared_backbones.models.vit:ViT:ViTConfig",
+    "volume_segmenter": "vitapps.shared_backbones.models.volume_segmenter:VolumeSegmenter:VolumeSegmenterConfig",
+    "plain_detector": "vitapps.shared_backbones.models.plain_detector:PlainDetector:PlainDetectorConfig",
+}
+
+
+def build(arch: str, config: dict[str, Any]) -> nn.Module:
+    """A model of architecture `arch` with fresh weights; `config` holds the fields of its configuration (lists stand
+    for tuples, as in TOML). UsageError for a name or a field that does not exist."""
+    _check_name("architecture", arch, list(ARCHS))
+    module_name, class_name, config_name = ARCHS[arch].split(":")
+    module = importlib.import_module(module_name)
+    config_type = getattr(module, config_name)
+    known = [field.name for field in dataclasses.fields(config_type)]
+    for key in config:
+        _check_name(f"field of {config_name}", key, known)
+    model: nn.Module = getattr(module, class_name)(
+        config_type(**{key: _tuples(value) for key, value in config.items()})
+    )
+    return model
+
+
+def _check_name(what: str, name: str, known: list[str]) -> None:
+    if name not in known:
+        close = difflib.get_close_matches(name, known, n=3)
+        hint = f"did you mean {' or '.join(close)}?" if close else f"known: {', '.join(known)}"
+        raise UsageError(f"no {what} '{name}'", hint=hint)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value

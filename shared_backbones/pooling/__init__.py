@@ -1,0 +1,1 @@
+"""Token poolings, one per file: `build(config) -> Pool` (`_protocol.py`)."""

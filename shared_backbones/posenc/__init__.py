@@ -1,0 +1,1 @@
+"""Position encodings, one per file: `build(config) -> PositionEncoding` (`_protocol.py`)."""

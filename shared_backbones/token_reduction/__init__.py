@@ -1,0 +1,1 @@
+"""Token reducers, one per file: `build(config) -> Reducer` (`_protocol.py`)."""

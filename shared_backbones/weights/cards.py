@@ -1,0 +1,165 @@
+"""Weight cards: a TOML file that says what a weights file is, where it comes from and how good it is. No torch here.
+
+A card stands beside its weights. Paths to the files are handed out only after their sha256 has been checked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from vitapps.atomic import atomic_path
+from vitapps.errors import MissingError
+from vitapps.provenance import sha256_file
+from vitapps.require import require
+
+FOLDER = Path(__file__).parent
+Status = Literal["paper", "verified", "core"]
+_PUBLISHED = ("timm:", "hf:")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Card:
+    """One weights file.
+
+    `arch` and `config` go to `models.build`. `size` and `graph_size` are bytes. `preprocess` is read by the pipeline of
+    `task`; `labels[i]` describes output channel i (`value`, `name`, optional `threshold`, codes). `tolerance`: which
+    precisions `auto` may use (`bf16 = true`). `scores` carry the command that prints them. `folder` is where the card
+    was read from; it is not written.
+    """
+
+    name: str
+    task: str
+    arch: str
+    config: dict[str, Any]
+    summary: str
+    licence: str
+    weights_file: str
+    sha256: str
+    size: int
+    graph_file: str = ""
+    graph_sha256: str = ""
+    graph_size: int = 0
+    preprocess: dict[str, Any] = field(default_factory=dict)
+    labels: list[dict[str, Any]] = field(default_factory=list)
+    training: dict[str, Any] = field(default_factory=dict)
+    scores: list[dict[str, Any]] = field(default_factory=list)
+    tolerance: dict[str, Any] = field(default_factory=dict)
+    limits: list[str] = field(default_factory=list)
+    status: Status = "paper"
+    folder: Path = FOLDER
+
+
+def list_cards() -> list[str]:
+    """Names of the embedded cards, sorted."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def load_card(name_or_path: str | Path) -> Card:
+    """The card of an embedded name, of a `.toml`, or beside a `.safetensors`; MissingError with what there is."""
+    text = str(name_or_path)
+    if text.startswith(_PUBLISHED):
+        raise MissingError(
+            f"{text}: a published checkpoint is a backbone without a task", hint="give a card name or a .safetensors"
+        )
+    if text.endswith((".toml", ".safetensors")) or "/" in text or "\\" in text:
+        return _read_card(_card_path(Path(text)))
+    if text not in list_cards():
+        raise MissingError(f"no embedded weights '{text}'", hint=_suggestion(text))
+    return _read_card(FOLDER / f"{text}.toml")
+
+
+def weights_path(card: Card) -> Path:
+    """The safetensors file of a card, checked: MissingError where it is absent or not the stated one."""
+    return _checked(card, card.weights_file, card.sha256)
+
+
+def graph_path(card: Card) -> Path:
+    """The saved graph of a card, checked: MissingError where there is none or it is not the stated one."""
+    if not card.graph_file:
+        raise MissingError(f"weights '{card.name}' have no saved graph", hint="use --engine torch")
+    return _checked(card, card.graph_file, card.graph_sha256)
+
+
+def verify(card: Card) -> None:
+    """Check every file of the card against its sha256; MissingError on the first that does not hold."""
+    weights_path(card)
+    if card.graph_file:
+        graph_path(card)
+
+
+def write_card(card: Card, path: Path) -> None:
+    """Write a card as TOML, atomically, replacing an older one; empty fields are left out."""
+    writer = require("tomli_w", extra="train", package="tomli-w")
+    table = {key: value for key, value in dataclasses.asdict(card).items() if key != "folder" and value not in ("", 0)}
+    table = {key: value for key, value in table.items() if value not in ([], {})}
+    table["config"] = card.config
+    with atomic_path(path, overwrite=True) as temporary:
+        temporary.write_text(writer.dumps(table), encoding="utf-8")
+
+
+def _card_path(path: Path) -> Path:
+    card = path.with_suffix(".toml") if path.suffix == ".safetensors" else path
+    if path.suffix == ".safetensors" and not path.is_file():
+        raise MissingError(f"{path}: no such weights file", hint=_suggestion(path.stem))
+    if not card.is_file():
+        beside = f" (the card of {path.name})" if card != path else ""
+        raise MissingError(f"{card}: no such card{beside}", hint=_suggestion(path.stem))
+    return card
+
+
+def _suggestion(name: str) -> str:
+    known = list_cards()
+    close = difflib.get_close_matches(name, known, n=3)
+    return (f"did you mean {' or '.join(close)}? " if close else "") + f"embedded: {', '.join(known) or 'none'}"
+
+
+def _read_card(path: Path) -> Card:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise MissingError(f"{path}: not a readable card: {error}", hint="restore the file") from None
+    fields = {item.name: item for item in dataclasses.fields(Card) if item.name != "folder"}
+    unknown = sorted(set(table) - set(fields))
+    if unknown:
+        raise MissingError(f"{path}: unknown key '{unknown[0]}'", hint=f"known: {', '.join(fields)}")
+    absent = [
+        name
+        for name, item in fields.items()
+        if name not in table and item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
+    ]
+    if absent:
+        raise MissingError(f"{path}: the card lacks '{absent[0]}'", hint="restore the card")
+    _check_types(path, table)
+    return Card(**table, folder=path.parent)
+
+
+def _check_types(path: Path, table: dict[str, Any]) -> None:
+    dicts, lists, whole = (
+        {"config", "preprocess", "training", "tolerance"},
+        {"labels", "scores", "limits"},
+        {"size", "graph_size"},
+    )
+    for key, value in table.items():
+        wanted = dict if key in dicts else list if key in lists else int if key in whole else str
+        if not isinstance(value, wanted):
+            raise MissingError(f"{path}: '{key}' is {value!r}, not a {wanted.__name__}", hint="restore the card")
+
+
+def _checked(card: Card, file: str, sha256: str) -> Path:
+    path = card.folder / file
+    if not path.is_file():
+        raise MissingError(
+            f"{path}: the file of weights '{card.name}' is missing", hint="reinstall, or restore the file"
+        )
+    found = sha256_file(path)
+    if found != sha256:
+        raise MissingError(
+            f"{path}: sha256 {found[:12]}… is not the {sha256[:12]}… of card '{card.name}'",
+            hint="the file is damaged or another one: reinstall, or restore it",
+        )
+    return path

@@ -1,0 +1,112 @@
+"""Every bad file through every command: one line that names the file, the right exit code, no harm to what exists."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import pytest
+
+from fakes.bad_files import BAD_FILES
+from vitapps.apps.main import main
+from vitapps.apps.terminal import printable
+
+TESTS = Path(__file__).resolve().parents[1]
+COMMANDS = {"medical": ("segment", "out.nii.gz"), "rs": ("detect", "out.gpkg")}
+OLD = b"an earlier result"
+SECONDS = 20
+BOMBS = [name for name in BAD_FILES if "bomb" in name or "enormous" in name or "endless" in name]
+PEAK_MEMORY = 1_500_000_000
+
+
+@contextmanager
+def time_limit(seconds: int) -> Iterator[None]:
+    """A command that waits for a pipe would wait for ever."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise TimeoutError(f"no answer within {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(seconds)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.mark.parametrize("domain", COMMANDS)
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_bad_file(
+    name: str,
+    domain: str,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad_file = BAD_FILES[name]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "out").mkdir()
+    monkeypatch.chdir(tmp_path)
+    path = bad_file.make(tmp_path / "in")
+    verb, out = COMMANDS[domain]
+    target = tmp_path / "out" / out
+    target.write_bytes(OLD)
+    with time_limit(SECONDS):
+        code = main([domain, verb, str(path), "-o", str(target), "--overwrite", "--threads", "1"])
+    shown = capfd.readouterr()
+    assert code in bad_file.expected(domain), shown.err
+    assert "Traceback" not in shown.err
+    if code == 0:
+        assert target.read_bytes() != OLD
+        return
+    assert shown.out == ""
+    assert os.listdir(target.parent) == [out]
+    assert target.read_bytes() == OLD
+    errors = [line for line in shown.err.splitlines() if line.startswith("vitapps: error: ")]
+    assert len(errors) == 1
+    assert (bad_file.named or printable(path.name)) in errors[0]
+    assert shown.err.splitlines()[-1].startswith("hint: ")
+
+
+def test_there_are_enough_of_them() -> None:
+    assert len(BAD_FILES) >= 40
+
+
+@pytest.mark.parametrize("domain", COMMANDS)
+@pytest.mark.parametrize("name", BOMBS)
+def test_bombs_stay_within_memory(name: str, domain: str, tmp_path: Path) -> None:
+    """A few bytes that claim to be terabytes are refused by what they claim, not by what they do to the machine."""
+    path = BAD_FILES[name].make(tmp_path)
+    verb, out = COMMANDS[domain]
+    code = f"""
+import resource, sys
+from vitapps.apps.main import main
+code = main({[domain, verb, str(path), "-o", str(tmp_path / out), "--threads", "1"]!r})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+sys.exit(code)
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=6 * SECONDS, check=False
+    )
+    assert done.returncode in BAD_FILES[name].expected(domain), done.stderr
+    assert int(done.stdout.split()[-1]) < PEAK_MEMORY
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+@pytest.mark.parametrize(("domain", "name"), [("medical", "scan.nii"), ("rs", "tile.tif")])
+def test_a_file_that_may_not_be_read(
+    domain: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"secret")
+    path.chmod(0)
+    verb, out = COMMANDS[domain]
+    assert main([domain, verb, str(path), "-o", str(tmp_path / out)]) == 3
+    assert name in capsys.readouterr().err

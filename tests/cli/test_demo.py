@@ -1,0 +1,137 @@
+"""`vitapps demo`: one page that stands alone, whatever the commands did."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from PIL import Image
+
+from vitapps.apps import demo
+from vitapps.apps.console import InputArgument, OutputOption, Run, command, group
+from vitapps.apps.main import main
+from vitapps.errors import ExitCode, UnreadableInputError
+
+FAKE = demo.Step(
+    title="Squares & <circles>",
+    about="A fake.",
+    words=("rs", "work", "{input}", "-o", "{out}"),
+    sample="fake_sample:write",
+    input="tile.tif",
+    out="found.gpkg",
+)
+FAILING = demo.Step(title="Failing", about="A fake.", words=("rs", "fail", "{input}", "-o", "{out}"), input="tile.tif")
+STOPPED = demo.Step(title="Stopped", about="A fake.", words=("rs", "stop", "{input}", "-o", "{out}"), input="tile.tif")
+DOCTOR = demo.STEPS[-1]
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Replaces the steps of the demo by the given ones, on a fake domain `rs` and a fake sample."""
+    app = group("A fake domain.")
+
+    @command(app, "work")
+    def work(run: Run, tile: InputArgument, out: OutputOption) -> None:
+        """Work."""
+        picture = out.with_suffix(".png")
+        Image.new("RGB", (4, 4), (255, 0, 0)).save(picture)
+        record = {"timings": {"search": 1.25}, "engine": "abacus", "warnings": ["a <warning>"]}
+        out.with_name(f"{out.name}.run.json").write_text(json.dumps(record))
+        counts = [{"name": "square", "count": index} for index in range(100)]
+        run.emit({"preview": picture, "count": 4950, "shape": [4, 4], "classes": counts, "mean": float("nan")})
+
+    @command(app, "fail")
+    def fail(run: Run, tile: InputArgument, out: OutputOption) -> None:
+        """Fail."""
+        raise UnreadableInputError("tile.tif: is a fake", hint="give a real one")
+
+    @command(app, "stop")
+    def stop(run: Run, tile: InputArgument, out: OutputOption) -> None:
+        """Stop."""
+        raise KeyboardInterrupt
+
+    domain, sample = ModuleType("vitapps.apps.rs"), ModuleType("fake_sample")
+    domain.app = app  # type: ignore[attr-defined]
+    sample.write = lambda path: path.write_bytes(b"tile")  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "vitapps.apps.rs", domain)
+    monkeypatch.setitem(sys.modules, "fake_sample", sample)
+    return lambda *chosen: monkeypatch.setattr(demo, "STEPS", chosen)
+
+
+class Page(HTMLParser):
+    """Texts, pictures and addresses of a page; tags must be closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.addresses: list[str] = []
+        self.open: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value for name, value in attrs if name in ("src", "href") and value]
+        if tag not in ("img", "meta"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data.strip())
+
+
+def test_the_page_stands_alone_and_says_everything(
+    steps: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps(FAKE)
+    out = tmp_path / "shown"
+    assert main(["demo", "-o", str(out), "--json"]) == ExitCode.OK
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["page"] == str(out / "index.html")
+    assert [step["exit_code"] for step in shown["steps"]] == [0]
+    page = Page(Path(shown["page"]).read_text(encoding="utf-8"))
+    assert {"Squares & <circles>", "a <warning>", "4950", "4 × 4", "1.25", "and 40 more"} <= set(page.texts)
+    assert any("engine abacus" in text for text in page.texts)
+    pictures = [address for address in page.addresses if address.startswith("data:image/png;base64,")]
+    assert len(pictures) == 1
+    assert set(page.addresses) - set(pictures) == {"#s1", "found.gpkg"}
+
+
+def test_a_command_that_fails_is_shown_and_the_others_run(
+    steps: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps(FAILING, FAKE)
+    assert main(["demo", "-o", str(tmp_path / "shown")]) == ExitCode.PARTIAL
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[3] for line in lines[:2]] == ["3", "0"]
+    page = Page(Path(lines[-1]).read_text(encoding="utf-8"))
+    assert {"exit code 3", "tile.tif: is a fake", "give a real one"} <= set(page.texts)
+
+
+def test_a_folder_that_holds_something_is_left_alone(
+    steps: Callable[..., None], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    steps(FAKE)
+    (tmp_path / "index.html").write_text("mine")
+    assert main(["demo", "-o", str(tmp_path)]) == ExitCode.OUTPUT
+    assert "index.html" in capsys.readouterr().err
+    assert (tmp_path / "index.html").read_text() == "mine"
+    assert main(["demo", "-o", str(tmp_path), "--overwrite"]) == ExitCode.OK
+    assert main(["demo", "-o", str(tmp_path / "index.html" / "below")]) == ExitCode.OUTPUT
+
+
+def test_an_interrupted_command_ends_the_demo(steps: Callable[..., None], tmp_path: Path) -> None:
+    steps(STOPPED, FAKE)
+    assert main(["demo", "-o", str(tmp_path)]) == ExitCode.INTERRUPTED
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_every_step_names_commands_and_samples_that_exist(tmp_path: Path) -> None:
+    for step in demo.STEPS:
+        assert main([*step.words[:2], "--help"]) == ExitCode.OK
