@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vitapps.apps.console import Run, WeightsOption, command, group
+from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.vector_formats import VectorFormat
 from vitapps.errors import ExitCode, UsageError
 
@@ -78,6 +79,10 @@ AoiOption = Annotated[
     Path | None,
     typer.Option("--aoi", show_default=False, rich_help_panel=_KEEP, help="Only inside the polygons of this file."),
 ]
+DataOption = Annotated[
+    Path, typer.Option("--data", show_default=False, help="Folder of NAME.tif with NAME.xml (Pascal VOC boxes).")
+]
+Baseline = Literal["watershed"]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="A PNG with the boxes drawn, beside the output.")]
 
 
@@ -132,6 +137,69 @@ def detect(
     run.emit({"results": [item.to_json() for item in batch.done], "failures": failures}, lines)
     if failures:  # each has been logged; under --json a second object would spoil stdout
         raise typer.Exit(ExitCode.PARTIAL)
+
+
+@command(train_app, "trees")
+def train_trees(
+    run: Run,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps on the tiles.")] = 500,
+    synthetic_steps: Annotated[int, typer.Option(min=0, help="Steps on rendered canopies before.")] = 1800,
+    batch: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 4,
+    leave_out: Annotated[
+        str | None, typer.Option("--leave-out", show_default=False, help="A site that is never seen: HARV, SJER, TEAK.")
+    ] = None,
+    start: Annotated[
+        Path | None, typer.Option("--start", show_default=False, help="The synthetic.pt of an earlier run.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Train the tree-crown detector from scratch on the NEON tiles."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.rs.train_trees import TreeFit, train
+    from vitapps.pipelines.runtime.devices import cuda_devices
+
+    device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
+    config = TreeFit(steps=steps, synthetic_steps=synthetic_steps, batch=batch, seed=run.options.seed)
+    card = train(
+        data, out, site_left_out=leave_out, config=config, start=start, device=device, resume=resume,
+        progress=run.progress,
+    )  # fmt: skip
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
+@command(app, "eval")
+def evaluate(
+    run: Run,
+    data: DataOption,
+    weights: WeightsOption = None,
+    site: Annotated[list[str] | None, typer.Option("--site", show_default=False, help="Only these sites.")] = None,
+    loso: Annotated[
+        Path | None,
+        typer.Option("--loso", show_default=False, help="Folder of one run a site, each trained with --leave-out."),
+    ] = None,
+    baseline: Annotated[
+        Baseline | None, typer.Option("--baseline", show_default=False, help="Score this instead of a model.")
+    ] = None,
+) -> None:
+    """Precision, recall and F1 at IoU 0.4 (the NEON protocol) and COCO AP of tree crowns, by site."""
+    from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS
+    from vitapps.pipelines.rs.evaluate import evaluate as score
+
+    rows = score(
+        data, weights=weights or DEFAULT_WEIGHTS, sites=site or (), baseline=baseline, loso=loso, options=run.options,
+        progress=run.progress,
+    )  # fmt: skip
+    table = [
+        (row.site, row.tiles, row.drawn, row.found, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}",
+         f"{row.ap:.3f}", f"{row.ap50:.3f}")
+        for row in rows
+    ]  # fmt: skip
+    header = ("site", "tiles", "drawn", "found", "precision", "recall", "F1@0.4", "AP", "AP50")
+    run.emit({"rows": rows}, columns(header, table))
 
 
 def _gsd(text: str) -> str | float:

@@ -23,8 +23,9 @@ def write_geojson(path: Path, table: BoxTable) -> None:
     """One Feature a box. Boxes on the 180th meridian are cut in two there (section 3.1.9) and their `bbox` runs from
     west to east across it (section 5.2)."""
     assert table.meta.crs is not None  # `check_table` has refused the others
-    rings = to_lonlat(table.meta.crs, table.rings(), str(table.meta.path)) if len(table.boxes) else np.zeros((0, 5, 2))  # n 5 2
-    rings = counter_clockwise(unwrapped(rings))
+    rings = np.zeros((0, 5, 2))
+    if len(table.boxes):
+        rings = counter_clockwise(unwrapped(to_lonlat(table.meta.crs, table.rings(), str(table.meta.path))))  # n 5 2
     columns = {name: values.tolist() for name, values in table.columns().items()}
     with path.open("w", encoding="utf-8") as stream:
         stream.write('{"type": "FeatureCollection",\n')

@@ -97,7 +97,7 @@ class Raster:
         step = max(1, _ROWS_AT_ONCE // max(1, values.shape[0] * values.shape[2]))
         for row in range(0, values.shape[1], step):
             part = values[:, row : row + step].astype(np.float64 if values.dtype.itemsize > 4 else np.float32)
-            scaled = np.nan_to_num((part - low) * gain, nan=0.0, posinf=255.0, neginf=0.0)
+            scaled = np.nan_to_num((np.asarray(part) - low) * gain, nan=0.0, posinf=255.0, neginf=0.0)
             result[:, row : row + step] = np.rint(np.clip(scaled, 0, 255))
         return result
 

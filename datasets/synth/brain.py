@@ -6,14 +6,14 @@ intensities, and a random slice direction and thickness blurs the result. A netw
 contrast to over-fit to.
 
 Deviations from the paper, made so that one CPU core can generate while another trains:
-- The image is formed at 2x2x2 finer sampling than the training grid from the class means and averaged (that is the partial
-  volume); noise is drawn on the training grid.
+- The image is formed at 2x2x2 finer sampling than the training grid from the class means and averaged (that is the
+  partial volume); noise is drawn on the training grid.
 - The smooth deformation is a displacement field on a coarse grid, not an integrated velocity field.
 - Targets are soft: the share of each label in the voxel, counted over the same 2x2x2 samples.
-- Half of the samples draw one mean each for white matter, grey matter and fluid and let the structures vary around them (deep
-  nuclei anywhere between grey and white), which is what real sequences look like; the other half draws every class freely.
-- Everything outside the brain is removed from some samples, in addition to its random contrast, because skull-stripped scans are
-  common input.
+- Half of the samples draw one mean each for white matter, grey matter and fluid and let the structures vary around
+  them (deep nuclei anywhere between grey and white), as in real sequences; the other half draws every class freely.
+- Everything outside the brain is removed from some samples, in addition to its random contrast, because skull-stripped
+  scans are common input.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PARTNERS: dict[int, int] = {
     30: 62, 136: 163, 137: 164,
 }  # fmt: skip
 LABELS: tuple[int, ...] = (0, *sorted(set(TARGETS.values())))  # class index -> FreeSurfer number
-# FreeSurfer numbers by tissue, left side and midline; the middle row lies between grey and white matter in real sequences
+# FreeSurfer numbers by tissue, left side and midline; MIXED lies between grey and white matter in real sequences
 WHITE, MIXED, GREY, FLUID = (2, 7, 85), (10, 13, 16, 28), (3, 8, 11, 12, 17, 18, 26), (4, 5, 14, 15, 24, 72, 136, 137)
 FIRST_OUTSIDE = 500  # label maps number skull, skin, eyes and neck from here
 
@@ -87,7 +87,9 @@ def load_label_maps(folder: Path) -> LabelMaps:
     lookup = np.zeros(max(codes) + 1, np.uint8)
     lookup[codes] = np.arange(len(codes))
     return LabelMaps(
-        tuple(torch.from_numpy(np.ascontiguousarray(lookup[array])) for array in arrays), tuple(codes), tuple(file.name for file in files)
+        tuple(torch.from_numpy(np.ascontiguousarray(lookup[array])) for array in arrays),
+        tuple(codes),
+        tuple(file.name for file in files),
     )
 
 
@@ -161,7 +163,6 @@ class BrainSynth:
         mean = means[codes].mean(0)  # 8 D H W -> D H W
         spread = spreads[codes].mean(0)
         return mean + spread * torch.randn(mean.shape, generator=rng)
-
 
     def _group(self, means: Tensor, rng: torch.Generator) -> None:
         """Replace the means of brain classes by tissue means with a little variation, in place."""

@@ -1,18 +1,19 @@
 """Synthetic airborne RGB tiles of tree crowns with their boxes: a small renderer, deterministic from a seed.
 
 What is modelled, in the order of the code:
-- Placement: hard-core point process by dart throwing, largest crown first, with an allowed overlap (Matern type II thinning;
-  Daley & Vere-Jones, An Introduction to the Theory of Point Processes, section 2.4).
-- Crown surfaces: a cone, a dome or an umbrella over a star-shaped outline (a few Fourier terms), roughened by fractal noise
-  (leaf clumps) and by radial lobes (conifer branches); height follows the crown radius with scatter (allometry).
-- Ground: two to three materials mixed by fractal noise (power-law spectrum, Saupe 1988), with logs, stones, tufts, tracks and
-  roofs, which look like anything but are not trees and have no box.
-- Light: Lambert shading of the surface model, sky light lowered in hollows, and cast shadows. A shadow is a running maximum of the
-  surface minus its drop along the sun's ray, found with a doubling step, so the cost does not grow with the shadow's length.
+- Placement: hard-core point process by dart throwing, largest crown first, with an allowed overlap (Matern type II
+  thinning; Daley & Vere-Jones, An Introduction to the Theory of Point Processes, section 2.4).
+- Crown surfaces: a cone, a dome or an umbrella over a star-shaped outline (a few Fourier terms), roughened by fractal
+  noise (leaf clumps) and by radial lobes (conifer branches); height follows the crown radius with scatter (allometry).
+- Ground: two to three materials mixed by fractal noise (power-law spectrum, Saupe 1988), with logs, stones, tufts,
+  tracks and roofs, which look like anything but are not trees and have no box.
+- Light: Lambert shading of the surface model, sky light lowered in hollows, and cast shadows. A shadow is a running
+  maximum of the surface minus its drop along the sun's ray, found with a doubling step, so the cost does not grow with
+  the shadow's length.
 - Camera: gain, colour cast and gamma by tile, blur, shot noise.
 
-It is no forest: species, leaf optics and view angle are not physical. It serves for tests, for the demo and as a pre-training
-source; no score on it says anything about real trees.
+It is no forest: species, leaf optics and view angle are not physical. It serves for tests, for the demo and as a
+pre-training source; no score on it says anything about real trees.
 """
 
 from __future__ import annotations
@@ -49,16 +50,16 @@ _LEAVES: dict[Biome, tuple[tuple[int, int, int], ...]] = {  # sRGB of lit foliag
     "park": ((104, 132, 70), (90, 120, 80), (144, 148, 86), (150, 104, 76), (120, 150, 96), (158, 150, 136)),
 }
 _GROUND = (
-    (206, 156, 128), (178, 140, 112), (232, 214, 198), (150, 146, 100), (120, 144, 78), (176, 168, 132), (140, 126, 108),
-    (196, 186, 152), (104, 128, 72), (160, 158, 154), (128, 120, 104),
+    (206, 156, 128), (178, 140, 112), (232, 214, 198), (150, 146, 100), (120, 144, 78), (176, 168, 132),
+    (140, 126, 108), (196, 186, 152), (104, 128, 72), (160, 158, 154), (128, 120, 104),
 )  # fmt: skip
-_VISIBLE = 0.4  # share of a crown's own outline that must be seen from above for it to carry a box
+_VISIBLE = 0.4  # share of a crown's outline that must be seen from above for it to carry a box
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CanopyConfig:
-    """What to draw. `size` is (rows, columns) in pixels, `gsd` metres per pixel; `None` is drawn from the seed. `cover` is
-    the sum of crown areas over the tile area (above 1: closed canopy)."""
+    """What to draw. `size` is (rows, columns) in pixels, `gsd` metres per pixel; `None` is drawn from the seed.
+    `cover` is the sum of crown areas over the tile area (above 1: closed canopy)."""
 
     size: tuple[int, int] = (400, 400)
     gsd: float = 0.1
@@ -69,8 +70,8 @@ class CanopyConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CanopyTile:
-    """`image` 3 H W uint8 RGB; `boxes` n 4 float32 `x0 y0 x1 y1` pixels with a pixel-corner origin, clipped to the tile;
-    `crowns` H W int32, 0 ground, i the crown of box i - 1; `biome` as drawn."""
+    """`image` 3 H W uint8 RGB; `boxes` n 4 float32 `x0 y0 x1 y1` pixels with a pixel-corner origin, clipped to the
+    tile; `crowns` H W int32, 0 ground, i the crown of box i - 1; `biome` as drawn."""
 
     image: NDArray[np.uint8]
     boxes: Floats
@@ -105,14 +106,15 @@ def make_tile(seed: int, config: CanopyConfig | None = None) -> CanopyTile:
 def write_sample(
     path: Path, seed: int = 7, size: tuple[int, int] = (640, 800), biome: Biome | None = "conifer"
 ) -> CanopyTile:
-    """Write a tile as a GeoTIFF (RGB uint8, deflate, 0.1 m, EPSG:32611, an invented place) and return it: the demo's input."""
+    """Write a tile as a GeoTIFF (RGB uint8, deflate, 0.1 m, EPSG:32611, an invented place) and return it."""
     import rasterio
     from rasterio.transform import from_origin
 
     tile = make_tile(seed, CanopyConfig(size=size, biome=biome))
     profile = {
         "driver": "GTiff", "count": 3, "dtype": "uint8", "height": size[0], "width": size[1], "crs": "EPSG:32611",
-        "transform": from_origin(320000.0, 4096000.0, 0.1, 0.1), "compress": "deflate", "predictor": 2, "photometric": "RGB",
+        "transform": from_origin(320000.0, 4096000.0, 0.1, 0.1), "compress": "deflate", "predictor": 2,
+        "photometric": "RGB",
     }  # fmt: skip
     with rasterio.open(path, "w", **profile) as sink:
         sink.write(tile.image)
@@ -120,8 +122,8 @@ def write_sample(
 
 
 def fractal_noise(rng: np.random.Generator, size: tuple[int, int], exponent: float, finest: float = 0.0) -> Floats:
-    """Periodic noise H W of zero mean and unit variance with amplitude spectrum `f ** -exponent`; wavelengths below `finest`
-    pixels are removed."""
+    """Periodic noise H W of zero mean and unit variance with amplitude spectrum `f ** -exponent`; wavelengths below
+    `finest` pixels are removed."""
     white = rng.standard_normal(size, dtype=np.float32)
     fy, fx = np.fft.fftfreq(size[0])[:, None], np.fft.rfftfreq(size[1])[None]
     radius = np.hypot(fy, fx)
@@ -179,7 +181,7 @@ def _litter(rng: np.random.Generator, scene: _Scene) -> None:
                 scene,
                 (rng.uniform(5, 14), rng.uniform(4, 9)),
                 rng.uniform(3, 6),
-                rng.uniform(0.1, 0.7, 3),
+                rng.uniform(0.1, 0.7, 3).astype(np.float32),
                 ragged=0.0,
             )
 

@@ -1,6 +1,6 @@
 """`vitapps medical train brain`: whole-brain segmentation of any contrast, from label maps alone.
 
-The network never sees a real scan: every step draws a new synthetic one (`datasets/synth/brain.py`, the SynthSeg recipe).
+The network never sees a real scan: every step draws a new synthetic one (`datasets/synth/brain.py`: SynthSeg).
 What it is scored on (`vitapps medical eval`) is therefore disjoint from what it is trained on by construction.
 """
 
@@ -60,7 +60,9 @@ def train(
     Deterministic for one seed, thread count and device. Raises UnreadableInputError when the folder has no label map.
     """
     if not any(labelmaps.glob("*.nii*")):
-        raise UnreadableInputError(f"{labelmaps}: no label map (*.nii, *.nii.gz, *.nii.bz2) here", hint="check --labelmaps")
+        raise UnreadableInputError(
+            f"{labelmaps}: no label map (*.nii, *.nii.gz, *.nii.bz2) here", hint="check --labelmaps"
+        )
     out.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
@@ -76,10 +78,12 @@ def train(
 
     start = time.monotonic()
     fit_config = FitConfig(steps=steps)
-    average = fit(module, batches, _loss, fit_config, checkpoint=out / "checkpoint.pt", resume=resume, progress=progress)
+    average = fit(
+        module, batches, _loss, fit_config, checkpoint=out / "checkpoint.pt", resume=resume, progress=progress
+    )
     facts = {
         "data": f"{len(maps.names)} label maps of {labelmaps.name} (SynthSeg, Apache-2.0); no image of any kind",
-        "command": f"vitapps medical train brain --labelmaps DIR --out DIR --steps {steps} --seed {seed} --batch {batch}",
+        "command": f"vitapps medical train brain --labelmaps DIR --out DIR --steps {steps} --seed {seed}",
         "hardware": _hardware(device, threads),
         "minutes": round((time.monotonic() - start) / 60, 1),
         "seed": seed,

@@ -1,7 +1,7 @@
 """Boxes in numpy: IoU, exact greedy suppression that stays fast at 100,000 boxes, and decoding of detector maps.
 
-A box is `x0 y0 x1 y1` in pixels, x right, y down, origin at the outer corner of the first pixel (pixel-corner origin), so
-a box of one pixel is `0 0 1 1`. Everything is torch-free.
+A box is `x0 y0 x1 y1` in pixels, x right, y down, origin at the outer corner of the first pixel (pixel-corner origin),
+so a box of one pixel is `0 0 1 1`. Everything is torch-free.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ _PAIRS_AT_ONCE = 1 << 21
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
-    """Decoded candidates of a batch: `boxes` n 4 (input pixels), `scores` n, `labels` n (class index), `images` n (index in
-    the batch), ordered by image, then by falling score."""
+    """Decoded candidates of a batch: `boxes` n 4 (input pixels), `scores` n, `labels` n (class index), `images` n
+    (index in the batch), ordered by image, then by falling score."""
 
     boxes: Floats
     scores: Floats
@@ -43,7 +43,7 @@ def box_iou(first: ArrayLike, second: ArrayLike) -> Floats:
     sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])  # -> n m 2
     inter = np.maximum(sides, 0).prod(axis=2)  # n m 2 -> n m
     union = box_area(a)[:, None] + box_area(b)[None, :] - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return np.asarray(np.divide(inter, union, out=np.zeros_like(inter), where=union > 0))
 
 
 def nms(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.5, labels: ArrayLike | None = None) -> Ints:
@@ -75,8 +75,8 @@ def decode(
     """Candidates of detector maps: `scores` B K h w (0..1), `boxes` B 4 h w (input pixels).
 
     Keeps cells with a score of at least `threshold` (one value or one per class), the best `top_k` of each image. With
-    `peaks` a cell must also be the highest of its 3x3 neighbourhood in its class (CenterNet, arXiv 1904.07850, section 4).
-    Empty, reversed and non-finite boxes are dropped.
+    `peaks` a cell must also be the highest of its 3x3 neighbourhood in its class (CenterNet, arXiv 1904.07850, section
+    4). Empty, reversed and non-finite boxes are dropped.
     """
     maps, sides = np.asarray(scores), np.asarray(boxes)
     if maps.ndim != 4 or sides.shape != (maps.shape[0], 4, *maps.shape[2:]):
@@ -152,7 +152,8 @@ def _octave(boxes: Floats) -> Ints:
 
 
 def _neighbours(a: Floats, a_group: Ints, b: Floats, b_group: Ints, cell: float) -> Iterator[tuple[Ints, Ints]]:
-    """Pairs whose centres lie in the same or in adjacent grid cells; the three cells of a row are one run of sorted keys."""
+    """Pairs whose centres lie in the same or in adjacent grid cells; the three cells of a row are one run of sorted
+    keys."""
     low = np.minimum(a[:, :2].min(axis=0), b[:, :2].min(axis=0))
     at_a = np.floor(((a[:, :2] + a[:, 2:]) / 2 - low) / cell).astype(np.int64) + 1
     at_b = np.floor(((b[:, :2] + b[:, 2:]) / 2 - low) / cell).astype(np.int64) + 1
@@ -186,4 +187,4 @@ def _paired_iou(a: Floats, b: Floats) -> Floats:
     sides = np.minimum(a[:, 2:], b[:, 2:]) - np.maximum(a[:, :2], b[:, :2])
     inter = np.maximum(sides[:, 0], 0) * np.maximum(sides[:, 1], 0)
     union = box_area(a) + box_area(b) - inter
-    return np.divide(inter, union, out=np.zeros_like(inter), where=union > 0)
+    return np.asarray(np.divide(inter, union, out=np.zeros_like(inter), where=union > 0))

@@ -44,6 +44,14 @@ def judge_in_window(
     centre = (boxes[:, :2] + boxes[:, 2:]) / 2
     inside = ((centre >= owned[:, :2] - _MARGIN) & (centre < owned[:, 2:] + _MARGIN)).all(axis=1)
     ends = np.concatenate([boxes[:, :2], window - boxes[:, 2:]], axis=1)  # n 4: distance of each side to its edge
-    cut = ((ends < CUT) & inner).reshape(-1, 2, 2).any(axis=1)  # n 4 -> n 2: across, down
+    near = np.asarray((ends < CUT) & inner)
+    cut = near[:, :2] | near[:, 2:]  # n 4 -> n 2: across, down
     large = boxes[:, 2:] - boxes[:, :2] > window * overlap - 2 * CUT
-    return inside & ~(cut & ~large).any(axis=1), cut.any(axis=1)
+    return np.asarray(inside & ~(cut & ~large).any(axis=1)), np.asarray(cut.any(axis=1))
+
+
+def kept_in_window(
+    boxes: Floats, owned: Floats, inner: NDArray[np.bool_], window: int, overlap: float
+) -> NDArray[np.bool_]:
+    """Which candidates `n 4` count, by `judge_in_window`."""
+    return judge_in_window(boxes, owned, inner, window, overlap)[0]

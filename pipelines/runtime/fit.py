@@ -1,7 +1,7 @@
 """The training loop of every `vitapps … train` command: AdamW, warm-up, constant rate, linear cool-down, EMA, resume.
 
-The schedule is warm-up / stable / decay (Zhai et al. 2022, arXiv:2106.04560, section 3.5): a run can be prolonged from any
-checkpoint before its cool-down and ends where an undisturbed longer run would.
+The schedule is warm-up / stable / decay (Zhai et al. 2022, arXiv:2106.04560, section 3.5): a run can be prolonged from
+any checkpoint before its cool-down and ends where an undisturbed longer run would.
 """
 
 from __future__ import annotations
@@ -76,7 +76,9 @@ def fit(
             batch = tuple(part.to(device, non_blocking=True) for part in next(source))
             value = _step(module, average, optimizer, loss, batch, rate_at(step, config), config)
             if not math.isfinite(value):
-                raise UsageError(f"the loss is {value} at step {step}", hint="lower the learning rate, or look at the data")
+                raise UsageError(
+                    f"the loss is {value} at step {step}", hint="lower the learning rate, or look at the data"
+                )
             smooth = value if math.isnan(smooth) else smooth + 0.03 * (value - smooth)
             task.advance()
             if (step + 1) % config.log_every == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -129,7 +130,8 @@ def test_positions_matter_unless_there_are_none(pos: str, prefix: bool) -> None:
     torch.manual_seed(0)
     config = ViTConfig(image_size=(8, 8), patch=(4, 4), dim=16, depth=2, heads=2, pos=pos, pos_prefix=prefix)
     model = ViT(config).eval()
-    for block in model.blocks:
+    blocks: Any = model.blocks
+    for block in blocks:
         torch.nn.init.normal_(block.attn.qkv.weight, std=0.7)
     x = torch.randn(1, 3, 8, 8)
     moved = x.roll(4, dims=3)  # the patches of each row swap places

@@ -37,11 +37,12 @@ def lay_out(cache: Path, repository: str, config: dict[str, Any] | None) -> Path
 
 
 def timm_config(architecture: str, **changes: Any) -> dict[str, Any]:
-    pretrained = {"input_size": [3, 32, 32], "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "crop_pct": 0.9,
-                  "interpolation": "bicubic", "num_classes": 4, "first_conv": "patch_embed.proj", "classifier": "head"}  # fmt: skip
-    return {
-        "architecture": architecture, "num_classes": 4, "model_args": ARGS | changes, "pretrained_cfg": pretrained,
+    pretrained = {
+        "input_size": [3, 32, 32], "mean": [0.1, 0.2, 0.3], "std": [0.4, 0.5, 0.6], "crop_pct": 0.9, "num_classes": 4,
+        "interpolation": "bicubic", "first_conv": "patch_embed.proj", "classifier": "head",
     }  # fmt: skip
+    args = ARGS | changes
+    return {"architecture": architecture, "num_classes": 4, "model_args": args, "pretrained_cfg": pretrained}
 
 
 def peer_of(architecture: str, **changes: Any) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -28,13 +30,13 @@ def test_maps_have_the_strides_they_are_named_by(size: tuple[int, ...], patch: i
 
 def test_layers_are_those_of_the_paper() -> None:
     """Patch 16: two transposed convolutions to 4, one to 8, none to 16, a max pooling to 32; then 1x1 and 3x3."""
-    pyramid = SimplePyramid(16, (16, 16), out_dim=6)
+    levels: Any = SimplePyramid(16, (16, 16), out_dim=6).levels
     out = [nn.Conv2d, ChannelNorm, nn.Conv2d, ChannelNorm]
     up = nn.ConvTranspose2d
-    found = [[type(layer) for layer in level] for level in pyramid.levels]
+    found = [[type(layer) for layer in level] for level in levels]
     assert found == [[up, ChannelNorm, nn.GELU, up, *out], [up, *out], out, [nn.MaxPool2d, *out]]
-    assert pyramid.levels[0][0].weight.shape[:2] == (16, 8)
-    assert pyramid.levels[0][3].weight.shape[:2] == (8, 4)
+    assert levels[0][0].weight.shape[:2] == (16, 8)
+    assert levels[0][3].weight.shape[:2] == (8, 4)
 
 
 def test_the_norm_is_over_channels_at_each_position() -> None:

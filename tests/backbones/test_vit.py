@@ -152,7 +152,8 @@ def test_checkpointing_changes_memory_not_gradients() -> None:
 def test_checkpointing_really_recomputes() -> None:
     model = make(grad_checkpointing=True).train()
     calls: list[int] = []
-    model.blocks[0].attn.register_forward_hook(lambda *_: calls.append(1))
+    blocks: Any = model.blocks
+    blocks[0].attn.register_forward_hook(lambda *_: calls.append(1))
     model(image(model)).sum().backward()
     assert len(calls) == 2
 
@@ -195,7 +196,8 @@ def test_the_reducer_slot_reduces_weighs_and_puts_back() -> None:
     reducer = DropLast()
     model.reducer = reducer
     seen: list[Any] = []
-    for block in model.blocks:
+    blocks: Any = model.blocks
+    for block in blocks:
         block.attn.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["key_size"]), with_kwargs=True)
     x = image(model)
     features = model.forward_features(x, return_layers=(0, 1, 2))

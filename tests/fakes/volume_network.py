@@ -30,7 +30,7 @@ def card(**preprocess: Any) -> Card:
         "normalise": {"kind": "percentile", "low": 0.0, "high": 100.0}, "lr_flip": True,
     }  # fmt: skip
     return Card(
-        name="fake", task="medical.segment", arch="volume_segmenter", config={}, summary="brightness and side", licence="CC0",
+        name="fake", task="medical.segment", arch="volume_segmenter", config={}, summary="sides", licence="CC0",
         weights_file="fake.safetensors", sha256="0" * 64, size=1, labels=ROWS, preprocess=table | preprocess,
     )  # fmt: skip
 

@@ -123,3 +123,12 @@ sys.exit(code)
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_train_needs_label_maps(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch")
+    words = ("train", "brain", "--labelmaps", tmp_path, "-o", tmp_path / "out", "--device", "cpu")
+    code, out, err = run(capfd, *words)
+    assert (code, out) == (3, "")
+    assert "no label map" in err
+    assert not (tmp_path / "out").exists()
