@@ -47,6 +47,15 @@ TIMM: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """The order of float32 sums, and so the last bits of a gradient, depend on the number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 def randomise(model: nn.Module) -> None:
     """Values of a trained model's size in every parameter, the same for the same model."""
     generator = torch.Generator().manual_seed(0)

@@ -14,6 +14,8 @@ from scipy.ndimage import find_objects, label
 from vitapps.options import RunOptions
 from vitapps.pipelines.rs.detector import Detector
 from vitapps.pipelines.rs.spec import DetectorSpec
+from vitapps.provenance import sha256_file
+from vitapps.shared_backbones.weights.cards import Card, write_card
 
 NORTH_UP = from_origin(320000.0, 4096000.0, 0.1, 0.1)
 UTM = "EPSG:32611"
@@ -80,3 +82,49 @@ def write(path: Path, image: NDArray[Any], **profile: Any) -> Path:
     with rasterio.open(path, "w", **content) as sink:
         sink.write(image)
     return path
+
+
+def write_graph_card(folder: Path) -> Path:
+    """A card with a real ONNX graph, stride 4, that finds red discs of about 8 pixels radius in windows of 64."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    def constant(name: str, value: NDArray[np.floating]) -> Any:
+        return numpy_helper.from_array(np.asarray(value, np.float32), name)
+
+    size, stride, reach = 64, 4, 9
+    cells = size // stride
+    mean = np.zeros((1, 3, 9, 9))
+    mean[0, 0], mean[0, 1] = 1 / 81, -1 / 81  # red minus green, averaged
+    y, x = np.mgrid[:cells, :cells] * stride
+    around = np.stack([x - reach, y - reach, x + reach, y + reach])[None]
+    nodes = [
+        helper.make_node("Conv", ["image", "mean"], ["raw"], pads=[4, 4, 4, 4], strides=[stride, stride]),
+        helper.make_node("Clip", ["raw", "low", "high"], ["scores"]),
+        helper.make_node("Mul", ["scores", "nought"], ["blank"]),
+        helper.make_node("Add", ["blank", "around"], ["boxes"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "discs",
+        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ("batch", 3, size, size))],
+        [
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ("batch", 1, cells, cells)),
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ("batch", 4, cells, cells)),
+        ],
+        [
+            constant("mean", mean), constant("low", np.zeros(())), constant("high", np.ones(())),
+            constant("nought", np.zeros((1, 4, 1, 1))), constant("around", around),
+        ],
+    )  # fmt: skip
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / "discs.onnx")
+    (folder / "discs.safetensors").write_bytes(b"never read by a CPU run")
+    files = {name: folder / f"discs.{name}" for name in ("onnx", "safetensors", "toml")}
+    card = Card(
+        name="discs", task="rs.detect", arch="plain_detector", config={}, summary="red discs", licence="CC0",
+        weights_file="discs.safetensors", sha256=sha256_file(files["safetensors"]), size=files["safetensors"].stat().st_size,
+        graph_file="discs.onnx", graph_sha256=sha256_file(files["onnx"]), graph_size=files["onnx"].stat().st_size,
+        preprocess={"gsd": 0.1, "window": [size, size], "overlap": 0.4375, "nms_iou": 0.3, "peaks": True},
+        labels=[{"value": 0, "name": "disc", "threshold": 0.6}], folder=folder,
+    )  # fmt: skip
+    write_card(card, files["toml"])
+    return files["toml"]
