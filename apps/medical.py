@@ -40,7 +40,7 @@ VolumesOption = Annotated[
 KeepOption = Annotated[
     bool, typer.Option("--keep-largest/--no-keep-largest", help="Remove islands and specks, fill holes.")
 ]
-TtaOption = Annotated[bool, typer.Option("--tta", help="Average with the mirrored scan: better, twice the time.")]
+TtaOption = Annotated[bool, typer.Option("--tta", help="Average with the mirrored scan; twice the time.")]
 SeriesOption = Annotated[
     str | None,
     typer.Option("--series", show_default=False, rich_help_panel=_INSIDE, help="DICOM SeriesInstanceUID, or its end."),
@@ -144,7 +144,6 @@ def train_brain(
     labelmaps: Annotated[Path, typer.Option("--labelmaps", show_default=False, help="Folder of head label maps.")],
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 4000,
-    batch: Annotated[int, typer.Option(min=1, help="Synthetic scans a step.")] = 1,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train the brain model from label maps alone; every scan it sees is synthetic."""
@@ -157,7 +156,7 @@ def train_brain(
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
     card = train(
         labelmaps, out, steps=steps, seed=run.options.seed, device=device, resume=resume,
-        threads=run.options.threads or 1, batch=batch, progress=run.progress,
+        threads=run.options.threads or 1, progress=run.progress,
     )  # fmt: skip
     run.emit({"card": str(card)}, [f"wrote {card}"])
 

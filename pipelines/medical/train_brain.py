@@ -52,7 +52,6 @@ def train(
     device: str = "cpu",
     resume: bool = False,
     threads: int = 1,
-    batch: int = 1,
     progress: Progress = null_progress,
 ) -> Path:
     """Train on every label map of `labelmaps` and write card, weights and graph to `out`; returns the card's path.
@@ -72,9 +71,9 @@ def train(
     module = VolumeSegmenter(config).to(device)
 
     def batches(first: int) -> Iterator[Batch]:
-        samples = _Samples(maps, synth, seed, first * batch, (steps - first) * batch)
+        samples = _Samples(maps, synth, seed, first, steps - first)
         workers = 1 if device == "cpu" else 12
-        return iter(DataLoader(samples, batch_size=batch, num_workers=workers, worker_init_fn=_one_thread))
+        return iter(DataLoader(samples, batch_size=1, num_workers=workers, worker_init_fn=_one_thread))
 
     start = time.monotonic()
     fit_config = FitConfig(steps=steps)

@@ -29,10 +29,17 @@ DEFAULT_CARD = "brain-mr-synth"
 class Network(Protocol):
     """What `engines.load.load_model` returns, as far as it is used here."""
 
-    engine: str
-    precision: str
-    device: str
-    threads: int
+    @property
+    def engine(self) -> str: ...
+
+    @property
+    def precision(self) -> str: ...
+
+    @property
+    def device(self) -> str: ...
+
+    @property
+    def threads(self) -> int: ...
 
     def __call__(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         """B 1 D H W in 0..1 -> (B K D H W logits,)."""
@@ -134,15 +141,16 @@ class VolumeModel:
                 shares = 0.5 * (shares + back[:, self._mirror])
             return shares
 
+        image, inside = _in_air(prepared.image, self.preprocess.window)
         stitched: NDArray[np.float32] = tile_apply(
-            prepared.image[None],  # D H W -> 1 D H W
+            image[None],  # D H W -> 1 D H W
             window_shares,
             window=self.preprocess.window,
             overlap=self.preprocess.overlap,
             blend="gaussian",
             progress=progress,
         )
-        return stitched
+        return np.ascontiguousarray(stitched[(slice(None), *inside)])
 
     def _check_memory(self, volume: Volume, size: list[int]) -> None:
         needed = 2 * 4 * len(self.infos) * int(np.prod(size, dtype=object))  # scores and their accumulator
@@ -169,6 +177,18 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     np.exp(shares, out=shares)
     shares /= shares.sum(1, keepdims=True)
     return shares
+
+
+def _in_air(image: NDArray[np.float32], window: tuple[int, int, int]) -> tuple[NDArray[np.float32], tuple[slice, ...]]:
+    """An image below the window is put in the middle of air, which is what a network has seen beyond a scan's edge.
+
+    Returns the larger image and where the given one lies in it.
+    """
+    missing = [max(0, wide - own) for own, wide in zip(image.shape, window, strict=True)]
+    inside = tuple(slice(n // 2, n // 2 + own) for n, own in zip(missing, image.shape, strict=True))
+    if not any(missing):
+        return image, inside
+    return np.pad(image, [(n // 2, n - n // 2) for n in missing]), inside
 
 
 def _finite(array: NDArray[Any]) -> NDArray[np.float32]:

@@ -99,14 +99,14 @@ def _step(
         group["lr"] = rate
     value = loss(module, batch)
     optimizer.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     nn.utils.clip_grad_norm_(module.parameters(), config.clip)
     optimizer.step()
     with torch.no_grad():
         for kept, new in zip(average.parameters(), module.parameters(), strict=True):
             kept.lerp_(new, 1 - config.ema)
-        for kept, new in zip(average.buffers(), module.buffers(), strict=True):
-            kept.copy_(new)
+        for held, current in zip(average.buffers(), module.buffers(), strict=True):
+            held.copy_(current)
     return float(value.detach())
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Arrays = tuple[NDArray[np.float32], ...]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)
 class CompiledModel:
     """`model(B C *spatial float32) -> one array per name of output_names`. `threads` 0: chosen by the device."""
 

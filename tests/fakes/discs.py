@@ -121,7 +121,8 @@ def write_graph_card(folder: Path) -> Path:
     files = {name: folder / f"discs.{name}" for name in ("onnx", "safetensors", "toml")}
     card = Card(
         name="discs", task="rs.detect", arch="plain_detector", config={}, summary="red discs", licence="CC0",
-        weights_file="discs.safetensors", sha256=sha256_file(files["safetensors"]), size=files["safetensors"].stat().st_size,
+        weights_file="discs.safetensors", sha256=sha256_file(files["safetensors"]),
+        size=files["safetensors"].stat().st_size,
         graph_file="discs.onnx", graph_sha256=sha256_file(files["onnx"]), graph_size=files["onnx"].stat().st_size,
         preprocess={"gsd": 0.1, "window": [size, size], "overlap": 0.4375, "nms_iou": 0.3, "peaks": True},
         labels=[{"value": 0, "name": "disc", "threshold": 0.6}], folder=folder,

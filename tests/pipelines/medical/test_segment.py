@@ -85,6 +85,22 @@ def test_another_spacing_comes_back_close(tmp_path: Path) -> None:
     assert max(off.values()) < 0.4
 
 
+def test_a_scan_below_the_window_lies_in_the_middle_of_air(tmp_path: Path) -> None:
+    seen = []
+
+    def watch(x: np.ndarray) -> tuple[np.ndarray]:
+        seen.append(x.copy())
+        return (np.repeat(x, 4, axis=1),)
+
+    watched = model(window=[32, 32, 30])
+    watched.network = watch  # type: ignore[assignment]
+    prepared = watched.prepare(read_volume(write_scan(tmp_path / "scan.nii")))
+    scores = watched.scores(prepared)
+    assert scores.shape == (4, 24, 28, 20)
+    np.testing.assert_array_equal(seen[0][0, 0, 4:28, 2:30, 5:25], prepared.image)
+    assert seen[0].sum() == pytest.approx(prepared.image.sum(), rel=1e-5)
+
+
 def test_mirroring_does_not_change_sides(tmp_path: Path) -> None:
     volume = read_volume(write_scan(tmp_path / "scan.nii"))
     twice = model()
