@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from types import FrameType
 
@@ -16,9 +17,11 @@ import pytest
 from fakes.bad_files import BAD_FILES
 from vitapps.apps.main import main
 from vitapps.apps.terminal import printable
-from vitapps.shared_backbones.weights.cards import list_cards
+from vitapps.options import RunOptions
+from vitapps.shared_backbones.engines import load
+from vitapps.shared_backbones.engines.model import CompiledModel
+from vitapps.shared_backbones.weights.cards import list_cards, load_card
 
-TESTS = Path(__file__).resolve().parents[1]
 COMMANDS = {"medical": ("segment", "out.nii.gz"), "rs": ("detect", "out.gpkg")}
 CARDS = {"medical": "brain-mr-synth", "rs": "trees-neon"}
 DOMAINS = [
@@ -29,6 +32,7 @@ OLD = b"an earlier result"
 SECONDS = 20
 BOMBS = [name for name in BAD_FILES if "bomb" in name or "enormous" in name or "endless" in name]
 PEAK_MEMORY = 1_500_000_000
+REAL_LOAD = load.load_model
 
 
 @contextmanager
@@ -45,6 +49,17 @@ def time_limit(seconds: int) -> Iterator[None]:
     finally:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, previous)
+
+
+@cache
+def compiled(name: str) -> CompiledModel:
+    return REAL_LOAD(load_card(name), RunOptions(threads=1))
+
+
+@pytest.fixture(autouse=True)
+def one_load_a_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each card is compiled once for all files."""
+    monkeypatch.setattr(load, "load_model", lambda card, options: compiled(card.name))
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
