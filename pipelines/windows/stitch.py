@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from vitapps.errors import UsageError
 from vitapps.pipelines.windows.blend import Blend, window_weights
 from vitapps.pipelines.windows.plan import WindowPlan, plan_windows
-from vitapps.progress import Progress, Task, null_progress
+from vitapps.progress import Progress, null_progress
 
 Array = NDArray[Any]
 Function = Callable[[Array], Array]
@@ -47,10 +47,17 @@ def tile_apply(
         place = (rows,) if out == "argmax" else (slice(None), rows)
         result[0][place] = final
 
-    stream_apply(
-        lambda where: x[(slice(None), *where)], shape, fn, write,
-        window=window, overlap=overlap, blend=blend, batch=batch, progress=progress,
-    )  # fmt: skip
+    with progress.task("windows", total=len(plan_windows(shape, window, overlap))) as task:
+
+        def counted(stack: Array) -> Array:
+            answers = fn(stack)
+            task.advance(len(stack))
+            return answers
+
+        stream_apply(
+            lambda where: x[(slice(None), *where)], shape, counted, write,
+            window=window, overlap=overlap, blend=blend, batch=batch,
+        )  # fmt: skip
     return result[0]
 
 
@@ -64,7 +71,6 @@ def stream_apply(
     overlap: float | Sequence[float] = 0.5,
     blend: Blend = "gaussian",
     batch: int = 1,
-    progress: Progress = null_progress,
 ) -> None:
     """The form for arrays that do not fit in memory.
 
@@ -75,17 +81,15 @@ def stream_apply(
         raise UsageError(f"a batch of {batch} windows", hint="1 or more")
     plan = plan_windows(shape, window, overlap)
     band = _Band(plan, tuple(shape), window_weights(plan.window, blend), write)
-    with progress.task("windows", total=len(plan)) as task:
-        for start in plan.starts[0]:
-            band.advance(start)
-            for places in _batches(itertools.product((start,), *plan.starts[1:]), batch):
-                _add(band, plan, read, fn, places, tuple(shape), task)
+    for start in plan.starts[0]:
+        band.advance(start)
+        for places in _batches(itertools.product((start,), *plan.starts[1:]), batch):
+            _add(band, plan, read, fn, places, tuple(shape))
     band.advance(plan.shape[0])
 
 
 def _add(
     band: _Band, plan: WindowPlan, read: Read, fn: Function, places: list[tuple[int, ...]], shape: tuple[int, ...],
-    task: Task,
 ) -> None:  # fmt: skip
     stack = np.stack([_window(read, place, plan.window, shape) for place in places])  # B C *window
     answers = fn(stack)  # -> B K *window
@@ -93,7 +97,6 @@ def _add(
         raise UsageError(f"the function made {answers.shape} of {stack.shape}", hint="it must keep batch and window")
     for place, answer in zip(places, answers, strict=True):
         band.add(place, answer)
-        task.advance()
 
 
 def _window(read: Read, place: tuple[int, ...], window: tuple[int, ...], shape: tuple[int, ...]) -> Array:
