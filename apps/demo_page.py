@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vitapps.apps.demo import StepOutcome
 
 _KINDS = {".png": "image/png", ".jpg": "image/jpeg"}
+_SHOWN_ELSEWHERE = {"input", "out", "preview", "record", "timings", "warnings"}
 _ROWS = 60  # a table of a page that is to be read by a person
 
 
@@ -38,6 +39,7 @@ def data_uri(picture: Path) -> str:
 
 def _section(outcome: StepOutcome) -> dict[str, Any]:
     record = outcome.record
+    result = {key: value for key, value in outcome.result.items() if key not in _SHOWN_ELSEWHERE}
     facts = [
         (name, record[key]) for name, key in (("engine", "engine"), ("precision", "precision"), ("device", "device"),
         ("threads", "threads")) if record.get(key)
@@ -52,8 +54,8 @@ def _section(outcome: StepOutcome) -> dict[str, Any]:
         "facts": [(name, _cell(value)) for name, value in facts],
         "timings": [(stage, f"{seconds:.2f}") for stage, seconds in record.get("timings", {}).items()],
         "warnings": [shown(str(warning)) for warning in record.get("warnings", [])],
-        "figures": [(key, _cell(value)) for key, value in outcome.result.items() if _is_plain(value)],
-        "tables": list(_tables(outcome.result)),
+        "figures": [(key, _cell(value)) for key, value in result.items() if _is_plain(value)],
+        "tables": list(_tables(result)),
         "outputs": [outcome.step.out] if outcome.step.out and not outcome.code else [],
     }
 
