@@ -14,11 +14,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from vitapps.datasets.synth.brain import LABELS, BrainSynth, LabelMaps, SynthConfig, load_label_maps
 from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.medical.soft_dice_loss import soft_dice_loss
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig
@@ -76,7 +76,7 @@ def train(
         return iter(DataLoader(samples, batch_size=1, num_workers=workers, worker_init_fn=_one_thread))
 
     start = time.monotonic()
-    fit_config = FitConfig(steps=steps)
+    fit_config = FitConfig(steps=steps, bf16=True)
     average = fit(
         module, batches, _loss, fit_config, checkpoint=out / "checkpoint.pt", resume=resume, progress=progress
     )
@@ -96,18 +96,8 @@ def _one_thread(worker: int) -> None:
 
 
 def _loss(module: nn.Module, batch: Batch) -> Tensor:
-    """Cross-entropy plus soft Dice, both against the soft targets."""
     image, target = batch
-    logits = module(image)  # B 1 D H W -> B K D H W
-    log_share = functional.log_softmax(logits, dim=1)
-    entropy = -(target * log_share).sum(1).mean()
-    share = log_share.exp()
-    axes = (0, 2, 3, 4)
-    overlap = 2 * (share * target).sum(axes)  # K
-    extent = share.sum(axes) + target.sum(axes)
-    present = target.sum(axes) > 0
-    dice = 1 - (overlap + 1) / (extent + 1)
-    return entropy + dice[present].mean()
+    return soft_dice_loss(module(image), target)  # B 1 D H W -> B K D H W -> scalar
 
 
 def _hardware(device: str, threads: int) -> str:

@@ -96,7 +96,7 @@ def train(
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)",
         "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
         f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{option}",
-        "hardware": torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU, 1 thread, fp32",
+        "hardware": torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU, 1 thread, bf16",
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": f"threshold chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"
@@ -126,7 +126,13 @@ def fit_detector(
             yield tuple(torch.stack(part) for part in parts)
 
     schedule = FitConfig(
-        steps=config.steps, rate=config.rate, warmup=min(50, config.steps), cooldown=0.4, ema=0.99, checkpoint_every=60
+        steps=config.steps,
+        rate=config.rate,
+        warmup=min(50, config.steps),
+        cooldown=0.4,
+        ema=0.99,
+        checkpoint_every=60,
+        bf16=True,
     )
     average = fit(module, batches, _loss, schedule, checkpoint=checkpoint, resume=resume, progress=progress)
     assert isinstance(average, PlainDetector)

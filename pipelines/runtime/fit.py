@@ -27,7 +27,8 @@ Batch = tuple[Tensor, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FitConfig:
-    """`cooldown` is the share of `steps` over which the rate falls linearly to zero; times in seconds."""
+    """`cooldown` is the share of `steps` over which the rate falls linearly to zero; times in seconds. `bf16`: the
+    forward pass under autocast; weights, optimizer and losses stay float32."""
 
     steps: int
     rate: float = 1e-3
@@ -36,6 +37,7 @@ class FitConfig:
     cooldown: float = 0.35
     ema: float = 0.998
     clip: float = 1.0
+    bf16: bool = False
     checkpoint_every: float = 240.0
     log_every: int = 50
 
@@ -97,7 +99,8 @@ def _step(
 ) -> float:  # fmt: skip
     for group in optimizer.param_groups:
         group["lr"] = rate
-    value = loss(module, batch)
+    with torch.autocast(batch[0].device.type, torch.bfloat16, enabled=config.bf16):
+        value = loss(module, batch)
     optimizer.zero_grad(set_to_none=True)
     value.backward()
     nn.utils.clip_grad_norm_(module.parameters(), config.clip)

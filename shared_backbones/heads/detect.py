@@ -47,8 +47,8 @@ class DetectHead(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         x = self.act(self.norm(self.conv(x)))
-        distances = self.unit * self.sides(x).clamp(-4, 4).exp()  # B dim h w -> B 4 h w, left top right bottom
-        return self.score(x), boxes_from_sides(distances, self.stride)
+        raw = self.sides(x).float()  # B dim h w -> B 4 h w, left top right bottom; bf16 has no fractions of pixels
+        return self.score(x).float(), boxes_from_sides(self.unit * raw.clamp(-4, 4).exp(), self.stride)
 
 
 def boxes_from_sides(distances: Tensor, stride: int) -> Tensor:
