@@ -21,7 +21,7 @@ from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.medical.soft_dice_loss import soft_dice_loss
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.progress import Progress, null_progress
-from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig
+from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig, window_example
 
 NAME = "brain-mr-synth"
 SEED_STRIDE = 10_000_019  # samples of different seeds never coincide
@@ -97,7 +97,7 @@ def _one_thread(worker: int) -> None:
 
 def _loss(module: nn.Module, batch: Batch) -> Tensor:
     image, target = batch
-    return soft_dice_loss(module(image), target)  # B 1 D H W -> B K D H W -> scalar
+    return soft_dice_loss(module(image), target)  # B 4 D H W -> B K D H W -> scalar
 
 
 def _hardware(device: str, threads: int) -> str:
@@ -127,6 +127,7 @@ def export(
             "window": window,
             "overlap": 0.5,
             "normalise": {"kind": "percentile", "low": 0.5, "high": 99.5},
+            "place": True,
             "lr_flip": True,
         },
         "labels": label_table(),
@@ -137,7 +138,7 @@ def export(
             "not a medical device: a person has to look at every result that a decision rests on",
         ],
     }
-    example = torch.zeros(1, config.in_chans, *config.window)
+    example = window_example(config)
     return publish(module, card, out, example=example, output_names=["logits"])
 
 

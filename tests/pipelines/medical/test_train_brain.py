@@ -26,13 +26,13 @@ def labelmaps(tmp_path_factory):
 
 def test_a_sample_is_a_function_of_its_seed(labelmaps):
     synth = BrainSynth(load_label_maps(labelmaps), SynthConfig(crop=(16, 16, 16)))
-    image, target = synth.sample(3)
+    image, target = synth.sample(3)  # 4 D H W
     again, same = synth.sample(3)
     assert torch.equal(image, again)
     assert torch.equal(target, same)
     assert not torch.equal(image, synth.sample(4)[0])
-    assert image.min() >= 0
-    assert image.max() <= 1
+    assert image[0].min() >= 0
+    assert image[0].max() <= 1
     assert torch.allclose(target.sum(0), torch.ones(16, 16, 16))
 
 
