@@ -47,7 +47,10 @@ FIRST_OUTSIDE = 500  # label maps number skull, skin, eyes and neck from here
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SynthConfig:
-    """Ranges of the generator; angles in degrees, lengths in mm, intensities in 0..255 before normalisation."""
+    """Ranges of the generator; angles in degrees, lengths in mm, intensities in 0..255 before normalisation.
+
+    `spacing` of the training grid; `crop` D H W voxels.
+    """
 
     spacing: float = 2.0
     crop: tuple[int, int, int] = (64, 80, 64)
@@ -66,6 +69,12 @@ class SynthConfig:
     center_jitter: float = 32.0
     place_error: float = 5.0  # of the centre that the place channels are told, standard deviation
     place_unknown: float = 0.2  # probability that the place channels are zero
+
+
+def synth_config(spacing: float) -> SynthConfig:
+    """The configuration of a training grid; crops of about 136 x 164 x 136 mm in whole patches of 8 voxels."""
+    depth, height, width = (max(2, round(extent / spacing / 8)) * 8 for extent in (136.0, 164.0, 136.0))
+    return SynthConfig(spacing=spacing, crop=(depth, height, width))
 
 
 @dataclass(frozen=True, slots=True)
