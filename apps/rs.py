@@ -83,7 +83,7 @@ DataOption = Annotated[
     Path, typer.Option("--data", show_default=False, help="Folder of NAME.tif with NAME.xml (Pascal VOC boxes).")
 ]
 Baseline = Literal["watershed"]
-PreviewOption = Annotated[bool, typer.Option("--preview", help="A PNG with the boxes drawn, beside the output.")]
+PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the boxes on the raster: OUT.preview.png.")]
 
 
 @command(app, "detect")

@@ -10,8 +10,8 @@ Deviations from the paper, made so that one CPU core can generate while another 
   partial volume); noise is drawn on the training grid.
 - The smooth deformation is a displacement field on a coarse grid, not an integrated velocity field.
 - Targets are soft: the share of each label in the voxel, counted over the same 2x2x2 samples.
-- Two thirds of the samples draw one mean each for white matter, grey matter and fluid and let the structures vary around
-  them (deep nuclei anywhere between grey and white), as in real sequences; the others draw every class freely.
+- Two thirds of the samples draw one mean each for white matter, grey matter and fluid and let the structures vary
+  around them (deep nuclei anywhere between grey and white), as in real sequences; the others draw every class freely.
 - Everything outside the brain is removed from some samples, in addition to its random contrast, because skull-stripped
   scans are common input.
 """

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from vitapps.atomic import atomic_path
 from vitapps.datasets.formats.label_info import LabelInfo
 from vitapps.datasets.formats.volume import Volume
-from vitapps.errors import UsageError
 from vitapps.pipelines.medical.orientation import turn_to
 from vitapps.pipelines.medical.volumes import LabelVolume
 
@@ -30,12 +29,6 @@ BACKGROUND = (18, 18, 20)
 PLANES = (("axial", 2, "RLAP"), ("coronal", 1, "RLSI"), ("sagittal", 0, "APSI"))
 
 
-def check_preview_name(path: Path) -> None:
-    """Raises UsageError unless the name ends in .png."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path}: the preview is a PNG", hint="end its name in .png")
-
-
 def write_preview(
     path: Path,
     volume: Volume,
@@ -46,7 +39,6 @@ def write_preview(
     overwrite: bool = False,
 ) -> None:
     """Draw scan and labels (X Y Z on the same grid) through the middle of what was found, and write a PNG."""
-    check_preview_name(path)
     picture = draw_preview(volume, labels, infos, volumes)
     with atomic_path(path, overwrite=overwrite) as temporary:
         picture.save(temporary, "PNG")

@@ -11,7 +11,6 @@ from PIL import Image
 from fakes.scans import affine, orientations, stored_as
 from fakes.volume_network import ROWS, phantom
 from vitapps.datasets.formats.volume_types import Volume, VolumeMeta
-from vitapps.errors import UsageError
 from vitapps.pipelines.medical.preview import draw_preview, write_preview
 from vitapps.pipelines.medical.structures import label_infos
 from vitapps.pipelines.medical.volumes import measure
@@ -58,5 +57,3 @@ def test_without_labels(tmp_path: Path) -> None:
     assert not any(len(has_color(pixels, info.color)) for info in INFOS[1:])
     write_preview(tmp_path / "p.png", volume, labels, INFOS, ())
     assert Image.open(tmp_path / "p.png").format == "PNG"
-    with pytest.raises(UsageError):
-        write_preview(tmp_path / "p.jpg", volume, labels, INFOS, ())
