@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.atomic import atomic_path
 from vitapps.datasets.formats.label_info import LabelInfo
-from vitapps.datasets.formats.label_map import label_format, write_label_map
+from vitapps.datasets.formats.label_map import label_format, write_label_files
 from vitapps.datasets.formats.volume import Volume, read_volume
 from vitapps.errors import UsageError, VitappsError
 from vitapps.options import RunOptions
 from vitapps.pipelines.medical.postprocess import drop_specks, keep_main_component
-from vitapps.pipelines.medical.preview import write_preview
+from vitapps.pipelines.medical.preview import draw_preview
 from vitapps.pipelines.medical.segment_outputs import check_outputs, output_name, output_names
 from vitapps.pipelines.medical.segment_types import SegmentChoices, SegmentResult, choose_structures
 from vitapps.pipelines.medical.structures import BRAIN
@@ -116,16 +117,15 @@ def _segment(
     record.warnings += _implausible(volumes, model, choices)
     for warning in record.warnings:
         log.warning("%s: %s", volume.meta.source, warning)
-    source = f"vitapps {model.card.name}"
     picture = preview_path(out) if choices.preview else None
     with record.timed("write"):
-        write_label_map(
-            out, labels, volume.meta, infos, wanted=choices.format, source=source, overwrite=options.overwrite
-        )
+        with atomic_path(out, overwrite=options.overwrite) as temporary:  # all of it appears, or nothing
+            source = f"vitapps {model.card.name}"
+            write_label_files(temporary, labels, volume.meta, infos, wanted=choices.format, source=source)
+            if picture is not None:
+                draw_preview(volume, labels, infos, volumes).save(preview_path(temporary), "PNG")
         if choices.volumes is not None:
             write_volumes(choices.volumes, volumes, scan=volume.meta.source, overwrite=options.overwrite)
-        if picture is not None:
-            write_preview(picture, volume, labels, infos, volumes, overwrite=options.overwrite)
     result = SegmentResult(
         input=volume.meta.source, out=out, model=model.card.name, shape=volume.meta.shape,
         spacing_mm=volume.meta.spacing, labels=volumes, warnings=tuple(record.warnings), timings=record.timings,

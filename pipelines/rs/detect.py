@@ -118,14 +118,12 @@ def detect(
     with noted(record.warnings):
         with record.timed("search"):
             table, search, preview = _search(path, detector, settings, form, progress)
-        with record.timed("write"):
-            with atomic_path(out, overwrite=overwrite) as temporary:
-                write_table(temporary, table, form)
-            if picture_path and preview:
-                with atomic_path(picture_path, overwrite=overwrite) as temporary:
-                    preview.save(temporary, table.boxes, table.labels, search.scale)
         with record.timed("hash"):
             record.inputs = {str(path): sha256_file(path)}
+        with record.timed("write"), atomic_path(out, overwrite=overwrite) as temporary:  # all appears, or nothing
+            write_table(temporary, table, form)
+            if preview:
+                preview.save(preview_path(temporary), table.boxes, table.labels, search.scale)
     return _report(path, out, picture_path, table, search, record)
 
 
