@@ -48,7 +48,7 @@ MEDICAL = {
     "preview": "vitapps.pipelines.medical.segment:draw_preview",
 }
 RS = {
-    "read": "vitapps.pipelines.rs.scan:read_block",
+    "read": "vitapps.pipelines.rs.detect:choose_range",
     "predict": PREDICT,
     "write": "vitapps.pipelines.rs.detect:write_table",
     "preview": "vitapps.pipelines.rs.preview:Preview.save",
@@ -64,7 +64,8 @@ def cards(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 def stopped(place: str, words: list[str], number: signal.Signals, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Start the command, wait until it is in the middle, and signal its whole group as a terminal does."""
+    """Start the command, wait until it is in the middle, and send what a terminal sends to its whole group, or `kill`
+    to the one process."""
     marker = folder / "marker"
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", CHILD, place, str(marker), *words],
@@ -75,7 +76,7 @@ def stopped(place: str, words: list[str], number: signal.Signals, folder: Path) 
             if marker.exists() or child.poll() is not None:
                 break
         assert child.poll() is None, child.communicate()
-        os.killpg(child.pid, number)
+        (os.killpg if number == signal.SIGINT else os.kill)(child.pid, number)
         out, err = child.communicate(timeout=PATIENCE)
     finally:
         child.kill()
@@ -114,8 +115,9 @@ def test_inference(domain: str, stage: str, number: signal.Signals, cards: dict[
     assert (folder / out).read_bytes() == OLD
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("place", ["vitapps.pipelines.runtime.fit:_step", "torch:save"])
+@pytest.mark.parametrize(
+    ("place", "number"), [("vitapps.pipelines.runtime.fit:_step", signal.SIGINT), ("torch:save", signal.SIGTERM)]
+)
 def test_training(place: str, number: signal.Signals, tmp_path: Path) -> None:
     """A checkpoint that was begun is no checkpoint; the generator process goes, too."""
     pytest.importorskip("torch")
