@@ -56,9 +56,14 @@ def in_turns(programs: dict[str, Sequence[str]], repeats: int) -> dict[str, list
     return found
 
 
+def python(code: str, *words: object) -> list[str]:
+    """A program for this interpreter; `words` are its `sys.argv[1:]`."""
+    return [sys.executable, "-P", "-c", code, *map(str, words)]
+
+
 def vitapps(*words: object) -> list[str]:
     """The command line of this interpreter's vitapps."""
-    return [sys.executable, "-P", "-c", "import sys; from vitapps.apps.main import main; sys.exit(main())", *map(str, words)]
+    return python("import sys; from vitapps.apps.main import main; sys.exit(main())", *words)
 
 
 def machine() -> str:
