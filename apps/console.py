@@ -171,7 +171,7 @@ def _run(*, as_json: bool, verbose: bool, quiet: bool, command_line: str, **opti
 
 
 def _limit_threads(number: int) -> None:
-    """numpy's BLAS and OpenMP read these when they are loaded, which no command has done yet; engines are told apart."""
+    """numpy's BLAS and OpenMP read these when they load, which no command has done yet; engines are told apart."""
     if number and "numpy" not in sys.modules:
         for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ[name] = str(number)
