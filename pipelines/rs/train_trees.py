@@ -69,7 +69,8 @@ def train(
     """Train on the tiles of `data` and write card, weights and graph to `out`; returns the card's path.
 
     The stage on rendered canopies is kept as `out/synthetic.pt`; `start` is such a file of an earlier run, which saves
-    that stage. Raises UsageError for fewer than one step or an unknown site, UnreadableInputError for a folder without tiles.
+    that stage. Raises UsageError for fewer than one step or an unknown site, UnreadableInputError for a folder without
+    tiles.
     """
     config = config or TreeFit()
     if config.steps < 1 or config.batch < 1 or config.synthetic_steps < 0:
@@ -92,13 +93,12 @@ def train(
     )  # fmt: skip
     threshold = choose_threshold(average.cpu(), held or shown)
     option = f" --leave-out {site_left_out}" if site_left_out else ""
+    on_cpu = f"CPU, {config.threads} thread(s), bf16"
     facts = {
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)",
         "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
         f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{option}",
-        "hardware": torch.cuda.get_device_name(device)
-        if device.startswith("cuda")
-        else f"CPU, {config.threads} thread(s), bf16",
+        "hardware": torch.cuda.get_device_name(device) if device.startswith("cuda") else on_cpu,
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": f"threshold chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"
