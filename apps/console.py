@@ -32,6 +32,8 @@ Rules
 from __future__ import annotations
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -164,7 +166,15 @@ def _talk(*, as_json: bool, verbose: bool, quiet: bool, command_line: str) -> Ta
 def _run(*, as_json: bool, verbose: bool, quiet: bool, command_line: str, **options: Any) -> Run:
     configure_logging(verbose=verbose, quiet=quiet)
     check_device(options["device"])
+    _limit_threads(options["threads"])
     return Run(as_json=as_json, verbose=verbose, quiet=quiet, command_line=command_line, options=RunOptions(**options))
+
+
+def _limit_threads(number: int) -> None:
+    """numpy's BLAS and OpenMP read these when they load, which no command has done yet; engines are told apart."""
+    if number and "numpy" not in sys.modules:
+        for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ[name] = str(number)
 
 
 def _parameters(kinds: Mapping[str, tuple[Any, Any]]) -> list[inspect.Parameter]:

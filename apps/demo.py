@@ -23,7 +23,7 @@ app = typer.Typer(add_completion=False)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One command of the demo. `sample` is `module:function` that writes the input file named `input`; `words` are the
-    command's own words, in which `{input}`, `{out}` and `{picture}` stand for paths in the demo's folder."""
+    command's own words, in which `{input}` and `{out}` stand for paths in the demo's folder."""
 
     title: str
     about: str
@@ -51,7 +51,7 @@ STEPS = (
     Step(
         title="Brain structures in a head scan",
         about="A clinical FLAIR scan with thick slices (Lesjak et al. 2016, CC BY), segmented on its own grid.",
-        words=("medical", "segment", "{input}", "-o", "{out}", "--preview", "{picture}"),
+        words=("medical", "segment", "{input}", "-o", "{out}", "--preview"),
         sample="vitapps.datasets.samples:write_head_scan",
         input="head_flair.nii.gz",
         out="head_flair_seg.nii.gz",
@@ -97,8 +97,7 @@ def demo(
 
 def perform(step: Step, folder: Path, run: Run) -> StepOutcome:
     """Write the sample of `step` into `folder` and run its command there, in this process."""
-    picture = f"{step.out.partition('.')[0]}.png"
-    names = {"input": str(folder / step.input), "out": str(folder / step.out), "picture": str(folder / picture)}
+    names = {"input": str(folder / step.input), "out": str(folder / step.out)}
     if step.sample and not (folder / step.input).exists():
         module, function = step.sample.split(":")
         getattr(importlib.import_module(module), function)(folder / step.input)

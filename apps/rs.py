@@ -83,7 +83,7 @@ DataOption = Annotated[
     Path, typer.Option("--data", show_default=False, help="Folder of NAME.tif with NAME.xml (Pascal VOC boxes).")
 ]
 Baseline = Literal["watershed"]
-PreviewOption = Annotated[bool, typer.Option("--preview", help="A PNG with the boxes drawn, beside the output.")]
+PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the boxes on the raster: OUT.preview.png.")]
 
 
 @command(app, "detect")
@@ -163,7 +163,10 @@ def train_trees(
     from vitapps.pipelines.runtime.devices import cuda_devices
 
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
-    config = TreeFit(steps=steps, synthetic_steps=synthetic_steps, batch=batch, seed=run.options.seed)
+    config = TreeFit(
+        steps=steps, synthetic_steps=synthetic_steps, batch=batch, seed=run.options.seed,
+        threads=run.options.threads or 1,
+    )  # fmt: skip
     card = train(
         data, out, site_left_out=leave_out, config=config, start=start, device=device, resume=resume,
         progress=run.progress,

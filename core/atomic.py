@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -16,14 +16,14 @@ _WRITING_FAILED = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS}
 _SPACE = "check free disk space and rights, or give an -o elsewhere"
 
 
-def check_output(path: Path, *, overwrite: bool, source: Path | None = None) -> None:
+def check_output(path: Path, *, overwrite: bool, sources: Sequence[Path] = ()) -> None:
     """Refuse early, before minutes of work: raises OutputError when `path` cannot become a new file.
 
     That is: it exists (without `overwrite`), it is a folder or a device, its folder is missing or not writable, or it
-    is the input `source` itself, which `overwrite` does not allow either.
+    is one of the inputs `sources` or lies in one that is a folder, which `overwrite` does not allow either.
     """
     try:
-        _refuse_existing(path, overwrite=overwrite, source=source)
+        _refuse_existing(path, overwrite=overwrite, sources=sources)
         folder_exists = path.parent.is_dir()
     except OSError as error:  # a name that is too long, a folder that may not be entered
         raise _output_error(path, error) from error
@@ -64,17 +64,26 @@ def write_text(path: Path, text: str, *, overwrite: bool = False) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def _refuse_existing(path: Path, *, overwrite: bool, source: Path | None) -> None:
+def _refuse_existing(path: Path, *, overwrite: bool, sources: Sequence[Path]) -> None:
     if path.is_dir():
         raise OutputError(f"{path}: is a folder, a file is to be written there", hint="give a file name with -o")
-    if not path.exists():
+    if not os.path.lexists(path):  # a link that leads nowhere is something that exists
         return
-    if source is not None and source.exists() and path.samefile(source):
-        raise OutputError(f"{path}: is the input itself", hint="give another -o")
+    for source in sources:
+        if _is_input(path, source):
+            place = f"lies in the input {source}" if source.is_dir() else f"is the input {source} itself"
+            raise OutputError(f"{path}: {place}, which is never replaced", hint="give another -o")
     if not overwrite:
         raise OutputError(f"{path}: exists already", hint="give another -o, or --overwrite")
     if not path.is_file():
         raise OutputError(f"{path}: is a device or a pipe, it cannot be replaced", hint="give another -o")
+
+
+def _is_input(path: Path, source: Path) -> bool:
+    """By the file system's own word: links of both kinds and other spellings of a name count."""
+    if source.is_dir():
+        return source.resolve() in path.resolve().parents
+    return path.exists() and source.exists() and path.samefile(source)
 
 
 def _move_all(folder: Path, path: Path, *, overwrite: bool) -> None:

@@ -77,6 +77,11 @@ def record_path(out: Path) -> Path:
     return out.with_name(f"{out.name}.run.json")
 
 
+def preview_path(out: Path) -> Path:
+    """`seg.nii.gz` -> `seg.nii.gz.preview.png`: where `--preview` draws, for one input as for many."""
+    return out.with_name(f"{out.name}.preview.png")
+
+
 def write_run_record(out: Path, record: RunRecord) -> Path:
     """Write the record beside `out`; an older record of the same output is replaced."""
     path = record_path(out)

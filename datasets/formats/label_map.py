@@ -61,17 +61,30 @@ def write_label_map(
 
     `infos` describes every value but 0; `source` names the algorithm. Raises OutputError or UsageError.
     """
+    check_output(labels_path(path), overwrite=overwrite)
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        write_label_files(temporary, labels, meta, infos, wanted=wanted, source=source)
+
+
+def write_label_files(
+    path: Path,
+    labels: NDArray[Any],
+    meta: VolumeMeta,
+    infos: Sequence[LabelInfo],
+    *,
+    wanted: str | None = None,
+    source: str = "vitapps",
+) -> None:
+    """What `write_label_map` writes, in place: for a caller who moves more files than these two at once."""
     kind = label_format(path, wanted)
     if labels.shape != meta.shape:
         raise ValueError(f"labels {labels.shape} are not on the grid {meta.shape} of {meta.source}")
-    check_output(labels_path(path), overwrite=overwrite)
     typed = labels.astype(np.dtype(label_dtype_name(infos)), copy=False)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        try:
-            _write(kind, temporary, typed, meta, infos, source)
-        except RuntimeError as error:  # ITK's word for a full disk
-            raise OutputError(f"{path}: {str(error).splitlines()[0]}", hint="check free disk space") from error
-        labels_path(temporary).write_text(_names(infos), encoding="utf-8")
+    try:
+        _write(kind, path, typed, meta, infos, source)
+    except RuntimeError as error:  # ITK's word for a full disk
+        raise OutputError(f"{path.name}: {str(error).splitlines()[0]}", hint="check free disk space") from error
+    labels_path(path).write_text(_names(infos), encoding="utf-8")
 
 
 def _write(

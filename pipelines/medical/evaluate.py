@@ -80,7 +80,7 @@ def evaluate(
     progress: Progress = null_progress,
 ) -> EvalResult:
     """Score the label map `pred` against `truth`. Raises VitappsError with the exit code of the fault."""
-    _check(choices, options)
+    _check(choices, options, (pred, truth))
     predicted = read_volume(pred, labels=True)
     return _evaluate(predicted, str(pred), truth, _names_beside(pred), choices, options, progress)
 
@@ -96,7 +96,7 @@ def evaluate_scan(
     progress: Progress = null_progress,
 ) -> EvalResult:
     """Segment `scan` in memory, then score it. Raises VitappsError with the exit code of the fault."""
-    _check(choices, options)
+    _check(choices, options, (scan, truth))
     volume = read_volume(scan, series=segment.series, volume=segment.volume)
     model = VolumeModel.load(weights, options)
     labels, infos = label_volume(volume, model, segment, RunRecord(command="vitapps medical eval"), progress)
@@ -170,13 +170,13 @@ def whole_numbers(volume: Volume) -> NDArray[np.int64]:
     return values.astype(np.int64)
 
 
-def _check(choices: EvalChoices, options: RunOptions) -> None:
+def _check(choices: EvalChoices, options: RunOptions, inputs: tuple[Path, ...]) -> None:
     if choices.merge is not None and choices.mapping is not None:
         raise UsageError("--merge and --labels exclude each other", hint="leave one of them out")
     if not choices.tolerance_mm >= 0:
         raise UsageError(f"--tolerance {choices.tolerance_mm}: a distance in mm", hint="for example 1.0")
     if choices.csv is not None:
-        check_output(choices.csv, overwrite=options.overwrite)
+        check_output(choices.csv, overwrite=options.overwrite, sources=inputs)
 
 
 def _names_beside(pred: Path) -> dict[int, str]:

@@ -6,16 +6,13 @@ Radiological convention: the patient's right is on the left of the axial and cor
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.atomic import atomic_path
 from vitapps.datasets.formats.label_info import LabelInfo
 from vitapps.datasets.formats.volume import Volume
-from vitapps.errors import UsageError
 from vitapps.pipelines.medical.orientation import turn_to
 from vitapps.pipelines.medical.volumes import LabelVolume
 
@@ -30,32 +27,10 @@ BACKGROUND = (18, 18, 20)
 PLANES = (("axial", 2, "RLAP"), ("coronal", 1, "RLSI"), ("sagittal", 0, "APSI"))
 
 
-def check_preview_name(path: Path) -> None:
-    """Raises UsageError unless the name ends in .png."""
-    if path.suffix.lower() != ".png":
-        raise UsageError(f"{path}: the preview is a PNG", hint="end its name in .png")
-
-
-def write_preview(
-    path: Path,
-    volume: Volume,
-    labels: NDArray[Any],
-    infos: Sequence[LabelInfo],
-    volumes: Sequence[LabelVolume],
-    *,
-    overwrite: bool = False,
-) -> None:
-    """Draw scan and labels (X Y Z on the same grid) through the middle of what was found, and write a PNG."""
-    check_preview_name(path)
-    picture = draw_preview(volume, labels, infos, volumes)
-    with atomic_path(path, overwrite=overwrite) as temporary:
-        picture.save(temporary, "PNG")
-
-
 def draw_preview(
     volume: Volume, labels: NDArray[Any], infos: Sequence[LabelInfo], volumes: Sequence[LabelVolume]
 ) -> Image:
-    """The picture as a Pillow image."""
+    """Scan and labels (X Y Z on the same grid) through the middle of what was found, as a Pillow image."""
     from PIL import Image
 
     turn = turn_to(volume.meta.affine, "LPS")

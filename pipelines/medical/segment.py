@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.atomic import atomic_path
 from vitapps.datasets.formats.label_info import LabelInfo
-from vitapps.datasets.formats.label_map import label_format, write_label_map
+from vitapps.datasets.formats.label_map import label_format, write_label_files
 from vitapps.datasets.formats.volume import Volume, read_volume
 from vitapps.errors import UsageError, VitappsError
 from vitapps.options import RunOptions
 from vitapps.pipelines.medical.postprocess import drop_specks, keep_main_component
-from vitapps.pipelines.medical.preview import write_preview
+from vitapps.pipelines.medical.preview import draw_preview
 from vitapps.pipelines.medical.segment_outputs import check_outputs, output_name, output_names
 from vitapps.pipelines.medical.segment_types import SegmentChoices, SegmentResult, choose_structures
 from vitapps.pipelines.medical.structures import BRAIN
@@ -29,7 +30,7 @@ from vitapps.pipelines.medical.upsample import upsample_argmax, upsample_share
 from vitapps.pipelines.medical.volume_model import VolumeModel
 from vitapps.pipelines.medical.volumes import LabelVolume, measure, write_volumes
 from vitapps.progress import Progress, null_progress
-from vitapps.provenance import RunRecord, sha256_file, write_run_record
+from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
 
 log = logging.getLogger("vitapps.medical.segment")
 DEFAULT_OPTIONS = RunOptions()
@@ -59,7 +60,7 @@ def segment(
     `out` None writes `<scan>_seg.nii.gz` beside the scan. Raises VitappsError with the exit code of the fault.
     """
     target = output_name(path, out, choices.format)
-    check_outputs(path, target, choices, options)
+    check_outputs([path], target, choices, options)
     volume = read_volume(path, series=choices.series, volume=choices.volume)  # a bad scan fails before the model loads
     model = VolumeModel.load(weights, options)
     return _segment(volume, target, model, options, choices, progress, command)
@@ -75,23 +76,31 @@ def segment_many(
     progress: Progress = null_progress,
     command: str = "",
 ) -> BatchResult:
-    """Segment several scans with one loaded model; a scan that fails does not stop the others."""
-    if choices.preview is not None or choices.volumes is not None:
-        raise UsageError("--preview and --volumes name one file, there are several scans", hint="give one scan")
+    """Segment several scans with one loaded model; a scan that fails does not stop the others, missing weights do."""
+    if choices.volumes is not None:
+        raise UsageError("--volumes names one file, there are several scans", hint="--json prints the volumes of each")
     targets = output_names(paths, out, choices.format)
     model: VolumeModel | None = None
     results: list[SegmentResult] = []
     failures: list[tuple[Path, VitappsError]] = []
     for path, target in zip(paths, targets, strict=True):
         try:
-            check_outputs(path, target, choices, options)
+            check_outputs(paths, target, choices, options)
             volume = read_volume(path, series=choices.series, volume=choices.volume)
-            model = model or VolumeModel.load(weights, options)
+        except VitappsError as error:
+            failures.append(_failed(path, error))
+            continue
+        model = model or VolumeModel.load(weights, options)  # what it raises concerns every scan
+        try:
             results.append(_segment(volume, target, model, options, choices, progress, command))
         except VitappsError as error:
-            log.error("%s", error)
-            failures.append((path, error))
+            failures.append(_failed(path, error))
     return BatchResult(tuple(results), tuple(failures))
+
+
+def _failed(path: Path, error: VitappsError) -> tuple[Path, VitappsError]:
+    log.error("%s", error)
+    return path, error
 
 
 def _segment(
@@ -108,19 +117,19 @@ def _segment(
     record.warnings += _implausible(volumes, model, choices)
     for warning in record.warnings:
         log.warning("%s: %s", volume.meta.source, warning)
-    source = f"vitapps {model.card.name}"
+    picture = preview_path(out) if choices.preview else None
     with record.timed("write"):
-        write_label_map(
-            out, labels, volume.meta, infos, wanted=choices.format, source=source, overwrite=options.overwrite
-        )
+        with atomic_path(out, overwrite=options.overwrite) as temporary:  # all of it appears, or nothing
+            source = f"vitapps {model.card.name}"
+            write_label_files(temporary, labels, volume.meta, infos, wanted=choices.format, source=source)
+            if picture is not None:
+                draw_preview(volume, labels, infos, volumes).save(preview_path(temporary), "PNG")
         if choices.volumes is not None:
             write_volumes(choices.volumes, volumes, scan=volume.meta.source, overwrite=options.overwrite)
-        if choices.preview is not None:
-            write_preview(choices.preview, volume, labels, infos, volumes, overwrite=options.overwrite)
     result = SegmentResult(
         input=volume.meta.source, out=out, model=model.card.name, shape=volume.meta.shape,
         spacing_mm=volume.meta.spacing, labels=volumes, warnings=tuple(record.warnings), timings=record.timings,
-        preview=choices.preview, volumes=choices.volumes,
+        preview=picture, volumes=choices.volumes,
     )  # fmt: skip
     record.results = result.to_json()
     write_run_record(out, record)

@@ -11,9 +11,9 @@ from vitapps.datasets.formats.label_map import SUFFIX, LabelFormat, label_format
 from vitapps.datasets.formats.volume import volume_stem
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.medical.preview import check_preview_name
 from vitapps.pipelines.medical.segment_types import SegmentChoices
 from vitapps.pipelines.medical.volumes import check_table_name
+from vitapps.provenance import preview_path
 
 
 def output_name(scan: Path, out: Path | None, wanted: str | None) -> Path:
@@ -37,15 +37,17 @@ def output_names(scans: Sequence[Path], out: Path | None, wanted: str | None) ->
     return names
 
 
-def check_outputs(scan: Path, out: Path, choices: SegmentChoices, options: RunOptions) -> None:
-    """Refuse before minutes of work what could not be written at the end. Raises UsageError or OutputError."""
+def check_outputs(scans: Sequence[Path], out: Path, choices: SegmentChoices, options: RunOptions) -> None:
+    """Refuse before minutes of work what could not be written at the end, or would replace one of the `scans`.
+
+    Raises UsageError or OutputError.
+    """
     label_format(out, choices.format)
-    if choices.preview is not None:
-        check_preview_name(choices.preview)
+    made = [out, labels_path(out)]
+    if choices.preview:
+        made.append(preview_path(out))
     if choices.volumes is not None:
         check_table_name(choices.volumes)
-    made = [out, labels_path(out), *(name for name in (choices.preview, choices.volumes) if name is not None)]
+        made.append(choices.volumes)
     for name in made:
-        if os.path.realpath(name) == os.path.realpath(scan):
-            raise UsageError(f"{name}: the output would replace the scan", hint="give another -o")
-        check_output(name, overwrite=options.overwrite)
+        check_output(name, overwrite=options.overwrite, sources=scans)

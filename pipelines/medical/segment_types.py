@@ -20,7 +20,8 @@ class SegmentChoices:
 
     `structures` are names or numbers of the labels to keep (empty: all); `mask` writes 1 for the whole foreground
     instead; `keep_largest` removes what is not connected to the main foreground and fills its holes; `tta` averages
-    with the mirrored scan; `series` and `volume` choose inside a DICOM folder or a 4-D file (counted from 0).
+    with the mirrored scan; `preview` draws `<out>.preview.png`; `series` and `volume` choose inside a DICOM folder or a
+    4-D file (counted from 0).
     """
 
     format: str | None = None
@@ -28,7 +29,7 @@ class SegmentChoices:
     mask: bool = False
     keep_largest: bool = True
     tta: bool = False
-    preview: Path | None = None
+    preview: bool = False
     volumes: Path | None = None
     series: str | None = None
     volume: int | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from vitapps.datasets.formats.raster import Raster, Window, open_raster
 from vitapps.datasets.formats.raster_range import choose_range
 from vitapps.datasets.formats.vector import BoxTable, check_table, write_table
 from vitapps.datasets.formats.vector_formats import COMPANIONS, SUFFIXES, VectorFormat, choose_format
-from vitapps.errors import OutputError, UsageError
+from vitapps.errors import UsageError
 from vitapps.pipelines.rs.area import Area, Region, choose_area
 from vitapps.pipelines.rs.detector import Detector
 from vitapps.pipelines.rs.find import Filter, Search
@@ -24,7 +24,7 @@ from vitapps.pipelines.rs.notes import noted
 from vitapps.pipelines.rs.preview import Preview
 from vitapps.pipelines.rs.scan import BlockPlan, Picture, read_ahead
 from vitapps.progress import Progress, null_progress
-from vitapps.provenance import RunRecord, sha256_file, write_run_record
+from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
 
 _LOGGER = logging.getLogger("vitapps.rs")
 
@@ -82,37 +82,48 @@ def default_output(raster: Path, folder: Path | None, form: VectorFormat | None)
     return (folder or raster.parent) / name
 
 
+def check_detection(
+    path: Path, out: Path, settings: DetectSettings, *, overwrite: bool, sources: Sequence[Path] = ()
+) -> None:
+    """Refuse before the model loads what no model could do: senseless settings, outputs that cannot be written or
+    would replace one of `sources`, a raster that does not open. Raises as `detect` does."""
+    _check(settings)
+    _check_outputs(out, settings, overwrite=overwrite, sources=(path, *sources))
+    with open_raster(path, settings.bands) as raster:
+        check_table(raster.meta, choose_format(out, settings.format))
+
+
 def detect(
     path: Path,
     out: Path,
     detector: Detector,
     settings: DetectSettings | None = None,
     *,
+    sources: Sequence[Path] = (),
     progress: Progress = null_progress,
     command: str = "",
 ) -> DetectResult:
     """Search `path` and write the boxes to `out`, with a run record and, if asked for, a preview beside it.
 
-    Raises UsageError, UnreadableInputError or OutputError; then no output is left and older ones are untouched.
+    `sources` are further inputs that no output may replace. Raises UsageError, UnreadableInputError or OutputError;
+    then no output is left and older ones are untouched.
     """
     settings = settings or DetectSettings()
     overwrite = detector.options.overwrite
-    form = choose_format(out, settings.format)
-    picture_path = out.with_name(f"{out.stem}.png") if settings.preview else None
     _check(settings)
-    _check_outputs(out, form, picture_path, settings, overwrite=overwrite)
+    _check_outputs(out, settings, overwrite=overwrite, sources=(path, *sources))
+    form = choose_format(out, settings.format)
+    picture_path = preview_path(out) if settings.preview else None
     record = _new_record(detector, settings, command)
     with noted(record.warnings):
         with record.timed("search"):
             table, search, preview = _search(path, detector, settings, form, progress)
-        with record.timed("write"):
-            with atomic_path(out, overwrite=overwrite) as temporary:
-                write_table(temporary, table, form)
-            if picture_path and preview:
-                with atomic_path(picture_path, overwrite=overwrite) as temporary:
-                    preview.save(temporary, table.boxes, table.labels, search.scale)
         with record.timed("hash"):
             record.inputs = {str(path): sha256_file(path)}
+        with record.timed("write"), atomic_path(out, overwrite=overwrite) as temporary:  # all appears, or nothing
+            write_table(temporary, table, form)
+            if preview:
+                preview.save(preview_path(temporary), table.boxes, table.labels, search.scale)
     return _report(path, out, picture_path, table, search, record)
 
 
@@ -185,14 +196,13 @@ def _check(settings: DetectSettings) -> None:
         )
 
 
-def _check_outputs(
-    out: Path, form: VectorFormat, preview: Path | None, settings: DetectSettings, *, overwrite: bool
-) -> None:
+def _check_outputs(out: Path, settings: DetectSettings, *, overwrite: bool, sources: Sequence[Path]) -> None:
+    form = choose_format(out, settings.format)
     companions = [out.with_suffix(suffix) for suffix in COMPANIONS] if form == "shp" else []
-    for path in (out, *companions, *([preview] if preview else [])):
-        check_output(path, overwrite=overwrite)
-    if settings.aoi is not None and settings.aoi.resolve() == out.resolve():
-        raise OutputError(f"{out}: is the --aoi file itself", hint="give another -o")
+    pictures = [preview_path(out)] if settings.preview else []
+    inputs = [*sources, *([settings.aoi] if settings.aoi else [])]
+    for path in (out, *companions, *pictures):
+        check_output(path, overwrite=overwrite, sources=inputs)
 
 
 def _new_record(detector: Detector, settings: DetectSettings, command: str) -> RunRecord:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitapps.errors import PartialFailureError, UsageError, VitappsError
 from vitapps.options import RunOptions
-from vitapps.pipelines.rs.detect import DetectResult, DetectSettings, default_output, detect
-from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS, load_detector
+from vitapps.pipelines.rs.detect import DetectResult, DetectSettings, check_detection, default_output, detect
+from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS, Detector, load_detector
 from vitapps.progress import Progress, null_progress
 
 _LOGGER = logging.getLogger("vitapps.rs")
@@ -53,23 +54,37 @@ def detect_many(
     command: str = "",
 ) -> DetectBatch:
     """Search each raster. `out` is a file (one input only), a folder (made if several inputs need it), or None: beside
-    each input. The error of a single input is raised; with several inputs errors are logged and collected."""
-    settings = settings or DetectSettings()
+    each input. The error of a single input is raised; with several inputs errors are logged and collected. The model
+    loads at the first raster that opens; what that raises concerns every raster and is raised."""
+    settings, options = settings or DetectSettings(), options or RunOptions()
     outputs = _outputs(paths, out, settings)
-    detector = load_detector(weights, options or RunOptions())
-    if len(paths) == 1:
-        only = detect(paths[0], outputs[0], detector, settings, progress=progress, command=command)
-        return DetectBatch(done=[only], failed=[])
+    detector: Detector | None = None
     batch = DetectBatch(done=[], failed=[])
     with progress.task("rasters", total=len(paths)) as task:
         for path, target in zip(paths, outputs, strict=True):
-            try:
-                batch.done.append(detect(path, target, detector, settings, progress=progress, command=command))
-            except VitappsError as error:
-                _LOGGER.error("%s", error)
-                batch.failed.append(Failure(input=path, error=error))
+            opened = False
+            with _collecting(batch, path, alone=len(paths) == 1):
+                check_detection(path, target, settings, overwrite=options.overwrite, sources=paths)
+                opened = True
+            if opened:
+                detector = detector or load_detector(weights, options)
+                with _collecting(batch, path, alone=len(paths) == 1):
+                    found = detect(path, target, detector, settings, sources=paths, progress=progress, command=command)
+                    batch.done.append(found)
             task.advance()
     return batch
+
+
+@contextmanager
+def _collecting(batch: DetectBatch, path: Path, *, alone: bool) -> Iterator[None]:
+    """Log the error of one of several inputs and note it in `batch`."""
+    try:
+        yield
+    except VitappsError as error:
+        if alone:
+            raise
+        _LOGGER.error("%s", error)
+        batch.failed.append(Failure(input=path, error=error))
 
 
 def _outputs(paths: Sequence[Path], out: Path | None, settings: DetectSettings) -> list[Path]:

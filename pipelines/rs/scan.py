@@ -7,8 +7,6 @@ overlap like windows do, and their `core` rectangles tile the scanned area witho
 from __future__ import annotations
 
 import math
-import queue
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +17,7 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.raster import Raster, Window, environment
 from vitapps.pipelines.rs.gsd import Scale
 from vitapps.pipelines.rs.merge import owned_spans, window_starts
+from vitapps.pipelines.windows.prefetch import ahead
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -107,41 +106,7 @@ def read_block(raster: Raster, block: Block, scale: Scale) -> Picture:
 
 def read_ahead(raster: Raster, blocks: Iterable[Block], scale: Scale) -> Iterator[Picture]:
     """Pictures in the order of `blocks`; a thread reads up to two ahead. What it raises is raised here."""
-    ready: queue.Queue[Picture | BaseException | None] = queue.Queue(maxsize=_AHEAD)
-    stop = threading.Event()
-
-    def work() -> None:
-        try:
-            with environment():
-                for block in blocks:
-                    if not _offer(ready, read_block(raster, block, scale), stop):
-                        return
-            _offer(ready, None, stop)
-        except BaseException as error:
-            _offer(ready, error, stop)
-
-    thread = threading.Thread(target=work, name="vitapps-reader", daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
-
-
-def _offer(
-    ready: queue.Queue[Picture | BaseException | None], item: Picture | BaseException | None, stop: threading.Event
-) -> bool:
-    while not stop.is_set():
-        try:
-            ready.put(item, timeout=0.1)
-            return True
-        except queue.Full:
-            continue
-    return False
+    return ahead((read_block(raster, block, scale) for block in blocks), _AHEAD, environment)
 
 
 def _windows_in(side: int, starts: Sequence[int], window: int) -> int:

@@ -45,13 +45,14 @@ OVERLAP = 0.3125  # 80 of 256 pixels: a crown of up to 8 m lies whole in some wi
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeFit:
     """`batch` windows a step, `rate` the highest learning rate on real tiles; `synthetic_steps` on rendered
-    canopies come before it (0: none)."""
+    canopies come before it (0: none); `threads` of a CPU: one seed gives one result for one number of them."""
 
     steps: int = 2000
     synthetic_steps: int = 2400
     batch: int = 4
     rate: float = 1e-3
     seed: int = 0
+    threads: int = 1
 
 
 def train(
@@ -68,8 +69,8 @@ def train(
     """Train on the tiles of `data` and write card, weights and graph to `out`; returns the card's path.
 
     The stage on rendered canopies is kept as `out/synthetic.pt`; `start` is such a file of an earlier run, which saves
-    that stage. CPU training uses one thread, so that one seed gives one result. Raises
-    UsageError for fewer than one step or an unknown site, UnreadableInputError for a folder without tiles.
+    that stage. Raises UsageError for fewer than one step or an unknown site, UnreadableInputError for a folder without
+    tiles.
     """
     config = config or TreeFit()
     if config.steps < 1 or config.batch < 1 or config.synthetic_steps < 0:
@@ -92,11 +93,12 @@ def train(
     )  # fmt: skip
     threshold = choose_threshold(average.cpu(), held or shown)
     option = f" --leave-out {site_left_out}" if site_left_out else ""
+    on_cpu = f"CPU, {config.threads} thread(s), bf16"
     facts = {
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)",
         "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
         f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{option}",
-        "hardware": torch.cuda.get_device_name(device) if device.startswith("cuda") else "CPU, 1 thread, bf16",
+        "hardware": torch.cuda.get_device_name(device) if device.startswith("cuda") else on_cpu,
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": f"threshold chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"
@@ -113,7 +115,7 @@ def fit_detector(
     `rendered`: number of rendered tiles that are mixed in, so that what they taught is kept."""
     torch.manual_seed(config.seed)
     if device == "cpu":
-        torch.set_num_threads(1)
+        torch.set_num_threads(config.threads)
     windows = TreeWindows(tiles, WindowConfig(stride=STRIDE), synthetic_tiles(rendered, config.seed))
     module = PlainDetector(PlainDetectorConfig()).to(device)
     if start is not None:

@@ -80,9 +80,17 @@ def _engine_state(module: str, *, full: bool) -> str:
         return "not installed"
     try:
         version = importlib.metadata.version(module)
-        return f"{version}, {_devices_of(importlib.import_module(module))}" if full else version
+        return f"{version}, {_devices_of(_loaded(module))}" if full else version
     except Exception as error:  # a library can fail to load in any way: that is what is looked for
         return f"broken: {type(error).__name__}: {error}".splitlines()[0]
+
+
+def _loaded(module: str) -> Any:
+    if module == "openvino":
+        from vitapps.shared_backbones.engines.openvino import load_openvino
+
+        return load_openvino()
+    return importlib.import_module(module)
 
 
 def _devices_of(engine: Any) -> str:

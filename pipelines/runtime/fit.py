@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitapps.atomic import atomic_path
 from vitapps.errors import UsageError
 from vitapps.progress import Progress, null_progress
 
@@ -131,9 +132,8 @@ def _save(path: Path, module: nn.Module, average: nn.Module, optimizer: torch.op
         "module": module.state_dict(), "average": average.state_dict(), "optimizer": optimizer.state_dict(),
         "step": step,
     }  # fmt: skip
-    temporary = path.with_suffix(".tmp")
-    torch.save(state, temporary)
-    temporary.replace(path)
+    with atomic_path(path, overwrite=True) as temporary:
+        torch.save(state, temporary)
 
 
 def _restore(path: Path, module: nn.Module, average: nn.Module, optimizer: torch.optim.Optimizer) -> int:

@@ -1,4 +1,4 @@
-"""Where windows lie: regular steps, the last one flush with the end, every cell covered."""
+"""Where windows lie: evenly spread, the first and the last flush with the ends, every cell covered."""
 
 from __future__ import annotations
 
@@ -47,5 +47,7 @@ def plan_windows(shape: Sequence[int], window: Sequence[int], overlap: float | S
 
 
 def _starts(size: int, window: int, step: int) -> tuple[int, ...]:
+    """As few windows as steps of at most `step` allow; a last one that overlaps almost wholly would be wasted."""
     last = size - window
-    return (*range(0, last, step), last)
+    intervals = -(-last // step)
+    return tuple(round(number * last / intervals) for number in range(intervals + 1)) if intervals else (0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,28 @@ from vitapps.errors import MissingError
 from vitapps.require import require
 from vitapps.shared_backbones.engines.model import Arrays, CompiledModel
 
+_CONVERTER = "openvino.tools.ovc"  # converts models, which is never done here
 HINTS = {"exact": "f32", "bf16": "bf16"}
+
+
+def load_openvino() -> Any:
+    """The package `openvino` without its model converter, which it treats as an optional part.
+
+    Importing the converter starts a process that reports the import to Google Analytics and writes to ~/intel; medical
+    software that promises to work offline does nothing of the kind. It also is two thirds of the import time.
+    """
+    if "openvino" in sys.modules or _CONVERTER in sys.modules:
+        return require("openvino")
+    sys.modules[_CONVERTER] = None  # type: ignore[assignment]  # documented: an import of it raises ImportError
+    try:
+        return require("openvino")
+    finally:
+        del sys.modules[_CONVERTER]  # who wants the converter later may have it
 
 
 def compile_graph(path: Path, *, card_name: str, precision: str, threads: int) -> CompiledModel:
     """Compile an ONNX file for the CPU. Raises MissingError when the file cannot be read as a graph."""
-    openvino = require("openvino")
-    core = openvino.Core()
+    core = load_openvino().Core()
     try:
         graph = core.read_model(str(path))
     except RuntimeError as error:

@@ -93,11 +93,11 @@ def verify(card: Card) -> None:
 
 
 def write_card(card: Card, path: Path) -> None:
-    """Write a card as TOML, atomically, replacing an older one; empty fields are left out."""
+    """Write a card as TOML, atomically, replacing an older one; optional fields that say nothing are left out."""
     writer = require("tomli_w", extra="train", package="tomli-w")
-    table = {key: value for key, value in dataclasses.asdict(card).items() if key != "folder" and value not in ("", 0)}
-    table = {key: value for key, value in table.items() if value not in ([], {})}
-    table["config"] = card.config
+    optional = {item.name for item in dataclasses.fields(Card) if not _is_required(item)}
+    table = {key: value for key, value in dataclasses.asdict(card).items() if value or key not in optional}
+    table.pop("folder")
     with atomic_path(path, overwrite=True) as temporary:
         temporary.write_text(writer.dumps(table), encoding="utf-8")
 
@@ -127,15 +127,15 @@ def _read_card(path: Path) -> Card:
     unknown = sorted(set(table) - set(fields))
     if unknown:
         raise MissingError(f"{path}: unknown key '{unknown[0]}'", hint=f"known: {', '.join(fields)}")
-    absent = [
-        name
-        for name, item in fields.items()
-        if name not in table and item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
-    ]
+    absent = [name for name, item in fields.items() if name not in table and _is_required(item)]
     if absent:
         raise MissingError(f"{path}: the card lacks '{absent[0]}'", hint="restore the card")
     _check_types(path, table)
     return Card(**table, folder=path.parent)
+
+
+def _is_required(item: dataclasses.Field[Any]) -> bool:
+    return item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
 
 
 def _check_types(path: Path, table: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitapps.atomic import atomic_path
 from vitapps.provenance import sha256_file
 from vitapps.require import require
 from vitapps.shared_backbones.engines.export import export_graph
@@ -24,18 +25,18 @@ def publish(
     """
     files = require("safetensors.torch", package="safetensors")
     out.mkdir(parents=True, exist_ok=True)
-    name = str(card["name"])
-    weights, graph = out / f"{name}.safetensors", out / f"{name}.onnx"
+    path = out / f"{card['name']}.toml"
     state = {
         key: (value.half() if value.is_floating_point() else value).contiguous()
         for key, value in module.cpu().state_dict().items()
     }
-    files.save_file({key: torch.clone(value) for key, value in state.items()}, str(weights))
-    export_graph(module, example, graph, output_names)
-    full = Card(
-        **card, weights_file=weights.name, sha256=sha256_file(weights), size=weights.stat().st_size,
-        graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size, folder=out,
-    )  # fmt: skip
-    path = out / f"{name}.toml"
-    write_card(full, path)
+    with atomic_path(path, overwrite=True) as temporary:  # card, weights and graph of one model, never of two
+        weights, graph = temporary.with_suffix(".safetensors"), temporary.with_suffix(".onnx")
+        files.save_file({key: torch.clone(value) for key, value in state.items()}, str(weights))
+        export_graph(module, example, graph, output_names)
+        full = Card(
+            **card, weights_file=weights.name, sha256=sha256_file(weights), size=weights.stat().st_size,
+            graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size, folder=out,
+        )  # fmt: skip
+        write_card(full, temporary)
     return path

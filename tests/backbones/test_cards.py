@@ -56,6 +56,13 @@ def test_a_written_card_reads_back_the_same(card: Card) -> None:
     assert graph_path(card).read_bytes() == b"graph"
 
 
+def test_what_is_empty_reads_back_empty(card: Card) -> None:
+    """A required field is written whatever it holds: a card without it would be refused."""
+    bare = replace(card, summary="", licence="", size=0, config={}, graph_file="", labels=[], limits=[""])
+    write_card(bare, card.folder / "bare.toml")
+    assert load_card(card.folder / "bare.toml") == bare
+
+
 @pytest.mark.parametrize("file", ["tiny-eye.safetensors", "tiny-eye.onnx"])
 def test_a_changed_byte_is_refused(card: Card, file: str) -> None:
     path = card.folder / file

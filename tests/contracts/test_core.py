@@ -66,9 +66,23 @@ def test_the_input_is_never_replaced(tmp_path: Path) -> None:
     scan.write_text("precious")
     link = tmp_path / "link.nii"
     link.symlink_to(scan)
-    for out in (scan, link):
-        with pytest.raises(OutputError, match="is the input itself"):
-            check_output(out, overwrite=True, source=scan)
+    hard = tmp_path / "hard.nii"
+    hard.hardlink_to(scan)
+    folder, shortcut = tmp_path / "series", tmp_path / "shortcut"
+    folder.mkdir()
+    (folder / "1.dcm").write_text("precious")
+    shortcut.symlink_to(folder)
+    other = tmp_path / "other.nii"
+    for out in (scan, link, hard):
+        with pytest.raises(OutputError, match=r"is the input .* itself"):
+            check_output(out, overwrite=True, sources=[other, scan])
+    for out in (folder / "1.dcm", shortcut / "1.dcm"):
+        with pytest.raises(OutputError, match="lies in the input"):
+            check_output(out, overwrite=True, sources=[folder])
+    check_output(folder / "new.dcm", overwrite=True, sources=[folder])
+    other.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(OutputError, match="exists already"):
+        check_output(other, overwrite=False)
 
 
 def test_unusable_targets_are_refused_before_work(tmp_path: Path) -> None:

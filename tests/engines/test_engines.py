@@ -1,8 +1,10 @@
 """A card's network gives the same answer by every engine; what is missing is said, never replaced."""
 
+import os
 import subprocess
 import sys
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,3 +74,20 @@ def test_the_cpu_path_imports_no_torch(card):
         "assert not {'torch', 'timm', 'monai', 'torchvision'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+def test_openvino_reports_nothing_to_anyone(tmp_path: Path) -> None:
+    """Its converter sends a message to Google Analytics when it is imported, and leaves an identifier in the home."""
+    code = """
+import sys
+from vitapps.shared_backbones.engines.openvino import load_openvino
+assert load_openvino().Core().available_devices
+sent = sorted(name for name in sys.modules if "telemetry" in name or name == "openvino.tools.ovc")
+assert not sent, sent
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False,
+        env={**os.environ, "HOME": str(tmp_path)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "intel").exists()

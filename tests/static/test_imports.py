@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -103,3 +104,11 @@ def test_the_name_datasets_is_not_ours(tmp_path: Path) -> None:
 def test_the_network_is_refused() -> None:
     with pytest.raises(Exception, match="socket"):
         socket.create_connection(("127.0.0.1", 9), timeout=1)
+
+
+def test_openvino_is_imported_in_one_place() -> None:
+    """Only `load_openvino` leaves its telemetry out."""
+    places = [path for folder in (*FOLDERS, "shared_backbones") for path in (ROOT / folder).rglob("*.py")]
+    wanted = re.compile(r"""^\s*(import|from) openvino\b|(require|import_module)\("openvino""", re.MULTILINE)
+    found = [path.relative_to(ROOT).as_posix() for path in places if wanted.search(path.read_text(encoding="utf-8"))]
+    assert found == ["shared_backbones/engines/openvino.py"]

@@ -51,14 +51,16 @@ def test_segment(scan: Path, weights: str, capfd: pytest.CaptureFixture[str]) ->
 
 
 def test_segment_json(scan: Path, weights: str, capfd: pytest.CaptureFixture[str]) -> None:
-    extras = ("--preview", scan.parent / "p.png", "--volumes", scan.parent / "v.json", "--tta")
+    extras = ("--preview", "--volumes", scan.parent / "v.json", "--tta")
     code, out, err = run(capfd, "segment", scan, "-w", weights, "--json", *extras)
     assert code == 0, err
     found = json.loads(out)
     assert found["out"].endswith("scan_seg.nii.gz")
     assert found["labels"][0]["voxels"] == int((expected() == 17).sum())
     assert found["warnings"]
-    assert all((scan.parent / name).stat().st_size for name in ("p.png", "v.json", "scan_seg.nii.gz.run.json"))
+    assert found["preview"].endswith("scan_seg.nii.gz.preview.png")
+    made = ("scan_seg.nii.gz.preview.png", "v.json", "scan_seg.nii.gz.run.json")
+    assert all((scan.parent / name).stat().st_size for name in made)
 
 
 def test_formats_and_subsets(scan: Path, weights: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -84,6 +86,32 @@ def test_several_scans(scan: Path, weights: str, capfd: pytest.CaptureFixture[st
     assert "scan_seg.nii.gz" in out
     assert "bad.nii" in err
     assert (folder / "out" / "scan_seg.nii.gz").exists()
+
+
+def test_several_scans_print_one_json_object(
+    scan: Path, weights: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.nii").write_bytes(b"nothing")
+    (tmp_path / "out").mkdir()
+    words = ("-o", tmp_path / "out", "-w", weights, "--preview", "--json")
+    code, out, err = run(capfd, "segment", scan, tmp_path / "bad.nii", *words)
+    assert code == 6
+    found = json.loads(out)
+    assert [Path(item["input"]).name for item in found["results"]] == ["scan.nii.gz"]
+    assert [Path(item["input"]).name for item in found["failures"]] == ["bad.nii"]
+    assert (tmp_path / "out" / "scan_seg.nii.gz.preview.png").stat().st_size
+    assert "bad.nii" in err
+
+
+def test_missing_weights_are_no_fault_of_the_scans(scan: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (scan.parent / "out").mkdir()
+    code, out, err = run(capfd, "segment", scan, scan, "-o", scan.parent / "out", "-w", "absent.toml")
+    assert (code, out) == (2, "")  # the same scan twice would write one file twice
+    (scan.parent / "other.nii.gz").write_bytes(scan.read_bytes())
+    words = (scan, scan.parent / "other.nii.gz", "-o", scan.parent / "out", "-w", "absent.toml")
+    code, out, err = run(capfd, "segment", *words)
+    assert (code, out) == (4, "")
+    assert "absent.toml" in err
 
 
 def test_series_are_listed(tmp_path: Path, weights: str, capfd: pytest.CaptureFixture[str]) -> None:
@@ -112,7 +140,7 @@ def test_eval(scan: Path, weights: str, capfd: pytest.CaptureFixture[str]) -> No
 
 def test_a_cpu_run_imports_no_training_library(scan: Path, weights: str) -> None:
     words = ["medical", "segment", str(scan), "-o", str(scan.parent / "seg.nii.gz"), "-w", weights, "--device", "cpu",
-             "--preview", str(scan.parent / "p.png")]  # fmt: skip
+             "--preview"]  # fmt: skip
     code = f"""
 import sys
 from vitapps.apps.main import main

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from fakes.scans import affine, orientations, stored_as
 from fakes.volume_network import ROWS, phantom
 from vitapps.datasets.formats.volume_types import Volume, VolumeMeta
-from vitapps.errors import UsageError
-from vitapps.pipelines.medical.preview import draw_preview, write_preview
+from vitapps.pipelines.medical.preview import draw_preview
 from vitapps.pipelines.medical.structures import label_infos
 from vitapps.pipelines.medical.volumes import measure
 
@@ -52,11 +50,7 @@ def test_storage_order_does_not_matter(axes: tuple[int, ...], signs: tuple[int, 
     np.testing.assert_array_equal(drawn(*scan(axes, signs)), drawn(*scan()))
 
 
-def test_without_labels(tmp_path: Path) -> None:
+def test_without_labels() -> None:
     volume, labels = scan()
     pixels = drawn(volume, labels * 0)
     assert not any(len(has_color(pixels, info.color)) for info in INFOS[1:])
-    write_preview(tmp_path / "p.png", volume, labels, INFOS, ())
-    assert Image.open(tmp_path / "p.png").format == "PNG"
-    with pytest.raises(UsageError):
-        write_preview(tmp_path / "p.jpg", volume, labels, INFOS, ())

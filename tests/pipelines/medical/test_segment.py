@@ -123,9 +123,10 @@ def test_nan_and_infinite_voxels_are_air(tmp_path: Path) -> None:
 
 def test_default_name_record_and_extras(tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "scan.nii.gz")
-    choices = SegmentChoices(preview=tmp_path / "p.png", volumes=tmp_path / "v.csv")
+    choices = SegmentChoices(preview=True, volumes=tmp_path / "v.csv")
     result = segment(scan, choices=choices, command="vitapps medical segment scan.nii.gz")
-    names = ["p.png", "scan.nii.gz", "scan_seg.labels.json", "scan_seg.nii.gz", "scan_seg.nii.gz.run.json", "v.csv"]
+    made = ["scan_seg.nii.gz.preview.png", "scan_seg.nii.gz.run.json", "v.csv"]
+    names = ["scan.nii.gz", "scan_seg.labels.json", "scan_seg.nii.gz", *made]
     assert sorted(path.name for path in tmp_path.iterdir()) == names
     record = json.loads((tmp_path / "scan_seg.nii.gz.run.json").read_text())
     assert record["command"].startswith("vitapps medical segment")
@@ -176,10 +177,10 @@ def only_background(self: SideNetwork, x: np.ndarray) -> tuple[np.ndarray]:
 def test_nothing_found_is_a_warning_not_a_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(SideNetwork, "__call__", only_background)
     write_scan(tmp_path / "scan.nii")
-    result = segment(tmp_path / "scan.nii", choices=SegmentChoices(preview=tmp_path / "p.png"))
+    result = segment(tmp_path / "scan.nii", choices=SegmentChoices(preview=True))
     assert result.total_ml == 0
     assert "nothing was found" in result.warnings[0]
-    assert (tmp_path / "p.png").exists()
+    assert (tmp_path / "scan_seg.nii.gz.preview.png").exists()
 
 
 def test_dicom_in_dicom_seg_out(tmp_path: Path) -> None:
@@ -215,19 +216,18 @@ def test_several_scans_share_one_model(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(UsageError, match="two scans"):
         segment_many([tmp_path / "a.nii", tmp_path / "x" / "a.nii.gz"], tmp_path / "out")
     with pytest.raises(UsageError, match="several scans"):
-        segment_many(scans, tmp_path / "out", choices=SegmentChoices(preview=tmp_path / "p.png"))
+        segment_many(scans, tmp_path / "out", choices=SegmentChoices(volumes=tmp_path / "v.csv"))
 
 
 def test_outputs_are_safe(tmp_path: Path) -> None:
     scan = write_scan(tmp_path / "scan.nii.gz")
-    with pytest.raises(UsageError, match="replace the scan"):
+    with pytest.raises(OutputError, match="never replaced"):
         segment(scan, scan, options=RunOptions(overwrite=True))
     (tmp_path / "seg.nii.gz").write_bytes(b"mine")
     with pytest.raises(OutputError):
         segment(scan, tmp_path / "seg.nii.gz")
-    for choices in (SegmentChoices(preview=tmp_path / "p.jpg"), SegmentChoices(volumes=tmp_path / "v.txt")):
-        with pytest.raises(UsageError):
-            segment(scan, tmp_path / "new.nii.gz", choices=choices)
+    with pytest.raises(UsageError):
+        segment(scan, tmp_path / "new.nii.gz", choices=SegmentChoices(volumes=tmp_path / "v.txt"))
     assert (tmp_path / "seg.nii.gz").read_bytes() == b"mine"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["scan.nii.gz", "seg.nii.gz"]
 

@@ -262,7 +262,7 @@ def test_sizes_and_scores_select(tmp_path: Path) -> None:
 
 def test_the_preview_shows_the_boxes(tmp_path: Path) -> None:
     result = run(write(tmp_path / "a.tif", draw(SIZE, DISCS)), preview=True)
-    assert result.preview == tmp_path / "out.png"
+    assert result.preview == tmp_path / "out.gpkg.preview.png"
     picture = np.asarray(Image.open(result.preview))
     assert picture.shape == (*SIZE, 3)
     x0, y0, _, _ = boxes_in(result.out)[0].astype(int)
@@ -282,7 +282,7 @@ def test_the_record_says_how(tmp_path: Path) -> None:
 
 def test_existing_outputs_are_safe(tmp_path: Path) -> None:
     path = write(tmp_path / "a.tif", draw(SIZE, DISCS))
-    for name in ("out.gpkg", "shape.dbf", "pic.png"):
+    for name in ("out.gpkg", "shape.dbf", "pic.csv.preview.png", "aoi.gpkg"):
         (tmp_path / name).write_text("mine")
     with pytest.raises(OutputError):
         run(path)

@@ -114,6 +114,18 @@ def test_several_rasters(tile: Path, weights: str, capfd: pytest.CaptureFixture[
     assert (code, len(out.splitlines())) == (0, 2)
 
 
+def test_a_bad_raster_is_told_before_the_weights(tile: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The model takes a second to load, and its absence would hide what is wrong with the file."""
+    bad = tile.with_name("bad.tif")
+    bad.write_bytes(b"nothing")
+    code, out, err = run(capfd, "detect", bad, "-w", "absent.toml")
+    assert (code, out) == (3, "")
+    assert "bad.tif" in err
+    code, out, err = run(capfd, "detect", bad, tile, "-w", "absent.toml", "-o", tile.parent / "all", "--json")
+    assert code == 4  # of the second raster: it opens, and no raster can be searched
+    assert "absent.toml" in json.loads(out)["error"]
+
+
 def test_weights_of_another_task_are_refused(tile: Path, weights: str, capfd: pytest.CaptureFixture[str]) -> None:
     card = Path(weights)
     other = card.with_name("other.toml")

@@ -1,0 +1,157 @@
+"""The part of a blended result that windows still touch, and the hand-over of every cell that none will touch again.
+
+Windows come row of windows by row of windows, and within one from the first column on. Two buffers are held: `_slide`,
+one window deep and one window wide, which moves along the columns, and `_carry`, the rows that the next row of windows
+continues, as wide as the array but only as deep as the overlap. A band of full depth would be several times larger.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.pipelines.windows.blend import Blend, halo, window_weights
+from vitapps.pipelines.windows.plan import WindowPlan
+
+Array = NDArray[Any]
+Write = Callable[[tuple[slice, ...], Array], None]
+
+
+class Band:
+    """Running weighted means.
+
+    mean += (value - mean) * w / (sum of w so far): equal values give exactly that value, whatever the weights, because
+    the difference is exactly zero; a sum of w * value divided by a sum of w would round. The first value of a cell is
+    taken as it is, since 0 + (value - 0) * w / w is exactly the value.
+    """
+
+    def __init__(self, plan: WindowPlan, shape: tuple[int, ...], blend: Blend, write: Write) -> None:
+        self._flat = len(shape) == 1  # one axis: a second one of a single column is added
+        self._shape = (*shape, 1) if self._flat else shape
+        self._window = (*plan.window, 1) if self._flat else plan.window
+        self._full = (*plan.shape, 1) if self._flat else plan.shape
+        self._starts = plan.starts[0]
+        self._write = write
+        self._halo = (*halo(plan), 0) if self._flat and blend == "crop" else halo(plan) if blend == "crop" else None
+        self._weights = window_weights(self._window, blend)
+        self._at = (self._starts[0], 0)  # first row and column of `_slide`
+        self._slide: _Means | None = None
+        self._carry: _Means | None = None
+
+    def move_to(self, lines: tuple[int, ...]) -> None:
+        """Windows from now on start at row `lines[0]` and column `lines[1]`, or later."""
+        row, column = (*lines, 0)[:2]
+        if self._slide is None:
+            self._at = (row, column)
+            return
+        if row != self._at[0]:
+            self._slide_to(self._full[1])  # the rest of this row of windows
+            self._at = (row, 0)
+            self._enter(0, 0)
+        if column != self._at[1]:
+            self._slide_to(column)
+
+    def add(self, place: tuple[int, ...], answer: Array) -> None:
+        """Blend in the K *window of the window at `place`."""
+        if self._flat:
+            answer, place = answer[..., None], (*place, 0)
+        if self._slide is None:
+            kind = np.result_type(answer.dtype, np.float32) if answer.dtype.kind in "fiu" else answer.dtype
+            deepest = max((self._window[0] - self._ready(start) for start in self._starts), default=0)
+            self._slide = _Means((len(answer), *self._window[:2], *self._full[2:]), kind)
+            self._carry = _Means((len(answer), deepest, *self._full[1:]), kind)
+        inner = self._inner(place)
+        cells = tuple(slice(p + i.start, p + i.stop) for p, i in zip(place[2:], inner[2:], strict=True))
+        self._slide.blend((*inner[:2], *cells), answer[(slice(None), *inner)], self._weights[inner])
+
+    def finish(self) -> None:
+        """Hand out what is left."""
+        if self._slide is not None:
+            self._slide_to(self._full[1])
+
+    def _ready(self, row: int) -> int:
+        """Rows that are final when the row of windows at `row` is done."""
+        later = [start for start in self._starts if start > row]
+        return (later[0] if later else row + self._window[0]) - row
+
+    def _inner(self, place: tuple[int, ...]) -> tuple[slice, ...]:
+        """The part of a window that counts: all of it, or without the halo where another window covers that."""
+        if self._halo is None:
+            return tuple(slice(0, wide) for wide in self._window)
+        return tuple(
+            slice(cut if start > 0 else 0, wide - (cut if start + wide < full else 0))
+            for start, wide, cut, full in zip(place, self._window, self._halo, self._full, strict=True)
+        )
+
+    def _slide_to(self, column: int) -> None:
+        """Columns before `column` are done for this row of windows: hand out the final rows, keep the others."""
+        slide, carry = self._slide, self._carry
+        assert slide is not None and carry is not None
+        row, first = self._at
+        done, ready = min(column - first, self._window[1]), self._ready(row)
+        self._hand_out(slide.mean[:, :ready, :done], row, first)
+        carry.take(slide, slice(ready, self._window[0]), slice(0, done), (0, first))
+        slide.shift(done)
+        self._at = (row, column)
+        self._enter(first + self._window[1], self._window[1] - done)
+
+    def _enter(self, column: int, place: int) -> None:
+        """Columns from `column` on come in at `place` of `_slide` with what the last row of windows left of them."""
+        slide, carry = self._slide, self._carry
+        assert slide is not None and carry is not None
+        index = self._starts.index(self._at[0])
+        wide = min(self._window[1] - place, self._full[1] - column)
+        slide.clear(place)
+        if index and wide > 0:
+            kept = self._window[0] - self._ready(self._starts[index - 1])
+            slide.take(carry, slice(0, kept), slice(column, column + wide), (0, place))
+
+    def _hand_out(self, values: Array, row: int, column: int) -> None:
+        rows, columns = min(values.shape[1], self._shape[0] - row), min(values.shape[2], self._shape[1] - column)
+        if rows <= 0 or columns <= 0:
+            return
+        rest = tuple(slice(0, n) for n in self._shape[2:])
+        part = values[(slice(None), slice(0, rows), slice(0, columns), *rest)]
+        place = (slice(row, row + rows), slice(column, column + columns), *rest)
+        self._write(place[:1], part[..., 0]) if self._flat else self._write(place, part)
+
+
+class _Means:
+    """Weighted means K R C *rest and the sums of their weights R C *rest."""
+
+    def __init__(self, shape: tuple[int, ...], kind: Any) -> None:
+        self.mean: Array = np.zeros(shape, kind)
+        self._sum = np.zeros(shape[1:], np.float32)
+        self._scratch: Array = np.empty(0, kind)
+
+    def blend(self, where: tuple[slice, ...], values: Array, weights: NDArray[np.float32]) -> None:
+        sums = self._sum[where]
+        sums += weights
+        share = weights / sums
+        if self._scratch.shape != share.shape:
+            self._scratch = np.empty(share.shape, self.mean.dtype)
+        for mean, value in zip(self.mean, values, strict=True):  # class by class: all of it stays in the cache
+            difference = np.subtract(value, mean[where], out=self._scratch)
+            difference *= share
+            mean[where] += difference
+
+    def take(self, other: _Means, rows: slice, columns: slice, place: tuple[int, int]) -> None:
+        """Copy rows and columns of `other` to `place`."""
+        there = tuple(
+            slice(p, p + part.stop - part.start) for p, part in zip(place, (rows, columns), strict=True)
+        )  # fmt: skip
+        self.mean[(slice(None), *there)] = other.mean[:, rows, columns]
+        self._sum[there] = other._sum[rows, columns]
+
+    def shift(self, columns: int) -> None:
+        """Move everything `columns` to the front."""
+        for cells in (*self.mean, self._sum):  # one class at a time: numpy copies what overlaps
+            cells[:, : cells.shape[1] - columns] = cells[:, columns:]
+
+    def clear(self, column: int) -> None:
+        """Zero from `column` on."""
+        self.mean[:, :, column:] = 0
+        self._sum[:, column:] = 0
