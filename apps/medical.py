@@ -28,7 +28,7 @@ FormatOption = Annotated[
 ]
 StructuresOption = Annotated[
     list[str] | None,
-    typer.Option("--labels", show_default=False, help="Keep only these structures: names or numbers."),
+    typer.Option("--labels", show_default=False, help="Keep only these structures: names or numbers; all: also CSF."),
 ]
 MaskOption = Annotated[bool, typer.Option("--mask", help="Write one mask of the whole brain instead.")]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw three planes with contours: OUT.preview.png.")]
@@ -110,6 +110,9 @@ def evaluate(
     merge: Annotated[
         str | None, typer.Option("--merge", show_default=False, help="Score all foreground as one label of this name.")
     ] = None,
+    skip: Annotated[
+        list[int] | None, typer.Option("--skip", show_default=False, help="Leave this number of the truth out.")
+    ] = None,
     tolerance: Annotated[float, typer.Option("--tolerance", help="Of the surface Dice, in mm.")] = 1.0,
     csv: Annotated[Path | None, typer.Option("--csv", show_default=False, help="Write the table here.")] = None,
     weights: WeightsOption = None,
@@ -120,7 +123,7 @@ def evaluate(
     from vitapps.pipelines.medical.evaluate import evaluate as evaluate_map
     from vitapps.pipelines.medical.segment_types import SegmentChoices
 
-    choices = EvalChoices(mapping=mapping, merge=merge, tolerance_mm=tolerance, csv=csv)
+    choices = EvalChoices(mapping=mapping, merge=merge, skip=tuple(skip or ()), tolerance_mm=tolerance, csv=csv)
     if scan is not None and truth is not None and not maps:
         result = evaluate_scan(
             scan, truth, weights=weights, choices=choices,

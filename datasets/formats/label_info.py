@@ -11,13 +11,17 @@ GOLDEN = 0.6180339887498949  # successive hues are as far apart as any number of
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelInfo:
-    """One label. `color` is sRGB 0..255, `snomed` a SNOMED CT code with its meaning, `side` left, right or empty."""
+    """One label. `color` is sRGB 0..255, `snomed` a SNOMED CT code with its meaning, `side` left, right or empty.
+
+    `optional`: written only when it is asked for.
+    """
 
     value: int
     name: str
     color: tuple[int, int, int] = (255, 0, 0)
     snomed: tuple[str, str] | None = None
     side: str = ""
+    optional: bool = False
 
 
 def hue_color(rank: int) -> tuple[int, int, int]:

@@ -38,11 +38,13 @@ class EvalChoices:
     """How to score.
 
     `mapping` is a JSON file (see label_mapping.py); `merge` names one label that every foreground voxel of both sides
-    becomes (mask-only truth); `tolerance_mm` is that of the surface Dice.
+    becomes (mask-only truth); `skip` are numbers of the truth that get no row; `tolerance_mm` is that of the surface
+    Dice.
     """
 
     mapping: Path | None = None
     merge: str | None = None
+    skip: tuple[int, ...] = ()
     tolerance_mm: float = 1.0
     csv: Path | None = None
 
@@ -124,6 +126,7 @@ def _evaluate(
         found = np.where(ignored, 0, found)
     if not (expected > 0).any():
         raise UnreadableInputError(f"{truth}: no label to score", hint="check the file and --labels")
+    expected = np.where(np.isin(expected, choices.skip), 0, expected)
     extra = sorted(set(np.unique(found).tolist()) - set(np.unique(expected).tolist()) - {0})
     if extra:
         notes.append(f"labels without truth, not scored: {', '.join(names.get(v, str(v)) for v in extra)}")

@@ -153,7 +153,8 @@ def label_volume(
             drop_specks(scores)
     with record.timed("upsample"):
         if choices.mask:
-            turned: NDArray[Any] = upsample_share(scores[1:].sum(0), prepared.up).astype(np.uint16)
+            inside = [index for index, info in enumerate(model.infos) if info.value and not info.optional]
+            turned: NDArray[Any] = upsample_share(scores[inside].sum(0), prepared.up).astype(np.uint16)
             return np.ascontiguousarray(prepared.turn.undo(turned)), (BRAIN,)
         kept = {info.value for info in infos}
         values = np.array([info.value if info.value in kept else 0 for info in model.infos], np.uint16)

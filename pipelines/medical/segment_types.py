@@ -18,10 +18,10 @@ from vitapps.pipelines.medical.volumes import LabelVolume
 class SegmentChoices:
     """Options of one segmentation.
 
-    `structures` are names or numbers of the labels to keep (empty: all); `mask` writes 1 for the whole foreground
-    instead; `keep_largest` removes what is not connected to the main foreground and fills its holes; `tta` averages
-    with the mirrored scan; `preview` draws `<out>.preview.png`; `series` and `volume` choose inside a DICOM folder or a
-    4-D file (counted from 0).
+    `structures` are names or numbers of the labels to keep, "all" for every one (empty: all but the optional ones);
+    `mask` writes 1 for all but the optional ones instead; `keep_largest` removes what is not connected to the main
+    foreground and fills its holes; `tta` averages with the mirrored scan; `preview` draws `<out>.preview.png`; `series`
+    and `volume` choose inside a DICOM folder or a 4-D file (counted from 0).
     """
 
     format: str | None = None
@@ -64,10 +64,15 @@ class SegmentResult:
 
 
 def choose_structures(infos: Sequence[LabelInfo], wanted: Sequence[str]) -> tuple[LabelInfo, ...]:
-    """Labels by number or name; a name without its side (`hippocampus`) means both. Raises UsageError."""
+    """Labels by number or name; a name without its side (`hippocampus`) means both, `all` every label.
+
+    Nothing asked for means all but the optional ones. Raises UsageError for an unknown name.
+    """
     chosen: list[LabelInfo] = []
     for word in wanted:
         key = word.strip().lower()
+        if key == "all":
+            return tuple(infos)
         found = [
             info for info in infos
             if info.value and key in (str(info.value), info.name.lower(), split_side(info.name)[1].lower())
@@ -78,4 +83,4 @@ def choose_structures(infos: Sequence[LabelInfo], wanted: Sequence[str]) -> tupl
             hint = f"did you mean {', '.join(dict.fromkeys(near))}?" if near else f"there are: {', '.join(names)}"
             raise UsageError(f"--labels {word}: the model has no such structure", hint=hint)
         chosen += [info for info in found if info not in chosen]
-    return tuple(chosen) or tuple(infos)
+    return tuple(chosen) or tuple(info for info in infos if not info.optional)

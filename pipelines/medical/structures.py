@@ -45,7 +45,12 @@ def label_infos(rows: Sequence[Mapping[str, Any]]) -> tuple[LabelInfo, ...]:
         color = tuple(row["color"]) if "color" in row else _color(rank, side)
         code = row.get("snomed")
         snomed = (str(code), bare) if code else SNOMED.get(bare.lower())
-        infos.append(LabelInfo(value=int(row["value"]), name=name, color=color, snomed=snomed, side=side))
+        infos.append(
+            LabelInfo(
+                value=int(row["value"]), name=name, color=color, snomed=snomed, side=side,
+                optional=bool(row.get("optional", False)),
+            )
+        )  # fmt: skip
     return tuple(infos)
 
 

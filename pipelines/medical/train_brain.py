@@ -198,4 +198,5 @@ def label_table() -> list[dict[str, Any]]:
         right = RIGHT[left]
         rows[left] = {"value": left, "name": f"left {name}", "mirror": right}
         rows[right] = {"value": right, "name": f"right {name}", "mirror": left}
+    rows[24]["optional"] = True  # the fluid around the brain: a class that the network needs, no part of the brain
     return [rows[value] for value in LABELS]

@@ -47,6 +47,7 @@ def test_a_label_that_was_missed(tmp_path: Path) -> None:
     both = block()
     both[20:24, 5:9, 5:9] = 53
     pred, truth = save(tmp_path / "p.nii", block()), save(tmp_path / "t.nii", both)
+    assert [label.value for label in evaluate(pred, truth, choices=EvalChoices(skip=(53,))).labels] == [17]
     result = evaluate(pred, truth)
     assert [label.dice for label in result.labels] == [1, 0]
     assert math.isnan(result.labels[1].hd95_mm)

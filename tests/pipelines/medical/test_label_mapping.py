@@ -9,6 +9,8 @@ import pytest
 
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.medical.label_mapping import read_label_mapping
+from vitapps.pipelines.medical.segment_types import choose_structures
+from vitapps.pipelines.medical.structures import label_infos
 
 
 def test_neuromorphometrics_like(tmp_path: Path) -> None:
@@ -33,3 +35,12 @@ def test_faults(tmp_path: Path, text: str) -> None:
         read_label_mapping(tmp_path / "map.json")
     with pytest.raises(UnreadableInputError, match=r"none\.json"):
         read_label_mapping(tmp_path / "none.json")
+
+
+def test_optional_labels_come_only_when_asked_for() -> None:
+    infos = label_infos([{"value": 0, "name": "background"}, {"value": 2, "name": "left caudate"},
+                         {"value": 24, "name": "CSF", "optional": True}])  # fmt: skip
+    assert [info.value for info in choose_structures(infos, ())] == [0, 2]
+    assert [info.value for info in choose_structures(infos, ("csf",))] == [24]
+    assert [info.value for info in choose_structures(infos, ("caudate", "csf"))] == [2, 24]
+    assert [info.value for info in choose_structures(infos, ("ALL",))] == [0, 2, 24]
