@@ -38,6 +38,9 @@ VolumesOption = Annotated[
 KeepOption = Annotated[
     bool, typer.Option("--keep-largest/--no-keep-largest", help="Remove islands and specks, fill holes.")
 ]
+RefineOption = Annotated[
+    bool, typer.Option("--refine/--no-refine", help="Fit the brightness of each tissue to this scan.")
+]
 TtaOption = Annotated[bool, typer.Option("--tta", help="Average with the mirrored scan; twice the time.")]
 SeriesOption = Annotated[
     str | None,
@@ -61,6 +64,7 @@ def segment(
     preview: PreviewOption = False,
     volumes: VolumesOption = None,
     keep_largest: KeepOption = True,
+    refine: RefineOption = True,
     tta: TtaOption = False,
     series: SeriesOption = None,
     volume: VolumeOption = None,
@@ -73,7 +77,7 @@ def segment(
     choices = SegmentChoices(
         format=output_format, structures=tuple(word for item in structures or () for word in item.split(",")),
         mask=mask, preview=preview, volumes=volumes,
-        keep_largest=keep_largest, tta=tta, series=series, volume=volume,
+        keep_largest=keep_largest, refine=refine, tta=tta, series=series, volume=volume,
     )  # fmt: skip
     shared = {
         "weights": weights, "options": run.options, "choices": choices, "progress": run.progress,
@@ -117,6 +121,7 @@ def evaluate(
     csv: Annotated[Path | None, typer.Option("--csv", show_default=False, help="Write the table here.")] = None,
     weights: WeightsOption = None,
     tta: TtaOption = False,
+    refine: RefineOption = True,
 ) -> None:
     """Dice, HD95 (mm) and surface Dice by label, against a ground truth."""
     from vitapps.pipelines.medical.evaluate import EvalChoices, evaluate_scan
@@ -127,7 +132,8 @@ def evaluate(
     if scan is not None and truth is not None and not maps:
         result = evaluate_scan(
             scan, truth, weights=weights, choices=choices,
-            segment=SegmentChoices(mask=merge is not None, tta=tta), options=run.options, progress=run.progress,
+            segment=SegmentChoices(mask=merge is not None, tta=tta, refine=refine), options=run.options,
+            progress=run.progress,
         )  # fmt: skip
     elif maps and len(maps) == 2 and scan is None and truth is None:
         result = evaluate_map(maps[0], maps[1], choices=choices, options=run.options, progress=run.progress)

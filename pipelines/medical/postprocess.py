@@ -22,7 +22,7 @@ def keep_main_component(scores: NDArray[np.float32]) -> None:
     foreground = foreground_of(scores)
     if not foreground.any():
         return
-    main = _largest(foreground)
+    main = main_component(foreground)
     others = foreground & ~main
     if others.any():
         away = ndimage.binary_dilation(others, iterations=2) & ~main
@@ -30,6 +30,21 @@ def keep_main_component(scores: NDArray[np.float32]) -> None:
         scores[0, away] = 1.0
     holes = ndimage.binary_fill_holes(main) & ~main
     scores[0, holes] = 0.0
+
+
+def close_mask(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.bool_]:
+    """Fill holes, and sulci up to twice `width` voxels wide, of X Y Z."""
+    from scipy import ndimage
+
+    boxes: Any = ndimage.find_objects(mask.astype(np.uint8))
+    if not boxes:
+        return mask
+    box = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in boxes[0])
+    wide = np.pad(mask[box], width)  # closing at the edge of the array would erode
+    closed = ndimage.binary_fill_holes(ndimage.binary_closing(wide, iterations=width))
+    out = mask.copy()
+    out[box] |= closed[(slice(width, -width),) * mask.ndim]
+    return out
 
 
 def drop_specks(scores: NDArray[np.float32]) -> None:
@@ -50,11 +65,12 @@ def drop_specks(scores: NDArray[np.float32]) -> None:
         scores[index][box][small[parts]] = 0.0
 
 
-def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def main_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The largest connected part of a mask of any shape."""
     from scipy import ndimage
 
     parts, number = ndimage.label(mask)
-    if number == 1:
+    if number <= 1:
         return mask
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0

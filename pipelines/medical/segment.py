@@ -10,7 +10,6 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,13 +20,14 @@ from vitapps.datasets.formats.label_map import label_format, write_label_files
 from vitapps.datasets.formats.volume import Volume, read_volume
 from vitapps.errors import UsageError, VitappsError
 from vitapps.options import RunOptions
-from vitapps.pipelines.medical.postprocess import drop_specks, keep_main_component
+from vitapps.pipelines.medical.postprocess import close_mask, drop_specks, keep_main_component, main_component
 from vitapps.pipelines.medical.preview import draw_preview
 from vitapps.pipelines.medical.segment_outputs import check_outputs, output_name, output_names
 from vitapps.pipelines.medical.segment_types import SegmentChoices, SegmentResult, choose_structures
 from vitapps.pipelines.medical.structures import BRAIN
-from vitapps.pipelines.medical.upsample import upsample_argmax, upsample_share
-from vitapps.pipelines.medical.volume_model import VolumeModel
+from vitapps.pipelines.medical.tissues import fit_tissues, sample_points
+from vitapps.pipelines.medical.upsample import Evidence, upsample_argmax
+from vitapps.pipelines.medical.volume_model import Prepared, VolumeModel
 from vitapps.pipelines.medical.volumes import LabelVolume, measure, write_volumes
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
@@ -151,15 +151,28 @@ def label_volume(
         if choices.keep_largest:
             keep_main_component(scores)
             drop_specks(scores)
+        evidence = _evidence(prepared, scores, model.tissues) if choices.refine else None
     with record.timed("upsample"):
+        classes = upsample_argmax(scores, prepared.up, evidence)  # X Y Z
+        if choices.keep_largest and evidence is not None:
+            classes[~main_component(classes > 0)] = 0
         if choices.mask:
-            inside = [index for index, info in enumerate(model.infos) if info.value and not info.optional]
-            turned: NDArray[Any] = upsample_share(scores[inside].sum(0), prepared.up).astype(np.uint16)
-            return np.ascontiguousarray(prepared.turn.undo(turned)), (BRAIN,)
+            inside = np.array([bool(info.value) and not info.optional for info in model.infos])
+            mask = close_mask(inside[classes]).astype(np.uint16)
+            return np.ascontiguousarray(prepared.turn.undo(mask)), (BRAIN,)
         kept = {info.value for info in infos}
-        values = np.array([info.value if info.value in kept else 0 for info in model.infos], np.uint16)
-        turned = values[upsample_argmax(scores, prepared.up)]
+        turned = np.array([info.value if info.value in kept else 0 for info in model.infos], np.uint16)[classes]
     return np.ascontiguousarray(prepared.turn.undo(turned)), infos
+
+
+def _evidence(prepared: Prepared, scores: NDArray[np.float32], tissue_of: NDArray[np.intp] | None) -> Evidence | None:
+    """How bright each tissue is in this scan; None for a card without tissues, or where nothing was found."""
+    points = None if tissue_of is None else sample_points(scores, prepared.up)
+    if tissue_of is None or points is None:
+        return None
+    where, shares = points
+    tissues = fit_tissues(prepared.brightness(where), shares, tissue_of)
+    return Evidence(lambda box: tissues.likelihoods(prepared.brightness(box)), tissue_of)
 
 
 def _record(

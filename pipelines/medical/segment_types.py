@@ -20,7 +20,8 @@ class SegmentChoices:
 
     `structures` are names or numbers of the labels to keep, "all" for every one (empty: all but the optional ones);
     `mask` writes 1 for all but the optional ones instead; `keep_largest` removes what is not connected to the main
-    foreground and fills its holes; `tta` averages with the mirrored scan; `preview` draws `<out>.preview.png`; `series`
+    foreground and fills its holes; `refine` weighs the network's shares with the brightness of each tissue in this scan
+    (`tissues.py`); `tta` averages with the mirrored scan; `preview` draws `<out>.preview.png`; `series`
     and `volume` choose inside a DICOM folder or a 4-D file (counted from 0).
     """
 
@@ -28,6 +29,7 @@ class SegmentChoices:
     structures: tuple[str, ...] = ()
     mask: bool = False
     keep_largest: bool = True
+    refine: bool = True
     tta: bool = False
     preview: bool = False
     volumes: Path | None = None

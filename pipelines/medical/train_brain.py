@@ -191,6 +191,13 @@ RIGHT = {2: 41, 3: 42, 4: 43, 5: 44, 7: 46, 8: 47, 10: 49, 11: 50, 12: 51, 13: 5
 MIDLINE = {0: "background", 14: "3rd ventricle", 15: "4th ventricle", 16: "brain-stem", 24: "CSF"}
 
 
+# what is equally bright in most sequences; the others are a tissue each, both sides together
+TISSUES = {
+    "white matter": (2, 41, 7, 46), "grey matter": (3, 42, 11, 50, 17, 53, 18, 54, 26, 58),
+    "cerebellar cortex": (8, 47), "fluid": (4, 43, 5, 44, 14, 15, 24),
+}  # fmt: skip
+
+
 def label_table() -> list[dict[str, Any]]:
     """Card labels in class order: FreeSurfer number, name, and the number of the mirrored structure."""
     rows: dict[int, dict[str, Any]] = {value: {"value": value, "name": name} for value, name in MIDLINE.items()}
@@ -198,5 +205,8 @@ def label_table() -> list[dict[str, Any]]:
         right = RIGHT[left]
         rows[left] = {"value": left, "name": f"left {name}", "mirror": right}
         rows[right] = {"value": right, "name": f"right {name}", "mirror": left}
+    for value, row in rows.items():
+        own = str(row["name"]).removeprefix("left ").removeprefix("right ")
+        row["tissue"] = next((name for name, members in TISSUES.items() if value in members), own)
     rows[24]["optional"] = True  # the fluid around the brain: a class that the network needs, no part of the brain
     return [rows[value] for value in LABELS]

@@ -6,7 +6,8 @@ class by class and slab by slab with a running maximum, each class only where it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,20 @@ SLAB_BYTES = 1 << 25
 Box = tuple[slice, ...]
 
 
-def upsample_argmax(scores: NDArray[np.float32], matrices: Sequence[Matrix]) -> NDArray[np.uint16]:
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the scan itself says: `likelihoods(box)` T *box for a part of X Y Z, `tissue_of[k]` the row of class k."""
+
+    likelihoods: Callable[[Box], NDArray[np.float32]]
+    tissue_of: NDArray[np.intp]
+
+
+def upsample_argmax(
+    scores: NDArray[np.float32], matrices: Sequence[Matrix], evidence: Evidence | None = None
+) -> NDArray[np.uint16]:
     """`scores` K D H W (class 0 is background), `matrices` from D, H and W to X, Y and Z -> class index X Y Z.
 
-    Where scores tie, the lower class wins.
+    With `evidence` each interpolated score is multiplied by its likelihood. Where scores tie, the lower class wins.
     """
     size = tuple(matrix.shape[0] for matrix in matrices)
     labels = np.zeros(size, np.uint16)
@@ -34,10 +45,11 @@ def upsample_argmax(scores: NDArray[np.float32], matrices: Sequence[Matrix]) -> 
         return labels
     near = _grown_box(foreground)
     boxes = [_support(_within(score > NEGLIGIBLE, near), matrices) for score in scores]
-    rows = max(1, SLAB_BYTES // (4 * (whole[1].stop - whole[1].start) * (whole[2].stop - whole[2].start)))
+    arrays = 1 if evidence is None else 1 + int(evidence.tissue_of.max()) // 2
+    rows = max(1, SLAB_BYTES // (4 * arrays * (whole[1].stop - whole[1].start) * (whole[2].stop - whole[2].start)))
     for start in range(whole[0].start, whole[0].stop, rows):
         slab = (slice(start, min(start + rows, whole[0].stop)), whole[1], whole[2])
-        labels[slab] = _slab(scores, matrices, boxes, slab)
+        labels[slab] = _slab(scores, matrices, boxes, slab, evidence)
     return labels
 
 
@@ -47,22 +59,15 @@ def foreground_of(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
     return found
 
 
-def upsample_share(score: NDArray[np.float32], matrices: Sequence[Matrix]) -> NDArray[np.bool_]:
-    """Where one interpolated score D H W exceeds one half, X Y Z; slab by slab like `upsample_argmax`."""
-    size = tuple(matrix.shape[0] for matrix in matrices)
-    mask = np.zeros(size, np.bool_)
-    rows = max(1, SLAB_BYTES // (4 * size[1] * size[2]))
-    for start in range(0, size[0], rows):
-        slab = (slice(start, min(start + rows, size[0])), slice(0, size[1]), slice(0, size[2]))
-        mask[slab] = _interpolate(score, matrices, slab) > 0.5
-    return mask
-
-
 def _slab(
-    scores: NDArray[np.float32], matrices: Sequence[Matrix], boxes: Sequence[Box | None], slab: Box
-) -> NDArray[np.uint16]:
+    scores: NDArray[np.float32], matrices: Sequence[Matrix], boxes: Sequence[Box | None], slab: Box,
+    evidence: Evidence | None,
+) -> NDArray[np.uint16]:  # fmt: skip
     shape = tuple(part.stop - part.start for part in slab)
     best = _interpolate(scores[0], matrices, slab)
+    if evidence is not None:
+        likelihoods = evidence.likelihoods(slab)  # T *slab
+        best *= likelihoods[0]
     labels = np.zeros(shape, np.uint16)
     for index in range(1, len(scores)):
         part = _overlap(boxes[index], slab)
@@ -70,6 +75,8 @@ def _slab(
             continue
         local = tuple(slice(p.start - s.start, p.stop - s.start) for p, s in zip(part, slab, strict=True))
         score = _interpolate(scores[index], matrices, part)
+        if evidence is not None:
+            score *= likelihoods[evidence.tissue_of[index]][local]
         better = score > best[local]
         best[local][better] = score[better]
         labels[local][better] = index

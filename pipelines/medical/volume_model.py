@@ -21,6 +21,7 @@ from vitapps.pipelines.medical.orientation import Turn, turn_to
 from vitapps.pipelines.medical.place import find_region, mirrored, place_channels
 from vitapps.pipelines.medical.resample import Matrix, downsample_matrix, output_size, resample, upsample_matrix
 from vitapps.pipelines.medical.structures import label_infos, mirror_order
+from vitapps.pipelines.medical.tissues import tissue_numbers
 from vitapps.progress import Progress, null_progress
 
 TASK = "medical.segment"
@@ -95,11 +96,22 @@ class Preprocess:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A scan on the network grid: `image` D H W in 0..1, and the way back."""
+    """A scan on the network grid: `image` D H W in 0..1, and the way back.
+
+    `scan` X Y Z is the turned scan as it was read; its brightness `darkest` is 0 and `brightest` is 1.
+    """
 
     image: NDArray[np.float32]
     turn: Turn
     up: tuple[Matrix, Matrix, Matrix]
+    scan: NDArray[Any]
+    darkest: float
+    brightest: float
+
+    def brightness(self, where: Any) -> NDArray[np.float32]:
+        """Brightness 0..1 of the scan's own voxels at the index `where`."""
+        values = np.nan_to_num(np.asarray(self.scan[where], np.float32), nan=self.darkest)
+        return np.clip((values - np.float32(self.darkest)) / np.float32(self.brightest - self.darkest), 0, 1)
 
 
 class VolumeModel:
@@ -111,6 +123,8 @@ class VolumeModel:
         self.preprocess = Preprocess.of(card)
         self.infos: tuple[LabelInfo, ...] = label_infos(card.labels)
         self._mirror = mirror_order(card.labels)
+        names = [str(row.get("tissue", "")) for row in card.labels]
+        self.tissues = tissue_numbers(names) if all(names) else None
 
     @classmethod
     def load(cls, weights: str | None, options: RunOptions) -> VolumeModel:
@@ -132,7 +146,8 @@ class VolumeModel:
         matrices = [downsample_matrix(n, step) for n, step in zip(turned.shape, steps, strict=True)]
         image = resample(_finite(turned), matrices)
         up = [upsample_matrix(n, step) for n, step in zip(turned.shape, steps, strict=True)]
-        return Prepared(normalise(image, self.preprocess.low, self.preprocess.high), turn, (up[0], up[1], up[2]))
+        darkest, brightest = normalise(image, self.preprocess.low, self.preprocess.high)
+        return Prepared(image, turn, (up[0], up[1], up[2]), turned, darkest, brightest)
 
     def scores(
         self, prepared: Prepared, *, tta: bool = False, progress: Progress = null_progress
@@ -192,13 +207,14 @@ class VolumeModel:
             )
 
 
-def normalise(image: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
-    """Clip to the percentiles `low` and `high` (percent) and scale to 0..1, in place."""
+def normalise(image: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:
+    """Clip to the percentiles `low` and `high` (percent) and scale to 0..1, in place; returns what became 0 and 1."""
     bottom, top = (float(value) for value in np.percentile(image, [low, high]))
+    extent = max(top - bottom, 1e-6 * max(abs(top), abs(bottom), 1e-30))
     image -= np.float32(bottom)
-    image /= np.float32(max(top - bottom, 1e-6 * max(abs(top), abs(bottom), 1e-30)))
+    image /= np.float32(extent)
     np.clip(image, 0.0, 1.0, out=image)
-    return image
+    return bottom, bottom + extent
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

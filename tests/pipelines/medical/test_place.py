@@ -69,11 +69,14 @@ class PlacedNetwork:
 def test_the_second_pass_knows_the_place() -> None:
     image = np.zeros((64, 64, 64), np.float32)
     image[20:41, 10:50, 10:50] = 1.0
-    prepared = Prepared(image, turn_to(np.diag([2.0, 2, 2, 1]), "RAS"), (np.eye(64), np.eye(64), np.eye(64)))  # type: ignore[arg-type]
+    even = np.eye(64, dtype=np.float32)
+    turn = turn_to(np.diag([2.0, 2, 2, 1]), "RAS")
+    prepared = Prepared(image, turn, (even, even, even), image, 0.0, 1.0)
     model = VolumeModel(card(place=True), PlacedNetwork())
     for tta in (False, True):
         labels = model.scores(prepared, tta=tta).argmax(0)
         assert set(np.unique(labels[20:30, 10:50, 10:50])) == {1}
         assert set(np.unique(labels[31:41, 10:50, 10:50])) == {2}
         assert not labels[image == 0].any()
-    assert not model.scores(Prepared(np.zeros_like(image), prepared.turn, prepared.up)).argmax(0).any()
+    empty = np.zeros_like(image)
+    assert not model.scores(Prepared(empty, turn, (even, even, even), empty, 0.0, 1.0)).argmax(0).any()
