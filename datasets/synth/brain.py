@@ -18,6 +18,7 @@ Deviations from the paper, made so that one CPU core can generate while another 
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -71,10 +72,19 @@ class SynthConfig:
     place_unknown: float = 0.2  # probability that the place channels are zero
 
 
-def synth_config(spacing: float) -> SynthConfig:
-    """The configuration of a training grid; crops of about 136 x 164 x 136 mm in whole patches of 8 voxels."""
+def synth_config(spacing: float, *, mild: bool = False) -> SynthConfig:
+    """The configuration of a training grid; crops of about 136 x 164 x 136 mm in whole patches of 8 voxels.
+
+    `mild`: distortions and contrasts nearer to those of real scans, for the last stage of a short training.
+    """
     depth, height, width = (max(2, round(extent / spacing / 8)) * 8 for extent in (136.0, 164.0, 136.0))
-    return SynthConfig(spacing=spacing, crop=(depth, height, width))
+    wide = SynthConfig(spacing=spacing, crop=(depth, height, width))
+    if not mild:
+        return wide
+    return dataclasses.replace(
+        wide, rotation=10.0, scaling=0.12, displacement=4.0, bias=0.45, thickness=6.0, grouped=0.85, spreads=(2.0, 14.0),
+        center_jitter=26.0, place_error=4.0, place_unknown=0.15,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -79,7 +79,7 @@ def train(
 ) -> Path:
     """Train on every label map of `labelmaps` and write card, weights and graph to `out`; returns the card's path.
 
-    Each stage leaves `stage_<number>.pt`; the model is for the spacing of the last one. Deterministic for one seed,
+    The last stage draws milder samples (`synth_config`). Each stage leaves `stage_<number>.pt`; the model is for the spacing of the last one. Deterministic for one seed,
     thread count and device. Raises UnreadableInputError when the folder has no label map.
     """
     if not any(labelmaps.glob("*.nii*")):
@@ -99,7 +99,7 @@ def train(
         before = sum(earlier.steps for earlier in stages[:number])  # no two stages see the same sample
         average = fit(
             module,
-            _batches(maps, stage, seed * SEED_STRIDE + before, device),
+            _batches(maps, stage, synth_config(stage.spacing, mild=last), seed * SEED_STRIDE + before, device),
             _loss,
             FitConfig(
                 steps=stage.steps, warmup=0 if number else 100, cooldown=LAST_COOLDOWN if last else 0.0, bf16=True
@@ -122,9 +122,11 @@ def train(
     return export(average.cpu(), config, synth_config(stages[-1].spacing), facts, out)
 
 
-def _batches(maps: LabelMaps, stage: Stage, seed: int, device: str) -> Callable[[int], Iterator[Batch]]:
+def _batches(
+    maps: LabelMaps, stage: Stage, config: SynthConfig, seed: int, device: str
+) -> Callable[[int], Iterator[Batch]]:
     def batches(first: int) -> Iterator[Batch]:
-        samples = _Samples(maps, synth_config(stage.spacing), seed + first, stage.steps - first)
+        samples = _Samples(maps, config, seed + first, stage.steps - first)
         workers = 1 if device == "cpu" else 12
         return iter(DataLoader(samples, batch_size=1, num_workers=workers, worker_init_fn=_one_thread))
 
