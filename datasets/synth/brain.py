@@ -82,8 +82,8 @@ def synth_config(spacing: float, *, mild: bool = False) -> SynthConfig:
     if not mild:
         return wide
     return dataclasses.replace(
-        wide, rotation=10.0, scaling=0.12, displacement=4.0, bias=0.45, thickness=6.0, grouped=0.85, spreads=(2.0, 14.0),
-        center_jitter=26.0, place_error=4.0, place_unknown=0.15,
+        wide, rotation=10.0, scaling=0.12, displacement=4.0, bias=0.45, thickness=6.0, grouped=0.85,
+        spreads=(2.0, 14.0), center_jitter=26.0, place_error=4.0, place_unknown=0.15,
     )  # fmt: skip
 
 

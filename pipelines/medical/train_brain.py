@@ -79,8 +79,9 @@ def train(
 ) -> Path:
     """Train on every label map of `labelmaps` and write card, weights and graph to `out`; returns the card's path.
 
-    The last stage draws milder samples (`synth_config`). Each stage leaves `stage_<number>.pt`; the model is for the spacing of the last one. Deterministic for one seed,
-    thread count and device. Raises UnreadableInputError when the folder has no label map.
+    The last stage draws milder samples (`synth_config`). Each stage leaves `stage_<number>.pt`; the model is for the
+    spacing of the last one. Deterministic for one seed, thread count and device. Raises UnreadableInputError when the
+    folder has no label map.
     """
     if not any(labelmaps.glob("*.nii*")):
         raise UnreadableInputError(
