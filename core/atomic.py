@@ -81,9 +81,12 @@ def _refuse_existing(path: Path, *, overwrite: bool, sources: Sequence[Path]) ->
 
 def _is_input(path: Path, source: Path) -> bool:
     """By the file system's own word: links of both kinds and other spellings of a name count."""
-    if source.is_dir():
-        return source.resolve() in path.resolve().parents
-    return path.exists() and source.exists() and path.samefile(source)
+    try:
+        if source.is_dir():
+            return source.resolve() in path.resolve().parents
+        return path.exists() and source.exists() and path.samefile(source)
+    except OSError:  # a name that no file can have: its reader says so
+        return False
 
 
 def _move_all(folder: Path, path: Path, *, overwrite: bool) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.medical.upsample import foreground_of
+from vitapps.pipelines.windows.stitch import largest
 
 SPECK = 0.05  # a component smaller than this share of the structure's largest one is a speck
 
@@ -51,7 +52,7 @@ def drop_specks(scores: NDArray[np.float32]) -> None:
     """Remove small components of every structure; their voxels fall to the next best class. In place, K D H W."""
     from scipy import ndimage
 
-    labels = scores.argmax(0)
+    labels = largest(scores)  # D H W
     boxes: list[Any] = ndimage.find_objects(labels)  # None for a class that does not occur
     for index, box in enumerate(boxes, start=1):
         if box is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -140,8 +141,11 @@ def _search(
         wanted = _model_window(area.window, scale, round(spec.window * spec.overlap / 2))
         preview = Preview(wanted) if settings.preview else None
         blocks = BlockPlan(wanted, spec.window, spec.overlap, scale, full_rows=_in_strips(raster))
-        with progress.task(f"searching {path.name}", total=len(blocks)) as task:
-            search.run(_shown(read_ahead(raster, blocks, scale), preview), task)
+        with (
+            progress.task(f"searching {path.name}", total=len(blocks)) as task,
+            closing(read_ahead(raster, blocks, scale)) as pictures,
+        ):
+            search.run(_shown(pictures, preview), task)
         found = search.result()
         if not search.covered:
             _LOGGER.warning("%s: no valid pixel in the searched part (all nodata)", path)

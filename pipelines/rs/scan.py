@@ -7,7 +7,7 @@ overlap like windows do, and their `core` rectangles tile the scanned area witho
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,8 +104,8 @@ def read_block(raster: Raster, block: Block, scale: Scale) -> Picture:
     return Picture(block, padded, known)
 
 
-def read_ahead(raster: Raster, blocks: Iterable[Block], scale: Scale) -> Iterator[Picture]:
-    """Pictures in the order of `blocks`; a thread reads up to two ahead. What it raises is raised here."""
+def read_ahead(raster: Raster, blocks: Iterable[Block], scale: Scale) -> Generator[Picture, None, None]:
+    """Pictures in the order of `blocks`; a thread reads up to two ahead. Close it before the raster is closed."""
     return ahead((read_block(raster, block, scale) for block in blocks), _AHEAD, environment)
 
 

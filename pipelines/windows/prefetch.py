@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -22,10 +22,11 @@ _END = object()
 
 def ahead(
     items: Iterable[Item], depth: int, around: Callable[[], AbstractContextManager[Any]] = nullcontext
-) -> Iterator[Item]:
+) -> Generator[Item, None, None]:
     """`items` in their order, up to `depth` made before they are wanted. What making one raises is raised here.
 
-    The thread makes them within `around()`. It ends when the iterator is exhausted, closed, or left by an exception.
+    The thread makes them within `around()`. It ends when the iterator is exhausted or closed: use `closing(ahead(…))`,
+    because an exception in the caller's loop alone does not close it, and what the thread reads from would go away.
     """
     ready: queue.Queue[Any] = queue.Queue(maxsize=depth)
     stop = threading.Event()

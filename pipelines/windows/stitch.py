@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any, Literal
 
 import numpy as np
@@ -90,17 +91,20 @@ def stream_apply(
         for lines in itertools.product(*plan.starts[:2])
         for places in _batches(itertools.product(*((start,) for start in lines), *plan.starts[2:]), batch)
     )
-    for lines, stack, places in ahead(groups, 1):
-        band.move_to(lines)
-        answers = fn(stack)  # B C *window -> B K *window
-        if answers.shape[0] != len(places) or answers.shape[2:] != plan.window:
-            raise UsageError(
-                f"the function made {answers.shape} of {stack.shape}", hint="it must keep batch and window"
-            )
-        for place, answer in zip(places, answers, strict=True):
-            band.add(place, answer)
-        del answers, answer  # else they stay while the next are made
+    with closing(ahead(groups, 1)) as stacks:
+        for lines, stack, places in stacks:
+            band.move_to(lines)
+            _blend(band, fn, stack, places)
     band.finish()
+
+
+def _blend(band: Band, fn: Function, stack: Array, places: Sequence[Place]) -> None:
+    answers = fn(stack)  # B C *window -> B K *window
+    if answers.shape[0] != len(places) or answers.shape[2:] != stack.shape[2:]:
+        fault = f"the function made {answers.shape} of {stack.shape}"
+        raise UsageError(fault, hint="it must keep batch and window")
+    for place, answer in zip(places, answers, strict=True):
+        band.add(place, answer)
 
 
 def largest(values: Array) -> NDArray[np.integer[Any]]:

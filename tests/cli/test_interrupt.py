@@ -70,6 +70,7 @@ def stopped(place: str, words: list[str], number: signal.Signals, folder: Path) 
     child = subprocess.Popen(
         [sys.executable, "-P", "-c", CHILD, place, str(marker), *words],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )  # fmt: skip
     try:
         for _ in waiting():

@@ -80,6 +80,9 @@ def test_the_input_is_never_replaced(tmp_path: Path) -> None:
         with pytest.raises(OutputError, match="lies in the input"):
             check_output(out, overwrite=True, sources=[folder])
     check_output(folder / "new.dcm", overwrite=True, sources=[folder])
+    other.write_text("an output")
+    check_output(other, overwrite=True, sources=[tmp_path / ("long" * 100)])  # of that name there is no input
+    other.unlink()
     other.symlink_to(tmp_path / "nowhere")
     with pytest.raises(OutputError, match="exists already"):
         check_output(other, overwrite=False)
