@@ -99,7 +99,7 @@ def detect(
     overwrite = detector.options.overwrite
     form = choose_format(out, settings.format)
     picture_path = out.with_name(f"{out.stem}.png") if settings.preview else None
-    _check(settings)
+    check_settings(settings)
     _check_outputs(out, form, picture_path, settings, overwrite=overwrite)
     record = _new_record(detector, settings, command)
     with noted(record.warnings):
@@ -173,7 +173,7 @@ def _in_strips(raster: Raster) -> bool:
     return bool(raster.dataset.block_shapes[0][1] >= raster.meta.width)
 
 
-def _check(settings: DetectSettings) -> None:
+def check_settings(settings: DetectSettings) -> None:
     """Refuse settings that no raster could fit."""
     for name, value in (("--min-score", settings.min_score), ("--nms-iou", settings.nms_iou)):
         if value is not None and not 0 <= value <= 1:
