@@ -144,6 +144,23 @@ def retry(
         raise typer.Exit(result.exit_code)
 
 
+@command(app, "report")
+def report(
+    talk: Talk,
+    job: StateArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", show_default=False, help="Else report.html in the state folder.")
+    ] = None,
+) -> None:
+    """One HTML page: totals, throughput, failures, previews, every input, with search. Needs no network."""
+    from vitapps.pipelines.batch.report import write_report
+    from vitapps.pipelines.batch.status import state_folder
+
+    made = write_report(state_folder(job), out)
+    size = f"{made.bytes / 1e6:.1f} MB"
+    talk.emit(json_ready(made), [f"wrote {made.page}: {made.items} inputs, {made.failed} failed, {size}"])
+
+
 @command(app, "cancel")
 def cancel(talk: Talk, job: StateArgument) -> None:
     """Ask the run of a job to finish what is in flight and stop."""

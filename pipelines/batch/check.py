@@ -73,10 +73,11 @@ def write_template(task_name: str, path: Path, *, overwrite: bool = False) -> Pa
     task = find_task(task_name)
     options = [f"# {field.name} = {_value(field)}" for field in dataclasses.fields(task.Settings)]
     patterns = ", ".join(f'"inputs/{pattern}"' for pattern in task.patterns)
-    text = _TEMPLATE.format(
-        task=task_name, name=task_name.replace(":", "."), summary=task.summary, patterns=patterns, options="\n".join(options), file=path.name,
-        layout='"{parent}/{stem}{ext}"',
-    )  # fmt: skip
+    values = {
+        "task": task_name, "name": task_name.replace(":", "."), "summary": task.summary, "patterns": patterns,
+        "options": "\n".join(options), "file": path.name, "layout": '"{parent}/{stem}{ext}"',
+    }  # fmt: skip
+    text = _TEMPLATE.format_map(values)
     write_text(path, text, overwrite=overwrite)
     return path
 

@@ -118,6 +118,11 @@ def utc_text(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
+def shown_time(seconds: float) -> str:
+    """Seconds since the epoch for people: `2026-01-31 04:05:06 UTC`."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def _split(value: Any) -> tuple[float | None, str]:
     found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
     return (float(found[1]), found[2]) if found else (None, "")

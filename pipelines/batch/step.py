@@ -21,7 +21,7 @@ from vitapps.pipelines.batch.signals import Draining
 from vitapps.pipelines.batch.work import Done, Engine, Work
 
 _LOOK = 0.5  # seconds between looks at cancel, time window and watched folder
-_FLUSH = 0.05  # seconds that an outcome may wait for others, so that a commit covers several
+_FLUSH = 0.01  # seconds that an outcome may wait for others, so that a commit covers several
 MakeEngine = Callable[[int], Engine]  # with how many workers; 0: as the job says
 
 

@@ -108,7 +108,8 @@ def test_a_file_without_sense(tmp_path: Path) -> None:
 
 
 def test_lines_of_keys_survive_strings_and_arrays() -> None:
-    text = 'a = """\n[not]\nb = 1\n"""\nc = [ # [x]\n 1,\n]\n"d e".f = "#]"\n[t.u]\nv = 1\n[[w]]\n[[w]]\nx = {y = 1}\n[w.z]\nq = 0\n'
+    text = 'a = """\n[not]\nb = 1\n"""\nc = [ # [x]\n 1,\n]\n"d e".f = "#]"\n'
+    text += "[t.u]\nv = 1\n[[w]]\n[[w]]\nx = {y = 1}\n[w.z]\nq = 0\n"
     lines = key_lines(text)
     assert lines[("a",)] == 1
     assert lines[("c",)] == 5
@@ -181,7 +182,8 @@ def test_two_inputs_for_one_output(tmp_path: Path) -> None:
     job = make_job(tmp_path, {"a.txt": "1", "a.b.txt": "2"})
     (tmp_path / "in" / "sub").mkdir()
     (tmp_path / "in" / "sub" / "a.txt").write_text("3")
-    job.write_text(job.read_text().replace('"in/*.txt"', '"in/**/*.txt"').replace('folder = "out"', 'folder = "out"\nlayout = "{stem}{ext}"'))  # fmt: skip
+    text = job.read_text().replace('"in/*.txt"', '"in/**/*.txt"')
+    job.write_text(text.replace('folder = "out"', 'folder = "out"\nlayout = "{stem}{ext}"'))
     result = run(job)
     assert result.exit_code == 2
     assert "would write it" in result.error
