@@ -40,6 +40,10 @@ ProgressOption = Annotated[
 ]
 LinesOption = Annotated[bool, typer.Option("--json-lines", help="Every event as a JSON object on a line of stdout.")]
 
+StoreOption = Annotated[
+    Path | None, typer.Option("--store", show_default=False, help="The SQLite file of the schedules.")
+]
+
 
 @command(app, "init")
 def init(
@@ -159,6 +163,59 @@ def report(
     made = write_report(state_folder(job), out)
     size = f"{made.bytes / 1e6:.1f} MB"
     talk.emit(json_ready(made), [f"wrote {made.page}: {made.items} inputs, {made.failed} failed, {size}"])
+
+
+@command(app, "schedule")
+def schedule(
+    talk: Talk,
+    job: Annotated[Path | None, typer.Argument(metavar="[JOB]", show_default=False, help="A job file.")] = None,
+    cron: Annotated[
+        str | None, typer.Option("--cron", show_default=False, help='Such as "0 2 * * *"; without it: list them.')
+    ] = None,
+    zone: Annotated[
+        str | None, typer.Option("--timezone", show_default=False, help="IANA name; else this machine's zone.")
+    ] = None,
+    target: Annotated[
+        Literal["systemd", "cron", "k8s", "airflow"] | None,
+        typer.Option("--emit", show_default=False, help="Print the unit, line, CronJob or DAG instead."),
+    ] = None,
+    remove: Annotated[str | None, typer.Option("--remove", show_default=False, help="Name of an entry.")] = None,
+    store: StoreOption = None,
+) -> None:
+    """Run a job at its times: by `vitapps batch serve`, or by the scheduler that you have."""
+    from vitapps.pipelines.batch import serve as schedules
+    from vitapps.pipelines.batch.cron import local_zone, read_cron
+    from vitapps.pipelines.batch.emit import emit
+    from vitapps.pipelines.batch.job_file import read_job
+
+    where = store or schedules.default_store()
+    if remove is not None:
+        schedules.remove_schedule(remove, where)
+        talk.emit({"removed": remove}, [f"removed {remove}"])
+    elif cron is None:
+        found = schedules.list_schedules(where)
+        rows = [(item.name, item.following, item.line, item.job) for item in found]
+        talk.emit({"schedules": json_ready(found)}, columns(("NAME", "NEXT", "LINE", "JOB"), rows))
+    elif job is None:
+        raise UsageError("--cron without a job file", hint='vitapps batch schedule job.toml --cron "0 2 * * *"')
+    else:
+        line = read_cron(cron, zone or local_zone())
+        if target is not None:
+            text = emit(target, read_job(job), line)
+            talk.emit({"kind": target, "text": text}, text.splitlines())
+            return
+        made = schedules.add_schedule(read_job(job), line, where)
+        talk.emit(json_ready(made), [f"{made.name}: {made.line}; `vitapps batch serve` runs it"])
+
+
+@command(app, "serve")
+def serve(talk: Talk, store: StoreOption = None) -> None:
+    """Run scheduled jobs at their times until SIGTERM; running jobs then finish what is in flight."""
+    from vitapps.pipelines.batch.serve import default_store
+    from vitapps.pipelines.batch.serve import serve as serve_store
+
+    started = serve_store(store or default_store(), _say)
+    talk.emit({"started": started}, [f"{started} runs were started"])
 
 
 @command(app, "cancel")
