@@ -19,20 +19,23 @@ from vitapps.pipelines.batch.task import TaskSpec
 from vitapps.pipelines.batch.work import Done, Work
 from vitapps.pipelines.batch.worker import READY, start_worker
 
+_AHEAD = (2, 16)  # works a worker holds, at least and at most
+_FILL = 0.02  # seconds
 _LOOK = 0.5  # seconds between looks at memory and time
 _STARTS = 3  # workers in a row that die before they are ready
 _MIB = 1 << 20
 
 
 class LocalEngine:
-    """`ahead` works a worker: the one in its hands and the next, which it reads meanwhile."""
+    """Two works a worker: the one in its hands and the next, which it reads meanwhile. Of works that take less than
+    the driver may need to answer, as many as fill `_FILL` seconds."""
 
     def __init__(
         self, task: str, spec: TaskSpec, *, workers: int, timeout: float | None = None, memory: int | None = None,
-        ahead: int = 2,
     ) -> None:  # fmt: skip
         self._make = (task, spec)
-        self._count, self._timeout, self._memory, self._ahead = workers, timeout, memory, ahead
+        self._count, self._timeout, self._memory = workers, timeout, memory
+        self._ahead, self._typical = _AHEAD[0], _FILL
         self._workers: list[_Worker] = []
         self._backlog: deque[Work] = deque()
         self._started: list[int] = []
@@ -105,6 +108,8 @@ class LocalEngine:
                     continue
                 worker.works.popleft()
                 worker.since = time.monotonic()
+                self._typical = 0.9 * self._typical + 0.1 * message.seconds
+                self._ahead = max(_AHEAD[0], min(_AHEAD[1], int(_FILL / max(self._typical, 1e-4))))
                 done.append(message)
         except (EOFError, OSError):
             done += self._lost(worker, Fault("killed", "", ""))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,8 @@ def test_without_ray_the_message_is_clear(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_two_nodes_and_the_death_of_one(tmp_path: Path, socket_enabled: None) -> None:
+def test_two_nodes_and_the_death_of_one(tmp_path: Path, socket_enabled: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_raylet_start_wait_time_s", "120")  # Ray gives up after 30 s, which a busy machine needs
     ray = pytest.importorskip("ray")
     from ray.cluster_utils import Cluster
 
@@ -50,7 +50,6 @@ def test_two_nodes_and_the_death_of_one(tmp_path: Path, socket_enabled: None) ->
         assert 0 <= twice <= 4, "more was done twice than was in flight"
         again = run(job, engine="ray")
         assert (again.counts.skipped, again.counts.done) == (24, 0)
-        assert time.monotonic()
     finally:
         ray.shutdown()
         cluster.shutdown()
