@@ -124,7 +124,7 @@ def measure_against_loop(task: str, sample: Path, *, weights: str | None, files:
         words = task.split(".")
         loop_words = [*words, *(["--weights", weights] if weights else [])]
         start = time.monotonic()
-        loop = _cpu(lambda: [_single(loop_words, folder, number, suffix) for number in range(commands)])
+        loop = _cpu(lambda: _singles(loop_words, folder, commands, suffix))
         loop_wall, start = time.monotonic() - start, time.monotonic()
         batch = _cpu(lambda: _run(job))
         batch_wall = time.monotonic() - start
@@ -133,6 +133,11 @@ def measure_against_loop(task: str, sample: Path, *, weights: str | None, files:
         ratio=round((loop / commands) / (batch / files), 2), batch_rate=round(files / batch_wall, 2),
         loop_rate=round(commands / loop_wall, 2),
     )  # fmt: skip
+
+
+def _singles(words: list[str], folder: Path, commands: int, suffix: str) -> None:
+    for number in range(commands):
+        _single(words, folder, number, suffix)
 
 
 def _single(words: list[str], folder: Path, number: int, suffix: str) -> None:

@@ -77,10 +77,12 @@ def read_cron(text: str, zone: str) -> Cron:
         found = ZoneInfo(zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise UsageError(f"no time zone {zone!r}", hint="such as Europe/Berlin or UTC") from None
-    values = [_values(word, *field) for word, field in zip(words, _FIELDS, strict=True)]
-    weekdays = tuple(sorted({day % 7 for day in values[4]}))
+    minutes, hours, days, months, weekdays = (_values(word, *field) for word, field in zip(words, _FIELDS, strict=True))
     either = not words[2].startswith("*") and not words[4].startswith("*")
-    line = Cron(" ".join(words), found, *values[:4], weekdays, words[1].startswith("*"), either)
+    line = Cron(
+        text=" ".join(words), zone=found, minutes=minutes, hours=hours, days=days, months=months,
+        weekdays=tuple(sorted({day % 7 for day in weekdays})), any_hour=words[1].startswith("*"), either_day=either,
+    )  # fmt: skip
     line.after(datetime.now(UTC))
     return line
 
