@@ -133,7 +133,7 @@ class RayEngine:
                 address=None if address == "local" else address, log_to_driver=False, logging_level="ERROR",
                 include_dashboard=False if address == "local" else None,
             )  # fmt: skip
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except Exception as error:  # Ray raises that very class when a node does not start in time
             raise MissingError(
                 f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}",
                 hint="`ray start --head` starts one; --address local starts one for this job alone",
