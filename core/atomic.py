@@ -43,7 +43,7 @@ def atomic_path(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     check_output(path, overwrite=overwrite)
     try:
-        folder = Path(tempfile.mkdtemp(prefix=".vitapps-", dir=path.parent))
+        folder = Path(tempfile.mkdtemp(prefix=f".vitapps-{os.getpid()}-", dir=path.parent))
     except OSError as error:
         raise _output_error(path, error) from error
     try:

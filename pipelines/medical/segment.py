@@ -103,6 +103,16 @@ def _failed(path: Path, error: VitappsError) -> tuple[Path, VitappsError]:
     return path, error
 
 
+def segment_with(
+    model: VolumeModel, path: Path, out: Path, *, options: RunOptions, choices: SegmentChoices = EVERYTHING,
+    command: str = "",
+) -> SegmentResult:  # fmt: skip
+    """`segment` with a model that is loaded already: for whoever keeps one over many scans."""
+    check_outputs([path], out, choices, options)
+    volume = read_volume(path, series=choices.series, volume=choices.volume)
+    return _segment(volume, out, model, options, choices, null_progress, command)
+
+
 def _segment(
     volume: Volume, out: Path, model: VolumeModel, options: RunOptions, choices: SegmentChoices, progress: Progress,
     command: str,

@@ -88,7 +88,7 @@ def check_detection(
 ) -> None:
     """Refuse before the model loads what no model could do: senseless settings, outputs that cannot be written or
     would replace one of `sources`, a raster that does not open. Raises as `detect` does."""
-    _check(settings)
+    check_settings(settings)
     _check_outputs(out, settings, overwrite=overwrite, sources=(path, *sources))
     with open_raster(path, settings.bands) as raster:
         check_table(raster.meta, choose_format(out, settings.format))
@@ -111,7 +111,7 @@ def detect(
     """
     settings = settings or DetectSettings()
     overwrite = detector.options.overwrite
-    _check(settings)
+    check_settings(settings)
     _check_outputs(out, settings, overwrite=overwrite, sources=(path, *sources))
     form = choose_format(out, settings.format)
     picture_path = preview_path(out) if settings.preview else None
@@ -188,7 +188,7 @@ def _in_strips(raster: Raster) -> bool:
     return bool(raster.dataset.block_shapes[0][1] >= raster.meta.width)
 
 
-def _check(settings: DetectSettings) -> None:
+def check_settings(settings: DetectSettings) -> None:
     """Refuse settings that no raster could fit."""
     for name, value in (("--min-score", settings.min_score), ("--nms-iou", settings.nms_iou)):
         if value is not None and not 0 <= value <= 1:
