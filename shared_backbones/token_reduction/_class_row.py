@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from vitapps.errors import UsageError
+from vitapps.shared_backbones.token_reduction._protocol import ascending
 
 if TYPE_CHECKING:
     from vitapps.shared_backbones.models.vit import ViTConfig
@@ -20,9 +21,9 @@ def attentiveness(metric: Tensor | None, prefix: int) -> Tensor:
 
 
 def rank(scores: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Numbers of the `count` highest scores and of all others, each ascending; the lower number wins a tie. B n."""
-    order = scores.argsort(dim=1, descending=True, stable=True)
-    return order[:, :count].sort(dim=1).values, order[:, count:].sort(dim=1).values
+    """Numbers of the `count` highest scores and of all others, each ascending. B n -> B count, B n-count."""
+    order = scores.topk(scores.shape[1], dim=1).indices
+    return ascending(order[:, :count]), ascending(order[:, count:])
 
 
 def check_class_row(config: ViTConfig, name: str) -> None:

@@ -6,6 +6,7 @@ The record lets proportional attention weigh merged tokens (`size`), lets rotary
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -50,6 +51,10 @@ class Reducer(nn.Module):
         """The most tokens that can go of `patches` tokens behind the prefix."""
         return max(patches - 1, 0)
 
+    def strength(self, patches: int, keep: float) -> int:
+        """The `r` at which the share `keep` of the patches stays, rounded up."""
+        return patches - math.ceil(keep * patches)
+
     def forward(self, x: Tensor, state: TokenState, r: int, metric: Tensor | None = None) -> tuple[Tensor, TokenState]:
         """Remove `r` tokens behind the prefix; UsageError beyond `limit`."""
         if r == 0:
@@ -91,6 +96,11 @@ def rows(x: Tensor, index: Tensor) -> Tensor:
     return x.reshape(-1, width).index_select(0, (index + first).flatten()).reshape(batch, -1, width)
 
 
+def ascending(index: Tensor) -> Tensor:
+    """Sorted along the last axis, written as a top-k: that is what ONNX has."""
+    return index.topk(index.shape[-1], dim=-1, largest=False).values
+
+
 def keep(state: TokenState, kept: Tensor, *, size: Tensor, target: Tensor, parked: Tensor | None = None) -> TokenState:
     """The state after a step: `kept` B N' is the present token at each new place, `target` B N the new place of each
     present token (-1: dropped), `size` B N' 1 what each new place stands for."""
@@ -101,9 +111,7 @@ def keep(state: TokenState, kept: Tensor, *, size: Tensor, target: Tensor, parke
     )
 
 
-def drop(
-    x: Tensor, state: TokenState, patches: Tensor, *, parked: Tensor | None = None
-) -> tuple[Tensor, TokenState]:
+def drop(x: Tensor, state: TokenState, patches: Tensor, *, parked: Tensor | None = None) -> tuple[Tensor, TokenState]:
     """Keep the prefix and the `patches` B K (numbers behind the prefix, ascending); everything else is dropped."""
     kept = with_prefix(patches + state.prefix, state.prefix)  # B N'
     places = torch.arange(kept.shape[1], device=x.device).expand_as(kept)

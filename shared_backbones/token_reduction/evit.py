@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -31,6 +32,10 @@ class EViT(Reducer):
     """Prefix, attentive patches in their order, then the fused token; it has the place of its most attended part."""
 
     need: Need | None = "class_row"
+
+    def strength(self, patches: int, keep: float) -> int:
+        """One place is for the fused token."""
+        return max(patches - math.ceil(keep * patches) - 1, 0)
 
     def reduce(self, x: Tensor, state: TokenState, r: int, metric: Tensor | None) -> tuple[Tensor, TokenState]:
         prefix = state.prefix

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from vitapps.errors import UsageError
-from vitapps.shared_backbones.token_reduction._protocol import Reducer, TokenState, drop
+from vitapps.shared_backbones.token_reduction._protocol import Reducer, TokenState, ascending, drop
 
 if TYPE_CHECKING:
     from vitapps.shared_backbones.models.vit import ViTConfig
@@ -38,7 +38,7 @@ class RandomLTD(Reducer):
     def reduce(self, x: Tensor, state: TokenState, r: int, metric: Tensor | None) -> tuple[Tensor, TokenState]:
         batch, patches = x.shape[0], x.shape[1] - state.prefix
         order = torch.rand(batch, patches, device=x.device).argsort(dim=1)
-        return drop(x, state, order[:, r:].sort(dim=1).values, parked=x)
+        return drop(x, state, ascending(order[:, r:]), parked=x)
 
 
 def kept_length(step: int, *, patches: int, first: int, steps: int) -> int:

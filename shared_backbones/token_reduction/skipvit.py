@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -47,6 +48,8 @@ def build(config: ViTConfig) -> SkipViT:
     starts = [index for index, r in enumerate(config.reduce) if r]
     if starts and config.reduce_span < 1:
         raise UsageError("skipvit needs a span", hint="set reduce_span, the number of blocks that are skipped")
-    if any(after - before < config.reduce_span for before, after in zip(starts, starts[1:], strict=False)):
-        raise UsageError(f"skipvit: spans of {config.reduce_span} blocks from {starts} overlap", hint="shorten the span")
+    if any(after - before < config.reduce_span for before, after in itertools.pairwise(starts)):
+        raise UsageError(
+            f"skipvit: spans of {config.reduce_span} blocks from {starts} overlap", hint="shorten the span"
+        )
     return SkipViT(config.reduce_span)

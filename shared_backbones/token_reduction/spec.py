@@ -21,10 +21,10 @@ from vitapps.shared_backbones import slots
 
 if TYPE_CHECKING:
     from vitapps.shared_backbones.models.vit import ViTConfig
+    from vitapps.shared_backbones.token_reduction._protocol import Reducer
 
 KEYS = ("r", "keep", "at", "span")
 EXAMPLE = "for example tome:r=13, or evit:keep=0.7,at=3/6/9"
-OUTSIDE_TRAINING = ("random_ltd",)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,7 @@ def parse_reduce(text: str) -> ReduceSpec | None:
         if rest or not name:
             raise UsageError(f"--reduce {text!r}: no reducer is named", hint=EXAMPLE)
         return None
-    if not hasattr(slots.load("token_reduction", _known(name, text)), "CARD"):
+    if not hasattr(slots.load("token_reduction", name), "CARD"):  # an unknown name is refused with close matches
         raise UsageError(f"--reduce {text!r}: '{name}' is not a reducer", hint=f"known: {', '.join(reducers())}")
     fields = _fields(rest, text)
     first, last = _strength(fields.get("r"), text)
@@ -72,13 +72,14 @@ def reduced_config(config: ViTConfig, spec: ReduceSpec | str | None) -> ViTConfi
     wrong = [block for block in spec.at if block >= config.depth]
     if wrong:
         raise UsageError(f"--reduce: block {wrong[0]} of a model with {config.depth}", hint=f"0 to {config.depth - 1}")
-    default = range(1, config.depth - 1) if spec.name in OUTSIDE_TRAINING else range(config.depth)
-    at = spec.at or tuple(default)
+    at = spec.at or tuple(range(1, config.depth - 1) if spec.name == "random_ltd" else range(config.depth))
     asked = _per_block(spec, at)
-    reducer = slots.load("token_reduction", spec.name).build(replace(config, reducer=spec.name, reduce=()))
-    reducer.span = reducer.span or spec.span
-    reduce = _cut(asked, config, reducer, spec.keep)
-    return replace(config, reducer=spec.name, reduce=reduce, reduce_span=spec.span)
+    module = slots.load("token_reduction", spec.name)
+    neutral = replace(config, reducer=spec.name, reduce=(), reduce_span=spec.span)
+    reducer: Reducer = module.build(neutral).train()
+    reduced = replace(neutral, reduce=_cut(asked, config, reducer, spec.keep))
+    module.build(reduced)  # refuses combinations that only this technique knows
+    return reduced
 
 
 def _per_block(spec: ReduceSpec, at: tuple[int, ...]) -> dict[int, int]:
@@ -89,28 +90,20 @@ def _per_block(spec: ReduceSpec, at: tuple[int, ...]) -> dict[int, int]:
     return {block: round(spec.first + (spec.last - spec.first) * i / steps) for i, block in enumerate(sorted(at))}
 
 
-def _cut(asked: dict[int, int], config: ViTConfig, reducer: object, keep: float | None) -> tuple[int, ...]:
+def _cut(asked: dict[int, int], config: ViTConfig, reducer: Reducer, keep: float | None) -> tuple[int, ...]:
     """Tokens that really go in every block, given how many patches it still has."""
     whole = patches = math.prod(config.grid)
-    fused = int(config.reducer == "evit" or getattr(reducer, "fuses", False))
     gone: list[int] = []
-    span = int(getattr(reducer, "span", 0))
     for block in range(config.depth):
         r = asked.get(block, 0)
         if block in asked and keep is not None:
-            r = max(patches - math.ceil(keep * patches) - fused, 0)
-        r = min(r, reducer.train().limit(patches))  # type: ignore[attr-defined]
-        gone.append(r)
-        patches -= r
-        if span and block - span + 1 >= 0 and gone[block - span + 1]:
+            r = reducer.strength(patches, keep)
+        gone.append(min(r, reducer.limit(patches)))
+        patches -= gone[-1]
+        first = block - reducer.span + 1  # the block whose tokens come back after this one
+        if reducer.span and first >= 0 and gone[first]:
             patches = whole
     return tuple(gone)
-
-
-def _known(name: str, text: str) -> str:
-    if name not in slots.members("token_reduction"):
-        slots.load("token_reduction", name)  # its error names close matches
-    return name
 
 
 def _fields(rest: str, text: str) -> dict[str, str]:

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from vitapps.errors import UsageError
 from vitapps.shared_backbones.attention.attend import Need
-from vitapps.shared_backbones.token_reduction._protocol import Reducer, TokenState, keep, rows, with_prefix
+from vitapps.shared_backbones.token_reduction._protocol import Reducer, TokenState, ascending, keep, rows, with_prefix
 
 if TYPE_CHECKING:
     from vitapps.shared_backbones.models.vit import ViTConfig
@@ -64,14 +64,12 @@ def match(keys: Tensor, r: int) -> Pairs:
     unit = functional.normalize(keys.float(), dim=-1)
     scores = unit[:, 1::2] @ unit[:, 0::2].transpose(1, 2)  # B na nb
     best, partner = scores.max(dim=-1)  # B na
-    order = best.argsort(dim=-1, descending=True, stable=True)  # B na
-    merged, left = order[:, :r], order[:, r:].sort(dim=-1).values
+    order = best.topk(best.shape[1], dim=-1).indices  # B na
+    merged, left = order[:, :r], ascending(order[:, r:])
     return Pairs(merged, left, partner.gather(1, merged))
 
 
-def merge(
-    x: Tensor, size: Tensor, kept: Tensor, gone: Tensor, partner: Tensor, count_b: int
-) -> tuple[Tensor, Tensor]:
+def merge(x: Tensor, size: Tensor, kept: Tensor, gone: Tensor, partner: Tensor, count_b: int) -> tuple[Tensor, Tensor]:
     """Means weighted by size: B N C and B N 1 -> B N-r C and B N-r 1. The last `count_b` tokens of `kept` are set B."""
     numbers = torch.arange(count_b, device=x.device)
     belongs = (partner.unsqueeze(1) == numbers.unsqueeze(1)).to(x.dtype)  # B nb r
