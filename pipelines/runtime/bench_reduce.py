@@ -93,7 +93,7 @@ def bench_reduce(
 
 def _measure(case: Case, engine: str, rounds: int, threads: int, progress: Progress) -> list[Row]:
     with tempfile.TemporaryDirectory() as folder:
-        calls = {name: call for name, call in _calls(case, engine, threads, Path(folder))}
+        calls = dict(_calls(case, engine, threads, Path(folder)))
         times: dict[str, list[float]] = {name: [] for name in calls}
         with progress.task(f"{case.model} {case.size} {engine}", total=rounds + 1) as task:
             for turn in range(rounds + 1):  # the first round warms up
