@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -31,21 +31,29 @@ KEPT_ROWS = 4096  # samples of an activation that a quantizer sees, spread over 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantConfig:
     """`weight_bits`, `act_bits`: 2 to 8, or 32 for none. `skip`: names of modules, or whole dotted parts of
-    them, that stay float; by default what touches pixels and what makes the answer."""
+    them, that stay float; by default what touches pixels and what makes the answer. `layer_bits`: (name, bits) of
+    layers that differ, for weights and input alike."""
 
     method: str = "minmax"
     weight_bits: int = 8
     act_bits: int = 8
     skip: tuple[str, ...] = ("patch_embed", "head")
+    layer_bits: tuple[tuple[str, int], ...] = ()
 
     def __post_init__(self) -> None:
-        for what, bits in (("weight_bits", self.weight_bits), ("act_bits", self.act_bits)):
+        named = (("weight_bits", self.weight_bits), ("act_bits", self.act_bits), *self.layer_bits)
+        for what, bits in named:
             if not (2 <= bits <= 8 or bits == 32):
                 raise UsageError(f"{what} {bits}", hint="2 to 8, or 32 for no rounding")
 
     def skips(self, name: str) -> bool:
         """True for a module that stays float."""
         return any(f".{skipped}." in f".{name}." for skipped in self.skip)
+
+    def of(self, name: str) -> QuantConfig:
+        """The configuration of the layer `name`."""
+        bits = dict(self.layer_bits).get(name)
+        return self if bits is None else replace(self, weight_bits=bits, act_bits=bits)
 
 
 class Method:
@@ -115,7 +123,7 @@ def load_quantized(model: nn.Module, config: QuantConfig, state: Mapping[str, Te
 
 
 def _prepare(model: nn.Module, config: QuantConfig) -> tuple[nn.Module, Method]:
-    method: Method = slots.load("quantization", config.method).build(config)
+    technique = slots.load("quantization", config.method)
     copied = copy.deepcopy(model).eval()
     for parameter in copied.parameters():
         parameter.requires_grad_(False)
@@ -124,8 +132,9 @@ def _prepare(model: nn.Module, config: QuantConfig) -> tuple[nn.Module, Method]:
         if config.skips(name) or not isinstance(module, nn.Linear | Attention):
             continue
         parent = copied.get_submodule(name.rpartition(".")[0])
+        method: Method = technique.build(config.of(name))
         setattr(parent, name.rpartition(".")[2], _wrapped(module, sites.get(name, "linear"), method))
-    return copied, method
+    return copied, technique.build(config)
 
 
 def _wrapped(module: nn.Linear | Attention, site: Site, method: Method) -> nn.Module:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -66,8 +67,7 @@ class RepQ(Method):
             if isinstance(quantizer, Uniform) and quantizer.scale.ndim:
                 if not isinstance(norm, nn.LayerNorm) or norm.bias is None:
                     raise UsageError(f"repq folds scales into LayerNorm, not {type(norm).__name__}", hint="use minmax")
-                scale = self.centre(quantizer.scale)
-                fold(norm, linear, quantizer, scale, self.centre(quantizer.zero).round())
+                reparameterise(norm, linear, quantizer, self.centre)
 
 
 def norm_pairs(model: nn.Module) -> list[tuple[nn.Module, QuantLinear]]:
@@ -84,21 +84,25 @@ def norm_pairs(model: nn.Module) -> list[tuple[nn.Module, QuantLinear]]:
     return found
 
 
-def fold(norm: nn.LayerNorm, linear: QuantLinear, quantizer: Uniform, scale: Tensor, zero: Tensor) -> None:
-    """Move channel-wise levels into the norm and the weights (RepQ-ViT eq. 5-9): the float result stays the same, the
-    codes of the activations stay the same, and one `scale` and `zero` are left.
+def reparameterise(
+    norm: nn.LayerNorm, linear: QuantLinear, quantizer: Uniform, centre: Callable[[Tensor], Tensor]
+) -> None:
+    """Channel-wise levels become a single scale and zero point (RepQ-ViT eq. 5-9): r1 = s / s~, r2 = z - z~. The codes
+    of the activations stay what they were."""
+    scale, zero = centre(quantizer.scale), centre(quantizer.zero).round()
+    fold(norm, linear, quantizer.scale / scale, quantizer.scale * (quantizer.zero - zero))
+    quantizer.scale, quantizer.zero = scale, zero
 
-    r1 = s / scale, r2 = z - zero: gamma / r1, (beta + s r2) / r1, W r1 by input channel, b - W (s r2).
-    """
-    s, z = quantizer.scale, quantizer.zero
-    ratio, shift = s / scale, s * (z - zero)
+
+def fold(norm: nn.LayerNorm, linear: QuantLinear, ratio: Tensor, shift: Tensor) -> None:
+    """Let the norm give (x + shift) / ratio instead of x, by channel, and the layer behind it compute the same as
+    before: gamma / ratio, (beta + shift) / ratio, W ratio by input channel, b - W shift."""
     norm.weight.div_(ratio)
     norm.bias.add_(shift).div_(ratio)
     if linear.bias is None:
-        linear.bias = nn.Parameter(torch.zeros(linear.out_features, device=s.device), requires_grad=False)
+        linear.bias = nn.Parameter(torch.zeros(linear.out_features, device=shift.device), requires_grad=False)
     linear.shift_bias(-(linear.weight @ shift))
     linear.weight.mul_(ratio)
-    quantizer.scale, quantizer.zero = scale, zero
 
 
 def build(config: QuantConfig) -> RepQ:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import random
 
+import pytest
 import torch
 from torch import Tensor, nn
 
+from vitapps.errors import UsageError
 from vitapps.shared_backbones.quantization._modules import QuantLinear, Tap
 from vitapps.shared_backbones.quantization._quantizers import Rows, Uniform
 from vitapps.shared_backbones.quantization.adalog import AdaLog, R
-from vitapps.shared_backbones.quantization.repq import LogSqrt2, fold
+from vitapps.shared_backbones.quantization.mptq import Smooth, greedy_bits, smooth
+from vitapps.shared_backbones.quantization.repq import LogSqrt2, reparameterise
 
 
 def outlier_layer(bias: bool = True) -> tuple[nn.LayerNorm, QuantLinear, Uniform, Tensor]:
@@ -37,12 +42,45 @@ def test_the_fold_changes_neither_the_function_nor_the_codes() -> None:
     for bias in (True, False):
         norm, layer, quantizer, x = outlier_layer(bias)
         wanted, codes = float_output(norm, layer, x), quantizer.code(norm(x))
-        scale, zero = quantizer.scale.mean(), quantizer.zero.mean().round()
         with torch.no_grad():
-            fold(norm, layer, quantizer, scale, zero)
+            reparameterise(norm, layer, quantizer, torch.mean)
         torch.testing.assert_close(float_output(norm, layer, x), wanted, rtol=1e-5, atol=1e-5)
         assert quantizer.scale.ndim == 0 and quantizer.zero.ndim == 0
         assert (quantizer.code(norm(x)) == codes).float().mean() > 0.999
+
+
+def test_smoothing_centres_the_channels_and_changes_no_function() -> None:
+    norm, layer, _, x = outlier_layer()
+    quantizer = Smooth(4, 24)
+    quantizer.calibrate(norm(x))
+    wanted = float_output(norm, layer, x)
+    with torch.no_grad():
+        smooth(norm, layer, quantizer)
+    torch.testing.assert_close(float_output(norm, layer, x), wanted, rtol=1e-5, atol=1e-5)
+    low, high = norm(x).amin(0), norm(x).amax(0)
+    assert ((low + high).abs() <= 1e-4 * (high - low)).all()
+    assert (quantizer(norm(x)) - norm(x)).abs().max() <= quantizer.scale * 0.51
+
+
+def test_greedy_bits_meet_the_budget_at_nearly_the_best_loss() -> None:
+    generator = random.Random(0)
+    for _ in range(20):
+        names, choices = [f"layer{i}" for i in range(6)], (8, 6, 4, 3)
+        sensitivity = {name: generator.lognormvariate(0, 2) for name in names}
+        losses = {name: {bits: sensitivity[name] * 4.0**-bits for bits in choices} for name in names}
+        sizes = {name: generator.choice((100, 200, 400)) for name in names}
+        found = greedy_bits(losses, sizes, 5.0)
+        total = sum(sizes.values())
+        assert sum(sizes[name] * found[name] for name in names) <= 5.0 * total
+        allowed = [
+            sum(losses[name][bits] for name, bits in zip(names, pick, strict=True))
+            for pick in itertools.product(choices, repeat=6)
+            if sum(sizes[name] * bits for name, bits in zip(names, pick, strict=True)) <= 5.0 * total
+        ]
+        uniform = sum(losses[name][4] for name in names)
+        assert min(allowed) <= sum(losses[name][found[name]] for name in names) <= uniform
+    with pytest.raises(UsageError, match="budget"):
+        greedy_bits(losses, sizes, 2.0)
 
 
 def test_the_median_is_nearer_than_the_mean_under_an_outlier() -> None:

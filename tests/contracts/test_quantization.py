@@ -20,6 +20,7 @@ from vitapps.shared_backbones.quantization._protocol import (
     prepare,
     quantize,
 )
+from vitapps.shared_backbones.quantization.mptq import mixed_precision
 
 MEMBERS = slots.members("quantization")
 TINY = ViTConfig(image_size=(16, 16), patch=(4, 4), dim=32, depth=2, heads=2, registers=1, num_classes=5)
@@ -121,6 +122,28 @@ def test_works_in_a_reduced_model(name: str) -> None:
     model = make(reducer="tome", reduce=(4, 4))
     quantized = quantize(model, config(name, "w8a8"), [images()])
     assert error(quantized, model) < 0.5
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_layers_may_have_bits_of_their_own(name: str) -> None:
+    bits = (("blocks.0.mlp.fc1", 2), ("blocks.1.attn.proj", 32))
+    quantized = quantize(make(), config(name, "w8a8", layer_bits=bits), [images()])
+    fc1, proj = (quantized.get_submodule(layer) for layer, _ in bits)
+    assert isinstance(fc1, QuantLinear) and isinstance(proj, QuantLinear)
+    assert max(row.unique().numel() for row in fc1.weight) <= 4
+    assert torch.equal(proj.weight, make().get_submodule("blocks.1.attn.proj").weight)
+
+
+def test_mixed_precision_gives_fewer_bits_to_less_sensitive_layers() -> None:
+    model = make(depth=1)
+    mixed = mixed_precision(model, config("mptq", "w4a4"), [images()], 5.0, (8, 4))
+    bits = dict(mixed.layer_bits)
+    assert set(bits) == {f"blocks.0.{name}" for name in ("attn.qkv", "attn.proj", "mlp.fc1", "mlp.fc2")}
+    assert set(bits.values()) <= {8, 4}
+    sizes = {name: model.get_submodule(name).weight.numel() for name in bits}  # type: ignore[operator]
+    assert sum(bits[name] * size for name, size in sizes.items()) <= 5.0 * sum(sizes.values())
+    uniform = error(quantize(model, config("mptq", "w4a4"), [images()]), model)
+    assert error(quantize(model, mixed, [images()]), model) <= uniform
 
 
 def test_refusals() -> None:
