@@ -151,10 +151,10 @@ def packed_size(quantized: nn.Module) -> int:
     from vitapps.shared_backbones.quantization._modules import QuantLinear
     from vitapps.shared_backbones.quantization._quantizers import Quantizer
 
-    size = 4 * sum(part.numel() for part in quantized.state_dict().values())
+    size = 4 * sum(int(part.numel()) for part in quantized.state_dict().values())
     for layer in quantized.modules():
         if isinstance(layer, QuantLinear) and isinstance(layer.weight_quantizer, Quantizer):
-            size -= layer.weight.numel() * (32 - layer.weight_quantizer.bits) // 8
+            size -= int(layer.weight.numel()) * (32 - layer.weight_quantizer.bits) // 8
     return size
 
 

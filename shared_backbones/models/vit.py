@@ -177,7 +177,8 @@ class Block(nn.Module):
         return x + self.drop_path(self.ls1(mixed)), products
 
     def _transform(self, x: Tensor) -> Tensor:
-        return x + self.drop_path(self.ls2(self.mlp(self.norm2(x))))
+        out: Tensor = x + self.drop_path(self.ls2(self.mlp(self.norm2(x))))
+        return out
 
 
 class ViT(nn.Module):

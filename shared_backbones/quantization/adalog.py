@@ -48,7 +48,7 @@ class AdaLog(Quantizer):
     def calibrate(self, samples: Tensor) -> None:
         """Search q and the peak, all pairs on a coarse grid, then the neighbours of the best pair."""
         x = samples.detach().float().flatten()
-        x = x[:: max(1, x.numel() // 65536)]
+        x = x[:: max(1, x.numel() // 16384)]
         if self.signed:
             self.shift = (-samples.detach().float().min()).clamp_min(0)
         largest = (samples.detach().float().max() + self.shift).clamp_min(1e-12)

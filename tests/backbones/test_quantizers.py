@@ -133,6 +133,7 @@ def test_adalog_reaches_below_zero_after_gelu() -> None:
     quantizer, linear = AdaLog(8, signed=True), Uniform(8)
     quantizer.calibrate(x)
     assert math.isclose(float(quantizer.shift), -float(x.min()), rel_tol=1e-6)
-    assert float((quantizer(x) - x).abs().max()) < 0.3
+    assert float((quantizer(x) - x).square().mean()) < 1e-3 * float(x.square().mean())
+    assert float(quantizer(x).min()) < -0.1  # the dip of GELU is not lost
     linear.calibrate(x)
     assert (linear(x) - x).abs().max() <= linear.scale / 2 + 1e-6
