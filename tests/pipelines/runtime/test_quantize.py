@@ -78,6 +78,7 @@ def test_refusals(card: str, calib: Path, tmp_path: Path) -> None:
     (calib / "bad.npy").write_bytes(b"no array")
     with pytest.raises(UnreadableInputError, match=r"bad\.npy"):
         quantize_card(card, calib, method="repq", bits="w8a8")
+    (calib / "bad.npy").unlink()
     with pytest.raises(OutputError):
         quantize_card(card, calib, method="repq", bits="w8a8", out=tmp_path / "no" / "x.safetensors")
     assert main(["models", "quantize", card, "--calib", str(calib), "--method", "repk"]) == 2
