@@ -134,6 +134,35 @@ def test_layers_may_have_bits_of_their_own(name: str) -> None:
     assert torch.equal(proj.weight, make().get_submodule("blocks.1.attn.proj").weight)
 
 
+def spoil(model: ViT) -> ViT:
+    """The same function with outlier channels after every norm: gamma and beta up, the columns behind them down."""
+    blocks: Any = model.blocks
+    with torch.no_grad():
+        for block in blocks:
+            for norm, linear in ((block.norm1, block.attn.qkv), (block.norm2, block.mlp.fc1)):
+                for channel, factor in ((3, 60.0), (17, 25.0)):
+                    norm.weight[channel] *= factor
+                    norm.bias[channel] *= factor
+                    linear.weight[:, channel] /= factor
+    return model
+
+
+def test_what_is_folded_beats_minmax_where_channels_differ() -> None:
+    """The papers' claim: outlier channels after LayerNorm ruin one scale for all, and a fold takes the ruin away."""
+    torch.manual_seed(0)
+    plain = ViT(TINY).eval()
+    with torch.no_grad():
+        for name, parameter in plain.named_parameters():
+            if parameter.ndim == 2 and "head" not in name:
+                parameter.mul_(3)
+    model = ViT(TINY).eval()
+    model.load_state_dict(plain.state_dict())
+    spoil(model)
+    torch.testing.assert_close(model(images()), plain(images()), rtol=1e-3, atol=1e-4)
+    errors = {name: error(quantize(model, config(name, "w6a6"), [images(32)]), model) for name in MEMBERS}
+    assert all(errors[name] < 0.5 * errors["minmax"] for name in MEMBERS if name != "minmax"), errors
+
+
 def test_mixed_precision_gives_fewer_bits_to_less_sensitive_layers() -> None:
     model = make(depth=1)
     mixed = mixed_precision(model, config("mptq", "w8a8"), [images()], 6.0, (8, 4))
