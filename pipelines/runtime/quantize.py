@@ -110,9 +110,7 @@ def read_calibration(folder: Path) -> tuple[list[Tensor], list[Tensor]]:
         try:
             array = np.load(path, allow_pickle=False)
         except (OSError, ValueError):
-            raise UnreadableInputError(
-                f"{path}: not a readable array of numbers", hint="save it by numpy.save"
-            ) from None
+            raise UnreadableInputError(f"{path}: not an array of numbers", hint="save it by numpy.save") from None
         if array.dtype.kind not in "fiu" or array.ndim < 2:
             raise UnreadableInputError(f"{path}: {array.dtype} of shape {array.shape}", hint="C *spatial numbers")
         arrays.append(torch.from_numpy(np.ascontiguousarray(array, np.float32)))

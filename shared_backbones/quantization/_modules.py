@@ -81,12 +81,12 @@ class QuantAttention(nn.Module):
     """`layers.attention.Attention` with rounded q, k, v and attention weights. Without rounded weights the attention
     stays fused; with them `attend` hands out the map."""
 
-    def __init__(self, attention: Attention, query: Tap, key: Tap, value: Tap, softmax: Tap) -> None:
+    def __init__(self, attention: Attention, query: Tap, key: Tap, value: Tap, weights: Tap) -> None:
         super().__init__()
         self.heads = attention.heads
         self.qkv, self.proj = attention.qkv, attention.proj
         self.q_norm, self.k_norm, self.norm = attention.q_norm, attention.k_norm, attention.norm
-        self.query, self.key, self.value, self.softmax = query, key, value, softmax
+        self.query, self.key, self.value, self.weights = query, key, value, weights
 
     def forward(
         self, x: Tensor, *, rope: Rotation | None = None, key_size: Tensor | None = None, need: Collection[Need] = ()
@@ -95,13 +95,13 @@ class QuantAttention(nn.Module):
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # B N C -> B N 3 h d
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # -> three of B h N d
         q, k = self.q_norm(q), self.k_norm(k)
-        if self.softmax.neutral:
+        if self.weights.neutral:
             out, products = attend(q, k, v, rope=rope, key_size=key_size, need=need)
         else:
             if rope is not None:  # rounded as the product sees them: after the rotation
                 q, k = rotate(q, rope), rotate(k, rope)
             q, k, v = self.query(q), self.key(k), self.value(v)
             _, products = attend(q, k, v, key_size=key_size, need={*need, "map"})
-            out = self.softmax(products["map"]) @ v  # B h N N, B h N d -> B h N d
+            out = self.weights(products["map"]) @ v  # B h N N, B h N d -> B h N d
             products = {name: products[name] for name in need}
         return self.proj(self.norm(out.transpose(1, 2).flatten(2))), products  # B h N d -> B N C
