@@ -2,15 +2,220 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitapps.apps.console import Talk, WeightsOption, command, group
+from vitapps.apps.console import Run, Talk, WeightsOption, command, group
+from vitapps.apps.terminal import columns
+from vitapps.errors import PartialFailureError
 from vitapps.jsonable import json_ready
 
+if TYPE_CHECKING:
+    from vitapps.pipelines.runtime.bench_attention import AttentionBench
+    from vitapps.pipelines.runtime.bench_engines import EngineBench
+    from vitapps.pipelines.runtime.bench_load import LoadBench
+    from vitapps.pipelines.runtime.bench_packing import PackingBench
+    from vitapps.pipelines.runtime.bench_reduce import Row
+
 app = group("Measure this machine: ours beside the alternatives, in one run.")
+QuickOption = Annotated[bool, typer.Option("--quick", help="The smallest sizes and few rounds: a minute or less.")]
+_MIB = 1 << 20
+
+
+@command(app, "attention")
+def attention(
+    run: Run,
+    quick: QuickOption = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Say which path each case takes, and why.")] = False,
+    unproven: Annotated[
+        bool, typer.Option("--unproven", help="On a GPU: let kernels run that no GPU has proven yet.")
+    ] = False,
+) -> None:
+    """attend() beside eager, every SDPA backend and FlexAttention (CUDA): time, TFLOP/s, memory, error."""
+    from vitapps.pipelines.runtime.bench_attention import bench_attention
+
+    found = bench_attention(options=run.options, quick=quick, unproven=unproven, progress=run.progress)
+    lines = _attention_lines(found)
+    if explain:
+        lines += ["", *columns(("CASE", "PATH", "WHY"), [(name, *route) for name, route in found.routes.items()])]
+    run.emit(json_ready(found), lines)
+
+
+def _attention_lines(found: AttentionBench) -> list[str]:
+    header = ("CASE", "WAY", "ms", "TFLOP/s", "x OURS", "MiB", "ERROR")
+    rows = [
+        (row.case, row.way, "-", "-", "-", "-", row.refused)
+        if row.refused
+        else (
+            row.case, row.way, f"{row.milliseconds:.2f}", f"{row.tflops:.3f}", f"{row.ratio:.2f}",
+            f"{row.memory / _MIB:.1f}", f"{row.error:.0e}",
+        )
+        for row in found.rows
+    ]  # fmt: skip
+    return [f"{found.device}, {found.dtype}, {found.threads} thread(s)", *columns(header, rows)]
+
+
+@command(app, "packing")
+def packing(run: Run, quick: QuickOption = False) -> None:
+    """Images of mixed sizes: packed in sequences, padded to the longest, and one by one."""
+    from vitapps.pipelines.runtime.bench_packing import bench_packing
+
+    found = bench_packing(options=run.options, quick=quick, progress=run.progress)
+    run.emit(json_ready(found), _packing_lines(found))
+
+
+def _packing_lines(found: PackingBench) -> list[str]:
+    header = ("WAY", "s", "IMAGES/s", "x ONE BY ONE", "ERROR")
+    rows = [
+        (row.way, f"{row.seconds:.3f}", f"{row.images_per_second:.1f}", f"{row.gain:.2f}", f"{row.error:.0e}")
+        for row in found.rows
+    ]
+    sizes = f"{found.images} images of {found.shortest} to {found.longest} tokens, {found.tokens} in all"
+    filled = f"sequences of {found.capacity} are {found.fill:.1%} full, a padded batch {found.padded_fill:.1%}"
+    return [f"{found.device}, {found.model}, {found.threads} thread(s): {sizes}; {filled}", *columns(header, rows)]
+
+
+@command(app, "reduce")
+def reduce(
+    run: Run,
+    quick: QuickOption = False,
+    size: Annotated[int, typer.Option(min=0, help="Only the case of this image size, in pixels; 0: all.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the ratio is the median over them.")] = 5,
+) -> None:
+    """Token merging beside the dense model through the same engine: CPU time, ratio, bar."""
+    from vitapps.pipelines.runtime.bench_reduce import ENGINES, FULL, QUICK, bench_reduce
+
+    cases = tuple(case for case in (QUICK if quick else FULL) if size in (0, case.size))
+    engines = ENGINES if run.options.engine == "auto" else (run.options.engine,)
+    rows = bench_reduce(
+        cases,
+        engines=engines,
+        rounds=min(rounds, 3) if quick else rounds,
+        threads=run.options.threads or 1,
+        seed=run.options.seed,
+        progress=run.progress,
+    )
+    run.emit({"rows": json_ready(rows)}, _reduce_lines(rows))
+
+
+def _reduce_lines(rows: list[Row]) -> list[str]:
+    header = ("MODEL", "PX", "REDUCE", "ENGINE", "TOKENS LEFT", "DENSE ms", "REDUCED ms", "RATIO", "RANGE", "BAR")
+    table = [
+        (
+            f"ViT-{row.model}/16",
+            row.size,
+            row.spec,
+            f"{row.engine} {row.precision}",
+            row.tokens,
+            f"{row.dense_ms:.0f}",
+            f"{row.reduced_ms:.0f}",
+            f"{row.ratio:.2f}x",
+            f"{row.lowest:.2f}-{row.highest:.2f}",
+            "" if not row.bar else f"{row.bar:.1f}x {'met' if row.ratio >= row.bar else 'MISSED'}",
+        )
+        for row in rows
+    ]
+    about = (
+        f"process CPU time, {rows[0].threads} thread(s), medians of {rows[0].rounds} interleaved rounds" if rows else ""
+    )
+    return [*columns(header, table), about]
+
+
+@command(app, "engines")
+def engines(run: Run, quick: QuickOption = False) -> None:
+    """Every engine and precision: CPU time beside eager and prepacked eager PyTorch, error, peak memory."""
+    from vitapps.pipelines.runtime.bench_engines import bench_engines
+
+    found = bench_engines(quick=quick, threads=run.options.threads, progress=run.progress)
+    run.emit(json_ready(found), _engine_lines(found))
+
+
+def _engine_lines(found: EngineBench) -> list[str]:
+    names = " ".join(f"{name} {found.versions[name]}" for name in ("torch", "openvino", "onnxruntime"))
+    header = (
+        "MODEL",
+        "PX",
+        "BATCH",
+        "ENGINE",
+        "PRECISION",
+        "CPU ms",
+        "x EAGER",
+        "x PACKED",
+        "ERROR",
+        "PEAK MB",
+        "AUTO",
+    )
+    rows = [
+        (
+            row.case.model, row.case.size, row.case.batch, row.engine, row.precision,
+            *((row.fault, "", "", "", "") if row.fault else (
+                f"{row.cpu_ms:.1f}", f"{row.to_eager:.2f}", f"{row.to_packed:.2f}", f"{row.error:.0e}",
+                f"{row.peak_mb:.0f}",
+            )),
+            "chosen" if row.chosen else "",
+        )
+        for row in found.rows
+    ]  # fmt: skip
+    return [f"{found.cpu}, {found.threads} thread(s), {names}", *columns(header, rows), "", *found.bars]
+
+
+@command(app, "load")
+def load(run: Run, quick: QuickOption = False) -> None:
+    """From a weights file to a network, and from process start to the first answer."""
+    from vitapps.pipelines.runtime.bench_load import bench_load
+
+    found = bench_load(quick=quick, threads=run.options.threads, progress=run.progress)
+    run.emit(json_ready(found), _load_lines(found))
+
+
+def _load_lines(found: LoadBench) -> list[str]:
+    base = next((row.cpu_ms for row in found.load if row.way.startswith("timm") and not row.fault), 0.0)
+    rows = [
+        (row.way, *((row.fault, "", "") if row.fault else (
+            f"{row.cpu_ms:.0f}", f"{row.grown_mb:.0f}", f"{base / row.cpu_ms:.1f}" if base else "",
+        )))
+        for row in found.load
+    ]  # fmt: skip
+    first = [
+        (row.engine, row.precision, f"{row.cpu_s:.2f}", f"{row.wall_s:.2f}", "torch" if row.torch_imported else "")
+        for row in found.first
+    ]
+    return [
+        f"{found.cpu}: {found.model}, float32 weights",
+        *columns(("WAY", "CPU ms", "GROWN MB", "x TIMM"), rows),
+        "",
+        "process start to first answer, warm cache",
+        *columns(("ENGINE", "PRECISION", "CPU s", "WALL s", "IMPORTS"), first),
+    ]
+
+
+@command(app, "many")
+def many(
+    run: Run,
+    quick: QuickOption = False,
+    files: Annotated[int, typer.Option(min=2, help="How many small scans.")] = 20,
+) -> None:
+    """Small files through one streaming run, beside one process a file."""
+    from vitapps.pipelines.medical.bench_many import bench_many
+
+    found = bench_many(quick=quick, files=files, threads=run.options.threads, progress=run.progress)
+    rows = [
+        ("one process a file", f"{found.apart_cpu_s:.1f}", f"{found.apart_wall_s:.1f}", ""),
+        ("one streaming run", f"{found.streamed_cpu_s:.1f}", f"{found.streamed_wall_s:.1f}", f"{found.peak_mb:.0f}"),
+    ]
+    run.emit(
+        json_ready(found),
+        [
+            f"{found.cpu}: {found.files} scans of 48^3 voxels, caches warm",
+            *columns(("WAY", "CPU s", "WALL s", "PEAK MB"), rows),
+            f"ratio {found.cpu_ratio:.2f} of CPU time, {found.wall_ratio:.2f} of wall time (bar 1.5)",
+            f"peak memory with half of the files {found.peak_half_mb:.0f} MB, with all {found.peak_mb:.0f} MB",
+            f"outputs agree: {'yes' if found.same_output else 'NO'}",
+        ],
+    )
 
 
 @command(app, "batch")
@@ -43,3 +248,31 @@ def batch(
             f"single commands {beside.loop_cpu:.3f} ({beside.loop_rate:.2f} items/s wall): {beside.ratio:.2f}x; bar 3x"
         ]
     talk.emit(found, lines)
+
+
+@command(app, "all")
+def everything(talk: Talk, quick: QuickOption = False) -> None:
+    """Every other bench command, each in a process of its own; exit code 6 when one of them fails."""
+    from vitapps.pipelines.runtime.bench_all import bench_all
+
+    outcomes = bench_all(_all_commands(quick=quick), progress=talk.progress)
+    lines = [
+        line
+        for item in outcomes
+        for line in (f"== bench {item.name} ({item.seconds:.0f} s)", *item.text.splitlines(), item.error, "")
+    ]
+    talk.emit({"benches": json_ready(outcomes)}, lines)
+    failed = [item.name for item in outcomes if item.exit_code]
+    if failed:
+        raise PartialFailureError(f"{len(failed)} of {len(outcomes)} benches failed: {', '.join(failed)}")
+
+
+def _all_commands(*, quick: bool) -> list[list[str]]:
+    """The words of every bench command registered in this file but `all`; `--quick` for those that know it."""
+    found = []
+    for item in app.registered_commands:
+        if item.name == "all" or item.name is None or item.callback is None:
+            continue
+        knows_quick = "quick" in inspect.signature(item.callback).parameters
+        found.append([item.name, *(["--quick"] if quick and knows_quick else [])])
+    return found

@@ -18,15 +18,7 @@ from vitapps.apps.failure import guarded
 if TYPE_CHECKING:
     from typer.core import TyperCommand
 
-SUBCOMMANDS = (
-    "medical",
-    "rs",
-    "batch",
-    "bench",
-    "demo",
-    "models",
-    "doctor",
-)  # each a module vitapps.apps.<name> with an `app`
+SUBCOMMANDS = ("medical", "rs", "batch", "bench", "demo", "models", "doctor")  # each a module vitapps.apps.<name>
 
 
 class LazyGroup(TyperGroup):

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vitapps.apps.console import Talk, command, group
+from vitapps.apps.console import Run, Talk, command, group
 from vitapps.apps.terminal import columns, printable
 from vitapps.jsonable import json_ready
 
 if TYPE_CHECKING:
+    from vitapps.pipelines.runtime.quantize import QuantReport
     from vitapps.shared_backbones.weights.cards import Card
 
 app = group("The embedded models and their cards.")
@@ -39,6 +41,49 @@ def info(
 
     card = load_card(name)
     talk.emit(json_ready(card), _card_lines(card))
+
+
+@command(app, "quantize")
+def quantize(
+    run: Run,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A card name or a weights file.")],
+    calib: Annotated[
+        Path,
+        typer.Option(show_default=False, help="Folder of .npy inputs as the network takes them, C *spatial each."),
+    ],
+    method: Annotated[str, typer.Option(help="A quantization method: minmax, repq, dopq, adalog.")] = "repq",
+    bits: Annotated[str, typer.Option(help="Bits of weights and activations.")] = "w8a8",
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", show_default=False, help="Write the quantized state (.safetensors).")
+    ] = None,
+    skip: Annotated[list[str] | None, typer.Option(show_default=False, help="Modules that stay float.")] = None,
+) -> None:
+    """Round weights and activations to a few bits (simulated); a table beside plain min-max."""
+    from vitapps.pipelines.runtime.quantize import quantize_card
+
+    report = quantize_card(
+        name,
+        calib,
+        method=method,
+        bits=bits,
+        out=out,
+        overwrite=run.options.overwrite,
+        skip=skip or (),
+        progress=run.progress,
+    )
+    run.emit(json_ready(report), _quantize_lines(report))
+
+
+def _quantize_lines(report: QuantReport) -> list[str]:
+    rows = [
+        (row.method, row.bits, f"{row.sqnr:.1f} dB", f"{row.error:.2e}", f"{row.size / 1e6:.2f} MB",
+         f"{row.float_size / row.size:.1f}x")
+        for row in report.rows
+    ]  # fmt: skip
+    header = ("METHOD", "BITS", "OUTPUT SQNR", "RELATIVE ERROR", "SIZE", "SMALLER")
+    about = f"{report.card}: {report.calibration} inputs calibrate, {report.held_out} others measure; simulated"
+    written = [f"wrote {report.out}"] if report.out else []
+    return [*columns(header, rows), about, *written]
 
 
 def _card_lines(card: Card) -> list[str]:

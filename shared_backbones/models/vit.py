@@ -29,7 +29,7 @@ from vitapps.shared_backbones.layers.patch_embed import Embed, PatchEmbed
 from vitapps.shared_backbones.layers.residual import DropPath, LayerScale
 from vitapps.shared_backbones.pooling._protocol import Pool
 from vitapps.shared_backbones.posenc._protocol import PositionEncoding
-from vitapps.shared_backbones.token_reduction._protocol import Reducer, TokenState, restore, start
+from vitapps.shared_backbones.token_reduction._protocol import Reducer, TokenState, restore, start, turn
 
 CARD = {
     "id": "ViT",
@@ -52,7 +52,8 @@ class ViTConfig:
     "+", or "none"; `pos_prefix`: the learned table has rows for the prefix tokens as well; `pos_temperature` None is
     the encoding's own; `rope_reference`: grid onto which rotary positions are scaled. `pool`: a name of `pooling/`, or
     "none". `attention`: "softmax" or a name of `mixers/`. `reducer`: a name of `token_reduction/`, or "none";
-    `reduce[i]` tokens go in block i (short: 0). `mlp_ratio`: hidden width / dim, of each half of a SwiGLU.
+    `reduce[i]` tokens go in block i (short: 0), or as many as there are; `reduce_span`: blocks after which a reducer
+    that parks tokens takes them back. `mlp_ratio`: hidden width / dim, of each half of a SwiGLU.
     `final_norm` before the pooling, `fc_norm` after it. `layer_scale` None: no LayerScale.
     """
 
@@ -91,6 +92,7 @@ class ViTConfig:
     num_classes: int = 0
     reducer: str = "none"
     reduce: tuple[int, ...] = ()
+    reduce_span: int = 0
     grad_checkpointing: bool = False
 
     def __post_init__(self) -> None:
@@ -103,8 +105,10 @@ class ViTConfig:
             )
         if self.rope_reference is not None and len(self.rope_reference) != len(self.patch):
             raise UsageError(f"rope_reference {self.rope_reference}", hint=f"give {len(self.patch)} values")
-        if any(self.reduce) and (self.reducer == "none" or "rope" in self.pos):
-            raise UsageError(f"reduce {self.reduce} needs a reducer, and positions other than rope", hint="change one")
+        if any(self.reduce) and self.reducer == "none":
+            raise UsageError(f"reduce {self.reduce} without a reducer", hint="name one, or leave reduce empty")
+        if any(r < 0 for r in self.reduce):
+            raise UsageError(f"reduce {self.reduce}", hint="give 0 or more tokens a block")
         if len(self.reduce) > self.depth:
             raise UsageError(f"reduce has {len(self.reduce)} entries for {self.depth} blocks", hint="one per block")
 
@@ -134,21 +138,47 @@ class Block(nn.Module):
         self.ls2 = nn.Identity() if config.layer_scale is None else LayerScale(dim, config.layer_scale)
         self.drop_path = DropPath(rate)
         self.r = config.reduce[index] if index < len(config.reduce) else 0
-        # Proportional attention begins once a token stands for several: until then the plain path, bit for bit.
-        self.sized = any(config.reduce[:index])
+        # Sizes and moved positions count once a token is gone: until then the plain path, bit for bit.
+        self.reduced = any(config.reduce[:index])
+        self.reduce, self.index = config.reduce, index
 
     def forward(
         self, x: Tensor, rope: Rotation | None, reducer: Reducer | None, state: TokenState | None
     ) -> tuple[Tensor, TokenState | None]:
         """B N C -> (B N-r C, state)."""
-        key_size = state.size if state is not None and self.sized else None
-        metric = reducer.need if reducer is not None and self.r else None
-        need: tuple[Need, ...] = (metric,) if metric is not None else ()
+        if reducer is None or state is None:
+            x, _ = self._mix(x, rope, None, ())
+            return self._transform(x), state
+        r = min(self.r, reducer.limit(x.shape[1] - state.prefix))
+        early = reducer.stage == "before" and r > 0
+        if early:
+            x, state = reducer(x, state, r)
+        rope = turn(rope, state) if early or self.reduced else rope
+        key_size = state.size if self.reduced and reducer.proportional else None
+        metric = reducer.need if r else None
+        x, products = self._mix(x, rope, key_size, (metric,) if metric is not None else ())
+        if not early:
+            x, state = reducer(x, state, r, products.get(metric) if metric is not None else None)
+        x = self._transform(x)
+        if self._ends_span(reducer.span):
+            x = restore(x, state)  # B N C -> B N0 C
+            state = start(x, state.prefix)
+        return x, state
+
+    def _ends_span(self, span: int) -> bool:
+        """True where tokens that went `span` blocks ago, this one counted, come back."""
+        first = self.index - span + 1
+        return span > 0 and 0 <= first < len(self.reduce) and self.reduce[first] > 0
+
+    def _mix(
+        self, x: Tensor, rope: Rotation | None, key_size: Tensor | None, need: tuple[Need, ...]
+    ) -> tuple[Tensor, dict[Need, Tensor]]:
         mixed, products = self.attn(self.norm1(x), rope=rope, key_size=key_size, need=need)
-        x = x + self.drop_path(self.ls1(mixed))
-        if reducer is not None and state is not None:
-            x, state = reducer(x, state, self.r, products.get(metric) if metric is not None else None)
-        return x + self.drop_path(self.ls2(self.mlp(self.norm2(x)))), state
+        return x + self.drop_path(self.ls1(mixed)), products
+
+    def _transform(self, x: Tensor) -> Tensor:
+        out: Tensor = x + self.drop_path(self.ls2(self.mlp(self.norm2(x))))
+        return out
 
 
 class ViT(nn.Module):
@@ -186,7 +216,14 @@ class ViT(nn.Module):
 
         UsageError where the input does not fit: number of axes, channels, whole patches (unless `dynamic_pad`), layers.
         """
-        wanted = self._layer_numbers(return_layers)
+        x, state, grid, intermediates = self._run(x, self._layer_numbers(return_layers))
+        tokens = self._whole(x, state)
+        return Features(tokens=tokens, grid=grid, prefix=self.config.prefix, intermediates=intermediates)
+
+    def _run(
+        self, x: Tensor, wanted: dict[int, int]
+    ) -> tuple[Tensor, TokenState | None, tuple[int, ...], dict[int, Tensor]]:
+        """All blocks and the final norm: (B N C, state, grid, intermediates), N what the reducer has left."""
         x, grid = self.embed(x)
         rope = self._rotation(grid)
         state = start(x, self.config.prefix) if self.reducer is not None else None
@@ -198,8 +235,7 @@ class ViT(nn.Module):
                 x, state = block(x, rope, self.reducer, state)
             for name in [name for name, number in wanted.items() if number == index]:
                 intermediates[name] = self._whole(x, state)
-        tokens = self._whole(self.norm(x), state)
-        return Features(tokens=tokens, grid=grid, prefix=self.config.prefix, intermediates=intermediates)
+        return self.norm(x), state, grid, intermediates
 
     def forward_head(self, features: Features) -> Tensor:
         """Pool, norm, classify: B num_classes; B C where there are no classes; per patch (B N ...) with pool "none"."""
@@ -211,8 +247,11 @@ class ViT(nn.Module):
         return out
 
     def forward(self, x: Tensor) -> Tensor:
-        """`forward_head(forward_features(x))`."""
-        return self.forward_head(self.forward_features(x))
+        """`forward_head(forward_features(x))`; a head that reads the prefix alone needs no token put back."""
+        if self.config.pool not in ("cls", "prefix"):
+            return self.forward_head(self.forward_features(x))
+        tokens, _, grid, _ = self._run(x, {})
+        return self.forward_head(Features(tokens=tokens, grid=grid, prefix=self.config.prefix))
 
     def embed(self, x: Tensor) -> tuple[Tensor, tuple[int, ...]]:
         """Patch tokens with prefix and added positions: B in_chans *spatial -> (B N C, grid)."""

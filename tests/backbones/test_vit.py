@@ -14,7 +14,7 @@ from vitapps.shared_backbones import models
 from vitapps.shared_backbones.attention.attend import Need
 from vitapps.shared_backbones.features import Features
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
-from vitapps.shared_backbones.token_reduction._protocol import TokenState
+from vitapps.shared_backbones.token_reduction._protocol import Reducer, TokenState
 
 TINY = ViTConfig(image_size=(8, 12), patch=(4, 4), dim=24, depth=3, heads=2, registers=2, num_classes=5)
 CASES: dict[str, dict[str, Any]] = {
@@ -103,7 +103,7 @@ def test_a_wrong_input_is_refused(shape: tuple[int, ...]) -> None:
     [
         {"image_size": (8, 8, 8)}, {"image_size": (9, 12)}, {"heads": 5}, {"class_token": False}, {"pool": "cis"},
         {"pos": "learnt"}, {"embed": "stem", "patch": (3, 3), "image_size": (9, 9)}, {"reduce": (2,)},
-        {"reduce": (2,), "reducer": "identity", "pos": "rope"}, {"reduce": (0,) * 9}, {"rope_reference": (4,)},
+        {"reduce": (-1,), "reducer": "identity"}, {"reduce": (0,) * 9}, {"rope_reference": (4,)},
         {"pool": "prefix", "class_token": False, "registers": 0}, {"pool": "ggem", "pool_groups": 5},
         {"reducer": "tomee"}, {"image_size": (2,) * 4, "patch": (2,) * 4},
     ],
@@ -175,20 +175,23 @@ def test_a_reducer_of_strength_zero_changes_no_bit(name: str) -> None:
     assert torch.equal(plain.forward_features(x, (1,)).map(1), slotted.forward_features(x, (1,)).map(1))
 
 
-class DropLast:
+class DropLast(Reducer):
     """Merges the last `r` tokens into the one before them, without weighing: enough to see the slot work."""
 
     need: Need | None = "key_mean"
+    proportional = True
 
     def __init__(self) -> None:
+        super().__init__()
         self.metrics: list[Tensor | None] = []
 
-    def __call__(self, x: Tensor, state: TokenState, r: int, metric: Tensor | None = None) -> tuple[Tensor, TokenState]:
+    def reduce(self, x: Tensor, state: TokenState, r: int, metric: Tensor | None) -> tuple[Tensor, TokenState]:
         self.metrics.append(metric)
         keep = x.shape[1] - r
         size = state.size[:, :keep].clone()
         size[:, -1] += state.size[:, keep:].sum(dim=1)
-        return x[:, :keep], TokenState(size=size, source=state.source.clamp_max(keep - 1), prefix=state.prefix)
+        source = state.source.clamp_max(keep - 1)
+        return x[:, :keep], replace(state, size=size, source=source, position=state.position[:, :keep])
 
 
 def test_the_reducer_slot_reduces_weighs_and_puts_back() -> None:
@@ -201,7 +204,7 @@ def test_the_reducer_slot_reduces_weighs_and_puts_back() -> None:
         block.attn.register_forward_pre_hook(lambda _, args, kwargs: seen.append(kwargs["key_size"]), with_kwargs=True)
     x = image(model)
     features = model.forward_features(x, return_layers=(0, 1, 2))
-    assert [None if metric is None else metric.shape[1] for metric in reducer.metrics] == [None, 9, None]
+    assert [None if metric is None else metric.shape[1] for metric in reducer.metrics] == [9]
     assert seen[:2] == [None, None]
     assert seen[2][0, :, 0].tolist() == [1] * 6 + [3]
     assert features.tokens.shape == (2, 9, 24)
@@ -213,12 +216,11 @@ def test_a_dropped_token_comes_back_as_zero() -> None:
     model = make(reducer="identity", reduce=(1,))
 
     class Drop(DropLast):
-        def __call__(self, x: Tensor, state: TokenState, r: int, metric: Tensor | None = None) -> Any:
-            if r == 0:
-                return x, state
+        def reduce(self, x: Tensor, state: TokenState, r: int, metric: Tensor | None) -> Any:
             source = state.source.clone()
             source[:, -1] = -1
-            return x[:, :-1], TokenState(size=state.size[:, :-1], source=source, prefix=state.prefix)
+            kept = replace(state, size=state.size[:, :-1], source=source, position=state.position[:, :-1])
+            return x[:, :-1], kept
 
     model.reducer = Drop()
     last = model.forward_features(image(model)).map()[:, :, 1, 2]

@@ -226,7 +226,7 @@ def test_completion_names_domains_and_commands() -> None:
         return done.stdout.split()
 
     assert complete("vitapps mod") == ["models"]
-    assert set(complete("vitapps models ")) == {"list", "info"}
+    assert set(complete("vitapps models ")) >= {"list", "info", "quantize"}
 
 
 def test_a_reader_that_leaves_is_no_error() -> None:

@@ -1,0 +1,50 @@
+"""`--reduce` for a built network: every ViT inside it gets the reducer, its weights stay."""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING
+
+from vitapps.errors import UsageError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from vitapps.shared_backbones.models.vit import ViT
+    from vitapps.shared_backbones.token_reduction.spec import ReduceSpec
+
+
+def reduced_model(model: nn.Module, spec: str | None) -> nn.Module:
+    """A copy of `model` whose ViTs reduce tokens as `spec` says (`token_reduction/spec.py`); "none" or None: `model`
+    itself. Heads for dense maps find the full grid as before. UsageError where no ViT is inside, or the spec does not
+    fit it."""
+    from vitapps.shared_backbones.models.vit import ViT
+    from vitapps.shared_backbones.token_reduction.spec import parse_reduce
+
+    found = None if spec is None else parse_reduce(spec)
+    if found is None:
+        return model
+    if isinstance(model, ViT):
+        return _reduced(model, found)
+    names = [name for name, part in model.named_modules() if isinstance(part, ViT)]
+    if not names:
+        raise UsageError(f"--reduce {spec}: there is no ViT in {type(model).__name__}", hint="leave --reduce away")
+    copied = copy.deepcopy(model)
+    for name in names:
+        parent, _, own = name.rpartition(".")
+        vit = copied.get_submodule(name)
+        assert isinstance(vit, ViT)
+        setattr(copied.get_submodule(parent), own, _reduced(vit, found))
+    return copied
+
+
+def _reduced(vit: ViT, spec: ReduceSpec) -> ViT:
+    import torch
+
+    from vitapps.shared_backbones.models.vit import ViT
+    from vitapps.shared_backbones.token_reduction.spec import reduced_config
+
+    with torch.device("meta"):
+        other = ViT(reduced_config(vit.config, spec))
+    other.load_state_dict(vit.state_dict(), assign=True)
+    return other.train(vit.training)

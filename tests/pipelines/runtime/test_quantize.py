@@ -1,0 +1,84 @@
+"""`vitapps models quantize` on a tiny card: the table, the written state, the refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from vitapps.apps.main import main
+from vitapps.errors import OutputError, UnreadableInputError
+from vitapps.pipelines.runtime.quantize import packed_size, quantize_card
+from vitapps.provenance import sha256_file
+from vitapps.shared_backbones import models
+from vitapps.shared_backbones.quantization._protocol import QuantConfig, load_quantized, prepare
+from vitapps.shared_backbones.weights.cards import Card, write_card
+
+CONFIG = {"image_size": [16, 16], "patch": [4, 4], "dim": 16, "depth": 1, "heads": 2, "num_classes": 3}
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> str:
+    torch.manual_seed(0)
+    module = models.build("vit", CONFIG)
+    weights = tmp_path / "tiny.safetensors"
+    save_file(module.state_dict(), weights)
+    made = Card(
+        name="tiny", task="none", arch="vit", config=CONFIG, summary="for the test", licence="Apache-2.0",
+        weights_file=weights.name, sha256=sha256_file(weights), size=weights.stat().st_size,
+    )  # fmt: skip
+    write_card(made, tmp_path / "tiny.toml")
+    return str(tmp_path / "tiny.toml")
+
+
+@pytest.fixture
+def calib(tmp_path: Path) -> Path:
+    folder = tmp_path / "calib"
+    folder.mkdir()
+    generator = np.random.default_rng(0)
+    for index in range(8):
+        np.save(folder / f"{index}.npy", generator.normal(size=(3, 16, 16)).astype(np.float32))
+    return folder
+
+
+def test_the_table_and_the_state(card: str, calib: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "tiny-w4a4.safetensors"
+    line = ["models", "quantize", card, "--calib", str(calib), "--method", "repq", "--bits", "w4a4", "-o", str(out)]
+    assert main([*line, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [row["method"] for row in report["rows"]] == ["minmax", "repq"]
+    assert (report["calibration"], report["held_out"]) == (6, 2)
+    assert all(0 < row["error"] < 1 and row["size"] < row["float_size"] for row in report["rows"])
+    plain = models.build("vit", CONFIG).eval()
+    loaded = load_quantized(plain, QuantConfig(method="repq", weight_bits=4, act_bits=4), load_file(out))
+    assert loaded(torch.zeros(1, 3, 16, 16)).isfinite().all()
+    assert main(line) == 5  # it exists
+    assert main([*line, "--overwrite"]) == 0
+    table = capsys.readouterr().out
+    assert "repq" in table and "minmax" in table and "dB" in table
+
+
+def test_size_counts_weights_at_their_bits() -> None:
+    model = models.build("vit", CONFIG)
+    whole, four = (packed_size(prepare(model, QuantConfig(weight_bits=bits, act_bits=8))) for bits in (32, 4))
+    weights = 16 * 48 + 16 * 16 + 2 * 16 * 64  # qkv, proj, fc1, fc2
+    levels = (48 + 16 + 64 + 16) * 2 * 4  # scale and zero of every row
+    assert whole - four == weights * 28 // 8 - levels
+
+
+def test_refusals(card: str, calib: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(UnreadableInputError, match=r"0 \.npy files"):
+        quantize_card(card, empty, method="repq", bits="w8a8")
+    (calib / "bad.npy").write_bytes(b"no array")
+    with pytest.raises(UnreadableInputError, match=r"bad\.npy"):
+        quantize_card(card, calib, method="repq", bits="w8a8")
+    (calib / "bad.npy").unlink()
+    with pytest.raises(OutputError):
+        quantize_card(card, calib, method="repq", bits="w8a8", out=tmp_path / "no" / "x.safetensors")
+    assert main(["models", "quantize", card, "--calib", str(calib), "--method", "repk"]) == 2
