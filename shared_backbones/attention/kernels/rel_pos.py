@@ -107,7 +107,7 @@ def _sizes(
 
 
 @triton.jit
-def _forward(qkv, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):  # type: ignore[no-untyped-def]
+def _forward(qkv, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):
     """One block of queries of one head against all keys."""
     heads, count, dim, height, width = numbers
     D0: tl.constexpr = META[0]
@@ -158,7 +158,7 @@ def _forward(qkv, strips, sizes, results, strides, numbers, scale, META: tl.cons
 
 
 @triton.jit
-def _tile_keys(y0, x0, height, width, ROWS: tl.constexpr, COLS: tl.constexpr) -> Any:  # type: ignore[no-untyped-def]
+def _tile_keys(y0, x0, height, width, ROWS: tl.constexpr, COLS: tl.constexpr):
     """Token numbers of a tile of the key grid, and which of them exist."""
     local = tl.arange(0, ROWS * COLS)
     y, x = y0 + local // COLS, x0 + local % COLS
@@ -166,7 +166,7 @@ def _tile_keys(y0, x0, height, width, ROWS: tl.constexpr, COLS: tl.constexpr) ->
 
 
 @triton.jit
-def _column_bias(strip, row, real, x0, width, ROWS: tl.constexpr, COLS: tl.constexpr) -> Any:  # type: ignore[no-untyped-def]
+def _column_bias(strip, row, real, x0, width, ROWS: tl.constexpr, COLS: tl.constexpr):
     """What the column strip adds to a tile: BLOCK_Q ROWS*COLS, the same for every y0."""
     x = x0 + tl.arange(0, ROWS * COLS) % COLS
     where = strip + row[:, None] * width + x[None, :]
@@ -174,17 +174,19 @@ def _column_bias(strip, row, real, x0, width, ROWS: tl.constexpr, COLS: tl.const
 
 
 @triton.jit
-def _row_bias(strip, row, real, y0, height, ROWS: tl.constexpr, COLS: tl.constexpr) -> Any:  # type: ignore[no-untyped-def]
+def _row_bias(strip, row, real, y0, height, ROWS: tl.constexpr, COLS: tl.constexpr):
     """What the row strip adds to a tile: BLOCK_Q ROWS*COLS, or BLOCK_Q 1 where a tile is one row."""
     if ROWS == 1:
-        return tl.load(strip + row * height + y0, mask=real, other=0.0).to(tl.float32)[:, None]
-    y = y0 + tl.arange(0, ROWS * COLS) // COLS
-    where = strip + row[:, None] * height + y[None, :]
-    return tl.load(where, mask=real[:, None] & (y[None, :] < height), other=0.0).to(tl.float32)
+        bias = tl.load(strip + row * height + y0, mask=real, other=0.0).to(tl.float32)[:, None]
+    else:
+        y = y0 + tl.arange(0, ROWS * COLS) // COLS
+        where = strip + row[:, None] * height + y[None, :]
+        bias = tl.load(where, mask=real[:, None] & (y[None, :] < height), other=0.0).to(tl.float32)
+    return bias
 
 
 @triton.jit
-def _backward_queries(inputs, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):  # type: ignore[no-untyped-def]
+def _backward_queries(inputs, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):
     """dq and the gradients of both strips, for one block of queries of one head."""
     heads, count, dim, height, width = numbers
     D0: tl.constexpr = META[0]
@@ -248,7 +250,7 @@ def _backward_queries(inputs, strips, sizes, results, strides, numbers, scale, M
 
 
 @triton.jit
-def _backward_keys(inputs, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):  # type: ignore[no-untyped-def]
+def _backward_keys(inputs, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):
     """dk and dv of one tile of keys of one head, over all queries."""
     heads, count, dim, height, width = numbers
     D0: tl.constexpr = META[0]

@@ -7,16 +7,12 @@ Pointers, strides and sizes travel to the kernels in tuples, one a kind.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
 from vitapps.errors import UsageError
-
-LOG2E = 1.4426950408889634  # scores are kept in base 2: the hardware has exp2, not exp
 
 
 def split_head(dim: int) -> tuple[int, int]:
@@ -25,7 +21,7 @@ def split_head(dim: int) -> tuple[int, int]:
         raise UsageError(f"the kernels take heads of 16 to 128 channels, not {dim}", hint="use attend() on torch")
     first = 1 << (dim.bit_length() - 1)
     rest = dim - first
-    return first, 0 if rest == 0 else max(16, triton.next_power_of_2(rest))
+    return first, 0 if rest == 0 else max(16, 1 << (rest - 1).bit_length())
 
 
 def strides(*tensors: Tensor) -> tuple[int, ...]:
@@ -44,7 +40,7 @@ def empty_rows(x: Tensor) -> Tensor:
 
 
 @triton.jit
-def load_tile(base, tokens, stride, ok, first, dim, WIDTH: tl.constexpr) -> Any:  # type: ignore[no-untyped-def]
+def load_tile(base, tokens, stride, ok, first, dim, WIDTH: tl.constexpr):
     """Channels first to first + WIDTH of `tokens`, zero where not `ok` or beyond `dim`."""
     channels = first + tl.arange(0, WIDTH)
     where = base + tokens[:, None].to(tl.int64) * stride + channels[None, :]
@@ -52,7 +48,7 @@ def load_tile(base, tokens, stride, ok, first, dim, WIDTH: tl.constexpr) -> Any:
 
 
 @triton.jit
-def store_tile(base, tokens, stride, ok, tile, first, dim) -> None:  # type: ignore[no-untyped-def]
+def store_tile(base, tokens, stride, ok, tile, first, dim):
     """The inverse of `load_tile`, in the type that lies there."""
     channels = first + tl.arange(0, tile.shape[1])
     where = base + tokens[:, None].to(tl.int64) * stride + channels[None, :]
@@ -60,7 +56,7 @@ def store_tile(base, tokens, stride, ok, tile, first, dim) -> None:  # type: ign
 
 
 @triton.jit
-def outer(a0, a1, b0, b1, D1: tl.constexpr) -> Any:  # type: ignore[no-untyped-def]
+def outer(a0, a1, b0, b1, D1: tl.constexpr):
     """a b^T over both parts of the channels, fp32."""
     product = tl.dot(a0, tl.trans(b0), input_precision="ieee")
     if D1 > 0:
@@ -69,7 +65,7 @@ def outer(a0, a1, b0, b1, D1: tl.constexpr) -> Any:  # type: ignore[no-untyped-d
 
 
 @triton.jit
-def rescale(top, norm, scores) -> Any:  # type: ignore[no-untyped-def]
+def rescale(top, norm, scores):
     """One step of the running softmax in base 2: (weights, factor of what was summed so far, top, norm)."""
     higher = tl.maximum(top, tl.max(scores, 1))
     weights = tl.exp2(scores - higher[:, None])

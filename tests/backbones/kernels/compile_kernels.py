@@ -1,0 +1,71 @@
+"""Compile every kernel for an H100 (sm_90), which needs no GPU; run in a process of its own by the test beside it.
+
+Prints one line a kernel: name, type, constants, bytes of machine code.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from vitapps.shared_backbones.attention.kernels import rel_pos, window
+
+
+def compile_one(kernel: Any, signature: dict[str, Any], constants: dict[Any, Any]) -> int:
+    source = ASTSource(kernel, signature=signature, constexprs=constants)
+    return len(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"])
+
+
+def rel_pos_signatures(half: str) -> dict[Any, dict[str, Any]]:
+    tail = {"strides": ("i32",) * 12, "numbers": ("i32",) * 5, "scale": "fp32", "META": "constexpr"}
+    middle = {"strips": (f"*{half}",) * 2, "sizes": "*fp32"}
+    inputs = {"inputs": (*(f"*{half}",) * 4, "*fp32", "*fp32")}
+    return {
+        rel_pos._forward: {"qkv": (f"*{half}",) * 3, **middle, "results": (f"*{half}", "*fp32"), **tail},
+        rel_pos._backward_queries: {
+            **inputs, **middle, "results": (f"*{half}", "*fp32", "*fp32"), **tail, "strides": ("i32",) * 15,
+        },
+        rel_pos._backward_keys: {**inputs, **middle, "results": (f"*{half}",) * 2, **tail, "strides": ("i32",) * 18},
+    }  # fmt: skip
+
+
+def window_signatures(half: str) -> dict[Any, dict[str, Any]]:
+    tail = {"strides": ("i32",) * 12, "numbers": ("i32",) * 15, "scale": "fp32", "META": "constexpr"}
+    inputs = {"inputs": (*(f"*{half}",) * 4, "*fp32", "*fp32"), "table": f"*{half}"}
+    return {
+        window._forward: {
+            "qkv": (f"*{half}",) * 3, "table": f"*{half}", "results": (f"*{half}", "*fp32"), **tail,
+        },
+        window._backward_queries: {**inputs, "results": (f"*{half}", "*fp32"), **tail, "strides": ("i32",) * 15},
+        window._backward_keys: {**inputs, "results": (f"*{half}",) * 2, **tail, "strides": ("i32",) * 18},
+    }  # fmt: skip
+
+
+def ones_in(signature: dict[str, Any], places: tuple[int, ...]) -> tuple[dict[str, Any], dict[Any, Any]]:
+    """As a launch does it: integers of value 1 in `numbers` are constants."""
+    index = list(signature).index("numbers")
+    numbers = tuple("constexpr" if place in places else kind for place, kind in enumerate(signature["numbers"]))
+    return {**signature, "numbers": numbers}, {(index, place): 1 for place in places}
+
+
+def main(halves: list[str]) -> None:
+    for half in halves:
+        for kernel, signature in rel_pos_signatures(half).items():
+            for meta in ((64, 16, 64, 1, 64, True), (64, 0, 64, 4, 16, False)):
+                plain = {**signature, "sizes": signature["sizes"] if meta[5] else "constexpr"}
+                constants = {"META": meta} | ({} if meta[5] else {"sizes": None})
+                print("rel_pos", kernel.__name__, half, meta, compile_one(kernel, plain, constants))
+        for kernel, signature in window_signatures(half).items():
+            meta = (32, 0, 64, True)
+            print("window 3-D", kernel.__name__, half, meta, compile_one(kernel, signature, {"META": meta}))
+            flat, ones = ones_in(signature, (0, 3, 6))  # one head, two axes
+            meta = (16, 0, 64, True)
+            print("window 2-D", kernel.__name__, half, meta, compile_one(kernel, flat, {"META": meta, **ones}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:] or ["bf16"])
