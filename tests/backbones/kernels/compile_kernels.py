@@ -15,6 +15,10 @@ from triton.compiler import ASTSource
 from vitapps.shared_backbones.attention.kernels import rel_pos, window
 
 
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+
+
 def compile_one(kernel: Any, signature: dict[str, Any], constants: dict[Any, Any]) -> int:
     source = ASTSource(kernel, signature=signature, constexprs=constants)
     return len(triton.compile(source, target=GPUTarget("cuda", 90, 32)).asm["cubin"])
@@ -58,13 +62,13 @@ def main(halves: list[str]) -> None:
             for meta in ((64, 16, 64, 1, 64, True), (64, 0, 64, 4, 16, False)):
                 plain = {**signature, "sizes": signature["sizes"] if meta[5] else "constexpr"}
                 constants = {"META": meta} | ({} if meta[5] else {"sizes": None})
-                print("rel_pos", kernel.__name__, half, meta, compile_one(kernel, plain, constants))
+                say("rel_pos", kernel.__name__, half, meta, compile_one(kernel, plain, constants))
         for kernel, signature in window_signatures(half).items():
             meta = (32, 0, 64, True)
-            print("window 3-D", kernel.__name__, half, meta, compile_one(kernel, signature, {"META": meta}))
+            say("window 3-D", kernel.__name__, half, meta, compile_one(kernel, signature, {"META": meta}))
             flat, ones = ones_in(signature, (0, 3, 6))  # one head, two axes
             meta = (16, 0, 64, True)
-            print("window 2-D", kernel.__name__, half, meta, compile_one(kernel, flat, {"META": meta, **ones}))
+            say("window 2-D", kernel.__name__, half, meta, compile_one(kernel, flat, {"META": meta, **ones}))
 
 
 if __name__ == "__main__":
