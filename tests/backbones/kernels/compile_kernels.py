@@ -12,7 +12,7 @@ import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
 
-from vitapps.shared_backbones.attention.kernels import rel_pos, window
+from vitapps.shared_backbones.attention.kernels import by_products, prologue, rel_pos, token_merge, window
 
 
 def say(*words: object) -> None:
@@ -49,6 +49,25 @@ def window_signatures(half: str) -> dict[Any, dict[str, Any]]:
     }  # fmt: skip
 
 
+def small_signatures(half: str) -> list[tuple[Any, dict[str, Any], tuple[Any, ...]]]:
+    """By-products, token merging and the prologue, with their constants."""
+    scores = {"sizes": "*fp32", "strides": ("i32",) * 6, "numbers": ("i32",) * 4, "scale": "fp32", "META": "constexpr"}
+    qk = {"qk": (f"*{half}",) * 2}
+    numbers = {"numbers": ("i32",) * 5, "META": "constexpr"}
+    merge = {"inputs": (f"*{half}",) * 2, "places": ("*i64",) * 3, "results": (f"*{half}",) * 2, **numbers}
+    match = {"keys": f"*{half}", "results": ("*fp32", "*i64"), "strides": ("i32",) * 2, "numbers": ("i32",) * 3}
+    qkv = {"qkv": f"*{half}", "bias": f"*{half}", "tables": ("*fp32",) * 2, "results": (f"*{half}",) * 3}
+    sizes = {"strides": ("i32",) * 3, "numbers": ("i32",) * 3, "scale": "fp32", "META": "constexpr"}
+    return [
+        (by_products._statistics, {**qk, "results": ("*fp32", "*fp32"), **scores}, (64, 16, 64, True)),
+        (by_products._columns, {**qk, "results": ("*fp32", "*fp32"), **scores}, (64, 16, 64, True)),
+        (by_products._head_mean, {**qk, "results": ("*fp32", f"*{half}"), **scores}, (64, 0, 64, True)),
+        (token_merge._match, {**match, "META": "constexpr"}, (64, 16, 64)),
+        (token_merge._merge, merge, (16, 16, 64)),
+        (prologue._prologue, {**qkv, **sizes}, (128, 32, True, True)),
+    ]
+
+
 def ones_in(signature: dict[str, Any], places: tuple[int, ...]) -> tuple[dict[str, Any], dict[Any, Any]]:
     """As a launch does it: integers of value 1 in `numbers` are constants."""
     index = list(signature).index("numbers")
@@ -58,6 +77,8 @@ def ones_in(signature: dict[str, Any], places: tuple[int, ...]) -> tuple[dict[st
 
 def main(halves: list[str]) -> None:
     for half in halves:
+        for kernel, signature, meta in small_signatures(half):
+            say("small", kernel.__name__, half, meta, compile_one(kernel, signature, {"META": meta}))
         for kernel, signature in rel_pos_signatures(half).items():
             for meta in ((64, 16, 64, 1, 64, True), (64, 0, 64, 4, 16, False)):
                 plain = {**signature, "sizes": signature["sizes"] if meta[5] else "constexpr"}
