@@ -13,6 +13,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.devices import cpu_name
 from vitapps.pipelines.runtime.stopwatch import interleaved
 from vitapps.progress import Progress, null_progress
+from vitapps.shared_backbones.attention.rotate import Rotation
 from vitapps.shared_backbones.models.packed_vit import PackedViT
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
 from vitapps.shared_backbones.packing.first_fit import pack
@@ -134,15 +135,12 @@ def _padded_batch(packed: PackedViT, images: Sequence[Tensor]) -> Tensor:
 
     x = torch.cat([pad(part.tokens) for part in parts])  # B N C
     ropes = [part.rope for part in parts if part.rope is not None]
-    rope = type(ropes[0])(
-        *(torch.stack([pad(table) for table in tables])[:, None] for tables in zip(*ropes, strict=True))
-    )
-    real = torch.arange(longest, device=x.device) < torch.tensor([[part.tokens.shape[1]] for part in parts]).to(
-        x.device
-    )
+    cos, sin = (torch.stack([pad(table) for table in tables])[:, None] for tables in zip(*ropes, strict=True))
+    lengths = torch.tensor([[part.tokens.shape[1]] for part in parts], device=x.device)
+    real = torch.arange(longest, device=x.device) < lengths  # B N
     bias = torch.zeros(real.shape, device=x.device).masked_fill(~real, -torch.inf)[:, None, None]  # B N -> B 1 1 N
     for block in vit.blocks:
-        x = x + block.ls1(block.attn(block.norm1(x), rope=rope, bias=bias)[0])
+        x = x + block.ls1(block.attn(block.norm1(x), rope=Rotation(cos, sin), bias=bias)[0])
         x = x + block.ls2(block.mlp(block.norm2(x)))
     out: Tensor = vit.norm(x)[:, 0]  # B N C -> B C
     return out

@@ -1,4 +1,4 @@
-"""Timing of alternatives side by side: process CPU time on a CPU, events on a GPU, in turn, so that load hits all alike."""
+"""Timing of alternatives in turn, so that load hits all alike: process CPU time on a CPU, events on a GPU."""
 
 from __future__ import annotations
 

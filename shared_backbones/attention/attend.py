@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from vitapps.shared_backbones.attention.by_products import by_products
 from vitapps.shared_backbones.attention.dense import Terms, dense_attend, make_terms
-from vitapps.shared_backbones.attention.dispatch import Route, choose
+from vitapps.shared_backbones.attention.dispatch import Route, choose, choose_products
 from vitapps.shared_backbones.attention.options import Need, Options, RelPos, Window, check
 from vitapps.shared_backbones.attention.packed import packed_attend, packed_products, varlen_attend
 from vitapps.shared_backbones.attention.rectangles import window_attend, window_products
@@ -50,6 +50,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, **options: Unpack[Options]) -> tuple
         return out, products | window_products(q, k, window, terms, scale, need)
     if ends is not None:
         return out, products | packed_products(q, k, ends, terms, scale, need)
+    if choose_products(q, terms, need).path == "triton_products":
+        from vitapps.shared_backbones.attention.kernels.by_products import product_kernels
+
+        return out, products | product_kernels(q, k, terms.log_size, scale, need)
     return out, products | by_products(q, k, terms, scale, need)
 
 

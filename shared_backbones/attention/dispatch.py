@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from vitapps.shared_backbones.attention.dense import Terms, chunk_rows
-from vitapps.shared_backbones.attention.options import Options
+from vitapps.shared_backbones.attention.options import Need, Options
 from vitapps.shared_backbones.attention.packed import fits_varlen
 
-Path = Literal["sdpa", "chunked", "rectangles", "images", "varlen", "triton_rel_pos", "triton_window"]
+Path = Literal[
+    "sdpa", "chunked", "rectangles", "images", "varlen", "triton_rel_pos", "triton_window", "triton_products"
+]
 # Kernels that a GPU has been seen to run rightly; a kernel of status `paper` is used on request alone.
 PROVEN: frozenset[Path] = frozenset()
 _UNPROVEN: ContextVar[bool] = ContextVar("unproven", default=False)
@@ -55,6 +57,14 @@ def choose(q: Tensor, k: Tensor, terms: Terms, options: Options) -> Route:
     if terms.grows:
         return _chunked(q, k, "bias and key sizes together")
     return Route(path="sdpa", reason="nothing to build: torch's scaled_dot_product_attention")
+
+
+def choose_products(q: Tensor, terms: Terms, need: set[Need]) -> Route:
+    """The second pass of a dense call: our kernels where they give all that is needed, else torch."""
+    fits = terms.bias is None and terms.rel_pos is None and need <= {"key_mean", "column_sum", "head_mean", "entropy"}
+    wants_gradient = torch.is_grad_enabled() and q.requires_grad
+    found, why = _kernel("triton_products", q, fits=fits and not wants_gradient)
+    return found or Route(path="chunked", reason=f"weights of a chunk of query rows at a time{why}")
 
 
 def _chunked(q: Tensor, k: Tensor, what: str) -> Route:

@@ -45,8 +45,8 @@ def best_partner(keys: Tensor) -> tuple[Tensor, Tensor]:
 def merge_tokens(
     x: Tensor, size: Tensor, kept: Tensor, gone: Tensor, partner: Tensor, count_b: int
 ) -> tuple[Tensor, Tensor]:
-    """Means weighted by size: x B N C, size B N 1, token numbers kept B N-r and gone B r, partner B r (which of the last
-    `count_b` kept tokens takes each) -> B N-r C, B N-r 1; a token that takes none keeps its bits."""
+    """Means weighted by size: x B N C, size B N 1, token numbers `kept` B N-r and `gone` B r, `partner` B r (which of
+    the last `count_b` kept tokens takes each) -> B N-r C, B N-r 1; a token that takes none keeps its bits."""
     x, size, kept, gone, partner = (item.contiguous() for item in (x, size, kept, gone, partner))
     batch, left = kept.shape
     out = torch.empty(batch, left, x.shape[2], dtype=x.dtype, device=x.device)
