@@ -64,8 +64,8 @@ def bench_packing(*, options: RunOptions, quick: bool = False, progress: Progres
     images = [torch.randn(3, *size, device=device) for size in draw_sizes(16 if quick else 48, options.seed)]
     packed = PackedViT(vit)
     lengths = [packed.count_tokens(image) for image in images]
-    capacity = 2 * max(lengths)
-    batch = max(1, 2 * sum(lengths) // (len(lengths) * max(lengths)))  # about as many real tokens a step as packed
+    batch = 4 if quick else 8
+    capacity = max(*lengths, batch * sum(lengths) // len(lengths))  # as many tokens a step as a batch has on average
     ways: dict[str, Callable[[], Tensor]] = {
         ONE_BY_ONE: lambda: torch.cat([vit.forward_features(image[None]).class_token() for image in images]),
         "padded": lambda: padded(packed, images, batch),

@@ -43,6 +43,6 @@ def extra_memory(way: Callable[[], object], device: torch.device) -> int:
         base = torch.cuda.memory_allocated(device)
         way()
         return torch.cuda.max_memory_allocated(device) - base
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+    with torch.autograd.profiler.profile(use_kineto=False, profile_memory=True) as profile:  # kineto writes to stderr
         way()
-    return max((event.self_cpu_memory_usage for event in profile.events()), default=0)
+    return max((event.self_cpu_memory_usage for event in profile.function_events or ()), default=0)

@@ -9,11 +9,14 @@ one shape share one relative-position bias and go through one fused call.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from vitapps.shared_backbones.attention.by_products import by_products
@@ -45,22 +48,30 @@ def segments(length: int, size: int, shift: int) -> list[Segment]:
     return found + [Segment(start, min(size, length - start), 0) for start in range(shift, length, size)]
 
 
-@lru_cache(maxsize=64)
 def partition(
     grid: tuple[int, ...], size: tuple[int, ...], shift: tuple[int, ...], device: torch.device
 ) -> tuple[tuple[Rectangles, ...], Tensor]:
     """The rectangles, grouped by shape and place, and the position of every token in their concatenation (N)."""
+    groups, order = _partition(grid, size, shift)
+    rectangles = tuple(Rectangles(*key, torch.as_tensor(index, device=device)) for key, index in groups)
+    return rectangles, torch.as_tensor(order, device=device)
+
+
+# Caches hold numpy arrays: a tensor made under inference_mode or in an export could not be used outside of it.
+@lru_cache(maxsize=64)
+def _partition(
+    grid: tuple[int, ...], size: tuple[int, ...], shift: tuple[int, ...]
+) -> tuple[list[tuple[tuple[tuple[int, ...], tuple[int, ...]], NDArray[np.int64]]], NDArray[np.int64]]:
     axes = [segments(*axis) for axis in zip(grid, size, shift, strict=True)]
-    numbers = torch.arange(torch.Size(grid).numel()).reshape(grid)
-    groups: dict[tuple[tuple[int, ...], tuple[int, ...]], list[Tensor]] = {}
+    numbers = np.arange(math.prod(grid), dtype=np.int64).reshape(grid)
+    blocks: dict[tuple[tuple[int, ...], tuple[int, ...]], list[NDArray[np.int64]]] = {}
     for parts in itertools.product(*axes):
         block = numbers[tuple(slice(part.start, part.start + part.length) for part in parts)]
         key = (tuple(part.length for part in parts), tuple(part.inside for part in parts))
-        groups.setdefault(key, []).append(block.flatten())  # *shape -> L
-    rectangles = [Rectangles(shape, inside, torch.stack(blocks)) for (shape, inside), blocks in groups.items()]
-    order = torch.cat([item.index.flatten() for item in rectangles])
-    placed = tuple(Rectangles(item.shape, item.inside, item.index.to(device)) for item in rectangles)
-    return placed, order.argsort().to(device)
+        blocks.setdefault(key, []).append(block.reshape(-1))  # *shape -> L
+    groups = [(key, np.stack(same)) for key, same in blocks.items()]
+    order = np.concatenate([index.reshape(-1) for _, index in groups])
+    return groups, np.argsort(order, kind="stable")
 
 
 def window_attend(q: Tensor, k: Tensor, v: Tensor, window: Window, terms: Terms, scale: float | None) -> Tensor:
@@ -98,24 +109,33 @@ def _by_rectangle(q: Tensor, window: Window, terms: Terms, fn: Callable[[Tensor,
             inside = _inside(terms, table, Rectangles(group.shape, group.inside, index), q.shape[0])
             out = fn(_take(q, index), inside, index).unflatten(0, (q.shape[0], -1))  # BR h L c -> B R h L c
             results.append(out.transpose(1, 2).flatten(2, 3))  # -> B h RL c
-    return torch.cat(results, dim=2)[:, :, order]  # -> B h N c
+    return torch.cat(results, dim=2).index_select(2, order)  # -> B h N c
 
 
 def _take(x: Tensor, index: Tensor) -> Tensor:
     """Tokens of the rectangles: B h N c, R L -> BR h L c."""
-    return x[:, :, index].transpose(1, 2).flatten(0, 1)  # B h R L c -> B R h L c -> BR h L c
+    taken = x.index_select(2, index.flatten()).unflatten(2, index.shape)  # -> B h R L c
+    return taken.transpose(1, 2).flatten(0, 1)  # -> B R h L c -> BR h L c
 
 
 def _table_bias(window: Window, shape: tuple[int, ...], q: Tensor) -> Tensor | None:
     """The bias of every pair inside a rectangle, from the table: 1 h L L."""
     if window.table is None:
         return None
-    axes = torch.meshgrid(*(torch.arange(length, device=q.device) for length in shape), indexing="ij")
-    place = torch.zeros((), dtype=torch.long, device=q.device)
-    for axis, size in zip(axes, window.size, strict=True):
-        distance = axis.flatten()[:, None] - axis.flatten()[None, :]  # L L
-        place = place * (2 * size - 1) + distance + size - 1
-    return window.table.to(q.dtype)[place].permute(2, 0, 1).unsqueeze(0)  # L L h -> 1 h L L
+    rows = torch.as_tensor(_table_rows(shape, window.size), device=q.device)  # LL
+    bias = window.table.to(q.dtype).t().index_select(1, rows)  # L'L' h -> h LL
+    return bias.unflatten(1, (math.prod(shape), -1)).unsqueeze(0)  # -> 1 h L L
+
+
+@lru_cache(maxsize=256)
+def _table_rows(shape: tuple[int, ...], size: tuple[int, ...]) -> NDArray[np.int64]:
+    """The row of the table of windows of `size` that each pair of tokens of a rectangle has, query first: LL."""
+    axes = np.meshgrid(*(np.arange(length, dtype=np.int64) for length in shape), indexing="ij")
+    row = np.zeros((), dtype=np.int64)
+    for axis, width in zip(axes, size, strict=True):
+        distance = axis.reshape(-1, 1) - axis.reshape(1, -1)  # L L
+        row = row * (2 * width - 1) + distance + width - 1
+    return row.reshape(-1)
 
 
 def _inside(terms: Terms, table: Tensor | None, group: Rectangles, batch: int) -> Terms:

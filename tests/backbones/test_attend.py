@@ -229,3 +229,12 @@ def test_every_option_and_pair_on_a_gpu(options: tuple[str, ...], dtype: torch.d
     expected, _ = reference_attend(*call.qkv, **call.options)
     tolerance = {torch.float32: 1e-4, torch.float16: 5e-3, torch.bfloat16: 4e-2}[dtype]
     torch.testing.assert_close(out.double(), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_windows_train_after_they_were_run_in_inference_mode() -> None:
+    window = Window(grid=(5, 9), size=(3, 4), shift=(1, 1), table=torch.randn(35, 1, requires_grad=True))
+    x = torch.randn(1, 1, 45, 8)
+    with torch.inference_mode():
+        attend(x, x, x, window=window)
+    attend(x, x, x, window=window)[0].sum().backward()
+    assert window.table is not None and window.table.grad is not None
