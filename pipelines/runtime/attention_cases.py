@@ -132,7 +132,8 @@ def windowed(name: str, shape: Shape, size: tuple[int, ...], device: torch.devic
         parts = [_partition(x, window) for x in qkv]  # B nW h L d
         bias = (_table_bias(window) + _shift_mask(window, device).unsqueeze(1)).to(dtype)  # nW h L L
         spread = bias.expand(shape.batch, *bias.shape).flatten(0, 1)  # -> B nW h L L -> BnW h L L
-        out = attention(*(part.flatten(0, 1) for part in parts), spread)
+        q, k, v = (part.flatten(0, 1) for part in parts)  # B nW h L d -> BnW h L d
+        out = attention(q, k, v, spread)
         return _reverse(out.unflatten(0, parts[0].shape[:2]), window)
 
     return Case(
@@ -195,7 +196,12 @@ def _flex_relative(qkv: tuple[Tensor, Tensor, Tensor], strips: tuple[Tensor, ...
         return value + rows[b, h, one, other // width] + columns[b, h, one, other % width]
 
     compiled: Any = torch.compile(flex_attention)
-    return lambda: compiled(*qkv, score_mod=score)
+
+    def run() -> Tensor:
+        out: Tensor = compiled(*qkv, score_mod=score)
+        return out
+
+    return run
 
 
 def _flop(q: Tensor, keys: int) -> int:

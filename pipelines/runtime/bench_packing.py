@@ -14,7 +14,7 @@ from vitapps.pipelines.runtime.devices import cpu_name
 from vitapps.pipelines.runtime.stopwatch import interleaved
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.attention.rotate import Rotation
-from vitapps.shared_backbones.models.packed_vit import PackedViT
+from vitapps.shared_backbones.models.packed_vit import PackedViT, run_block
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
 from vitapps.shared_backbones.packing.first_fit import pack
 
@@ -140,8 +140,7 @@ def _padded_batch(packed: PackedViT, images: Sequence[Tensor]) -> Tensor:
     real = torch.arange(longest, device=x.device) < lengths  # B N
     bias = torch.zeros(real.shape, device=x.device).masked_fill(~real, -torch.inf)[:, None, None]  # B N -> B 1 1 N
     for block in vit.blocks:
-        x = x + block.ls1(block.attn(block.norm1(x), rope=Rotation(cos, sin), bias=bias)[0])
-        x = x + block.ls2(block.mlp(block.norm2(x)))
+        x = run_block(block, x, rope=Rotation(cos, sin), bias=bias)
     out: Tensor = vit.norm(x)[:, 0]  # B N C -> B C
     return out
 

@@ -114,7 +114,7 @@ def _by_rectangle(q: Tensor, window: Window, terms: Terms, fn: Callable[[Tensor,
 
 def _take(x: Tensor, index: Tensor) -> Tensor:
     """Tokens of the rectangles: B h N c, R L -> BR h L c."""
-    taken = x.index_select(2, index.flatten()).unflatten(2, index.shape)  # -> B h R L c
+    taken: Tensor = x.index_select(2, index.flatten()).unflatten(2, index.shape)  # -> B h R L c
     return taken.transpose(1, 2).flatten(0, 1)  # -> B R h L c -> BR h L c
 
 
@@ -123,8 +123,9 @@ def _table_bias(window: Window, shape: tuple[int, ...], q: Tensor) -> Tensor | N
     if window.table is None:
         return None
     rows = torch.as_tensor(_table_rows(shape, window.size), device=q.device)  # LL
-    bias = window.table.to(q.dtype).t().index_select(1, rows)  # L'L' h -> h LL
-    return bias.unflatten(1, (math.prod(shape), -1)).unsqueeze(0)  # -> 1 h L L
+    table = window.table.to(q.dtype).t()  # T h -> h T
+    bias: Tensor = table.index_select(1, rows).unflatten(1, (math.prod(shape), -1))  # -> h LL -> h L L
+    return bias.unsqueeze(0)
 
 
 @lru_cache(maxsize=256)

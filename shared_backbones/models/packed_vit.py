@@ -7,15 +7,16 @@ Any trained `ViT` runs packed: its weights are used as they are, positions follo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Unpack, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vitapps.errors import UsageError
+from vitapps.shared_backbones.attention.options import Options
 from vitapps.shared_backbones.attention.rotate import Rotation
 from vitapps.shared_backbones.features import Features
-from vitapps.shared_backbones.models.vit import ViT
+from vitapps.shared_backbones.models.vit import Block, ViT
 from vitapps.shared_backbones.packing.first_fit import pack
 from vitapps.shared_backbones.packing.sequence import PackedTokens, join, split
 from vitapps.shared_backbones.posenc._protocol import PositionEncoding
@@ -31,6 +32,15 @@ CARD = {
     "cost": "O(depth sum over images (n C^2 + n^2 C))",
     "status": "paper",
 }
+
+
+def run_block(block: nn.Module, x: Tensor, **options: Unpack[Options]) -> Tensor:
+    """A ViT's block without reducer, B N C -> B N C, with any options of `attend`."""
+    assert isinstance(block, Block)
+    mixed, _ = block.attn(block.norm1(x), **options)
+    x = x + block.drop_path(block.ls1(mixed))
+    out: Tensor = x + block.drop_path(block.ls2(block.mlp(block.norm2(x))))
+    return out
 
 
 class PackedViT:
@@ -85,9 +95,7 @@ class PackedViT:
         """All blocks and the final norm on a packed sequence, 1 N C -> 1 N C (stochastic depth drops a sequence)."""
         x = packed.tokens
         for block in self.vit.blocks:
-            mixed, _ = block.attn(block.norm1(x), rope=packed.rope, cu_seqlens=packed.cu_seqlens)
-            x = x + block.drop_path(block.ls1(mixed))
-            x = x + block.drop_path(block.ls2(block.mlp(block.norm2(x))))
+            x = run_block(block, x, rope=packed.rope, cu_seqlens=packed.cu_seqlens)
         out: Tensor = self.vit.norm(x)
         return out
 
