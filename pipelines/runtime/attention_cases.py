@@ -169,7 +169,8 @@ def packed(shape: Shape, lengths: list[int], device: torch.device, dtype: torch.
 def explicit(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None) -> Tensor:
     """Attention as three operations."""
     scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
-    return (scores if bias is None else scores + bias).softmax(dim=-1) @ v
+    out: Tensor = (scores if bias is None else scores + bias).softmax(dim=-1) @ v
+    return out
 
 
 def dense_ways(
