@@ -2,7 +2,8 @@
 
 A head of d channels is read as D0 + D1: D0 the largest power of two in d, D1 the rest up to a power of two of at least
 16 (tensor cores multiply no less), 0 where nothing is left. 80 is 64 + 16 where a padded kernel computes 128.
-Pointers, strides and sizes travel to the kernels in tuples, one a kind.
+Pointers, strides and sizes travel to the kernels in tuples, one a kind. Scores are kept in base 2 (times log2(e) =
+1.4427, then exp2), as the hardware has it.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ pytest.importorskip("triton")
 from vitapps.shared_backbones.attention.kernels import rel_pos as kernel
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # on a CPU: Triton's interpreter
+pytestmark = [pytest.mark.gpu] if DEVICE == "cuda" else []
 
 
 def draw(batch: int, grid: tuple[int, int], dim: int, *, queries: int | None = None) -> tuple[list[Tensor], RelPos]:

@@ -15,6 +15,7 @@ from vitapps.shared_backbones.attention.kernels.prologue import qkv_prologue
 from vitapps.shared_backbones.attention.kernels.token_merge import best_partner, merge_tokens
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # on a CPU: Triton's interpreter
+pytestmark = [pytest.mark.gpu] if DEVICE == "cuda" else []
 
 
 def randn(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -14,6 +14,7 @@ pytest.importorskip("triton")
 from vitapps.shared_backbones.attention.kernels.window import window_kernel
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"  # on a CPU: Triton's interpreter
+pytestmark = [pytest.mark.gpu] if DEVICE == "cuda" else []
 
 
 @pytest.mark.parametrize(
