@@ -187,7 +187,7 @@ def _row_bias(strip, row, real, y0, height, ROWS: tl.constexpr, COLS: tl.constex
 
 @triton.jit
 def _backward_queries(inputs, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):
-    """dq and the gradients of both strips, for one block of queries of one head."""
+    """dq and both strips' gradients of one block of queries of one head; a row may span several tiles, so it is added."""
     heads, count, dim, height, width = numbers
     D0: tl.constexpr = META[0]
     D1: tl.constexpr = META[1]
@@ -237,7 +237,6 @@ def _backward_queries(inputs, strips, sizes, results, strides, numbers, scale, M
             dcolumns += dscores
             y = y0 + tl.arange(0, ROWS)
             drows = tl.sum(tl.reshape(dscores, [BLOCK_Q, ROWS, COLS]), 2)  # BLOCK_Q ROWS
-            # a row of the grid may span several tiles; this program alone writes here
             where = results[1] + row[:, None] * height + y[None, :]
             tl.atomic_add(where, drows, mask=real[:, None] & (y[None, :] < height), sem="relaxed")
         x = x0 + tl.arange(0, COLS)
