@@ -187,7 +187,7 @@ def _row_bias(strip, row, real, y0, height, ROWS: tl.constexpr, COLS: tl.constex
 
 @triton.jit
 def _backward_queries(inputs, strips, sizes, results, strides, numbers, scale, META: tl.constexpr):
-    """dq and both strips' gradients of one block of queries of one head; a row may span several tiles, so it is added."""
+    """dq and both strips' gradients of one block of queries of one head; rows may span tiles, so theirs is added."""
     heads, count, dim, height, width = numbers
     D0: tl.constexpr = META[0]
     D1: tl.constexpr = META[1]
