@@ -1,70 +1,84 @@
-"""attend(): the one attention of this package.
-
-The fused path is torch's scaled_dot_product_attention; the explicit path exists only for the full map, which no fused
-kernel hands out. `reference.py` is the definition both are tested against.
-"""
+"""attend(): the one attention of this package. `reference.py` is the definition that every path is tested against."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Literal
+from typing import Unpack
 
 from torch import Tensor
 from torch.nn import functional
 
-from vitapps.shared_backbones.attention.rotate import Rotation, rotate
+from vitapps.shared_backbones.attention.by_products import by_products
+from vitapps.shared_backbones.attention.dense import Terms, dense_attend, make_terms
+from vitapps.shared_backbones.attention.dispatch import Route, choose, choose_products
+from vitapps.shared_backbones.attention.options import Need, Options, RelPos, Window, check
+from vitapps.shared_backbones.attention.packed import packed_attend, packed_products, varlen_attend
+from vitapps.shared_backbones.attention.rectangles import window_attend, window_products
+from vitapps.shared_backbones.attention.rotate import rotate
 
-Need = Literal["key_mean", "class_row", "map"]
+__all__ = ["Need", "Options", "RelPos", "Window", "attend", "explain"]
 
 
-def attend(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    *,
-    bias: Tensor | None = None,
-    key_size: Tensor | None = None,
-    rope: Rotation | None = None,
-    scale: float | None = None,
-    need: Collection[Need] = (),
-) -> tuple[Tensor, dict[Need, Tensor]]:
-    """softmax(q k^T scale + bias + log key_size) v, and by-products on request.
+def attend(q: Tensor, k: Tensor, v: Tensor, **options: Unpack[Options]) -> tuple[Tensor, dict[Need, Tensor]]:
+    """softmax(q k^T scale + bias + log key_size + relative position) v, and by-products on request.
 
     q B h N d, k and v B h M d. `bias` is added to the scores and broadcasts to B h N M. `key_size` B M or B M 1 (> 0):
     key j counts as that many equal keys (proportional attention, ToMe, Bolya et al. 2023, eq. 1). `rope` turns q and k
-    (self-attention only: one table for both). `scale` defaults to d ** -0.5.
+    (self-attention only: one table for both). `cu_seqlens` (images + 1), from 0 to N: tokens of several images in one
+    sequence, each attending to its own image. `window`: attention inside shifted windows. `rel_pos`: decomposed
+    relative position. `scale` defaults to d ** -0.5. `cu_seqlens` excludes bias, window and rel_pos; window excludes
+    bias.
 
     Returns (B h N d, by-products): "key_mean" B M d, the keys before rotation averaged over heads (ToMe's metric);
-    "class_row" B h M, the attention of query 0; "map" B h N M. Asking for "map" leaves the fused path.
+    "class_row" B h M, the attention of query 0 (packed: of the first query of each image); "map" B h N M; "head_mean"
+    B N M; "column_sum" B h M, what each key receives; "entropy" B h N of each query, in nats. The first output is the
+    same whatever is asked for. Windows have neither class_row nor maps, packed images no maps. UsageError otherwise.
     """
+    check(q, k, options)
+    need = set(options.get("need", ()))
     products: dict[Need, Tensor] = {}
     if "key_mean" in need:
         products["key_mean"] = k.mean(dim=1)  # B h M d -> B M d
+    rope, scale = options.get("rope"), options.get("scale")
     if rope is not None:
         q, k = rotate(q, rope), rotate(k, rope)
-    bias = _with_key_size(bias, key_size, q)
-    if "map" in need or "class_row" in need:
-        query = q if "map" in need else q[:, :, :1]
-        row_bias = bias if "map" in need or bias is None else bias.expand(*bias.shape[:2], q.shape[2], -1)[:, :, :1]
-        weights = _map(query, k, row_bias, scale)  # B h N M, or B h 1 M
-        if "class_row" in need:
-            products["class_row"] = weights[:, :, 0]  # -> B h M
-        if "map" in need:
-            products["map"] = weights
-            return weights @ v, products  # -> B h N d
-    return functional.scaled_dot_product_attention(q, k, v, attn_mask=bias, scale=scale), products
+    terms = make_terms(q, options)
+    out = _run(choose(q, k, terms, options), (q, k, v), terms, options)
+    window, ends = options.get("window"), options.get("cu_seqlens")
+    if not need - {"key_mean"}:
+        return out, products
+    if window is not None:
+        return out, products | window_products(q, k, window, terms, scale, need)
+    if ends is not None:
+        return out, products | packed_products(q, k, ends, terms, scale, need)
+    if choose_products(q, terms, need).path == "triton_products":
+        from vitapps.shared_backbones.attention.kernels.by_products import product_kernels
+
+        return out, products | product_kernels(q, k, terms.log_size, scale, need)
+    return out, products | by_products(q, k, terms, scale, need)
 
 
-def _with_key_size(bias: Tensor | None, key_size: Tensor | None, q: Tensor) -> Tensor | None:
-    """Fold the key sizes into an additive bias of four dimensions in q's dtype."""
-    if bias is not None:
-        bias = bias.to(q.dtype).reshape((1,) * (4 - bias.ndim) + tuple(bias.shape))
-    if key_size is None:
-        return bias
-    log_size = key_size.reshape(q.shape[0], 1, 1, -1).log().to(q.dtype)  # B M 1 -> B 1 1 M
-    return log_size if bias is None else bias + log_size
+def explain(q: Tensor, k: Tensor, **options: Unpack[Options]) -> Route:
+    """The path that `attend` takes for these arguments, and why; nothing is computed."""
+    check(q, k, options)
+    return choose(q, k, make_terms(q, options), options)
 
 
-def _map(q: Tensor, k: Tensor, bias: Tensor | None, scale: float | None) -> Tensor:
-    scores = q @ k.transpose(-2, -1) * (q.shape[-1] ** -0.5 if scale is None else scale)  # B h N M
-    return (scores if bias is None else scores + bias).softmax(dim=-1)
+def _run(route: Route, qkv: tuple[Tensor, Tensor, Tensor], terms: Terms, options: Options) -> Tensor:
+    scale, window, ends = options.get("scale"), options.get("window"), options.get("cu_seqlens")
+    if ends is not None:
+        if route.path == "varlen":
+            return varlen_attend(*qkv, ends, scale)
+        return packed_attend(*qkv, ends, terms, scale)
+    if window is not None:
+        if route.path == "triton_window":
+            from vitapps.shared_backbones.attention.kernels.window import window_kernel
+
+            return window_kernel(*qkv, window, scale)
+        return window_attend(*qkv, window, terms, scale)
+    if route.path == "triton_rel_pos" and terms.rel_pos is not None:
+        from vitapps.shared_backbones.attention.kernels.rel_pos import rel_pos_kernel
+
+        return rel_pos_kernel(*qkv, terms.rel_pos, terms.log_size, scale)
+    if not terms.grows:
+        return functional.scaled_dot_product_attention(*qkv, attn_mask=terms.rows(0, qkv[0].shape[2]), scale=scale)
+    return dense_attend(*qkv, terms, scale)

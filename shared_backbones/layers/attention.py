@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from typing import Unpack
 
 from torch import Tensor, nn
 
 from vitapps.errors import UsageError
-from vitapps.shared_backbones.attention.attend import Need, attend
-from vitapps.shared_backbones.attention.rotate import Rotation
+from vitapps.shared_backbones.attention.attend import Need, Options, attend
 from vitapps.shared_backbones.layers.norm import Norm, make_norm
 
 
@@ -37,16 +36,9 @@ class Attention(nn.Module):
         self.norm = make_norm(norm, dim, eps) if out_norm else nn.Identity()
         self.proj = nn.Linear(dim, dim)
 
-    def forward(
-        self,
-        x: Tensor,
-        *,
-        rope: Rotation | None = None,
-        key_size: Tensor | None = None,
-        need: Collection[Need] = (),
-    ) -> tuple[Tensor, dict[Need, Tensor]]:
-        """B N C -> (B N C, by-products of `attend`)."""
+    def forward(self, x: Tensor, **options: Unpack[Options]) -> tuple[Tensor, dict[Need, Tensor]]:
+        """B N C -> (B N C, by-products); the options are those of `attend`."""
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # B N C -> B N 3 h d
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # -> three of B h N d
-        out, products = attend(self.q_norm(q), self.k_norm(k), v, rope=rope, key_size=key_size, need=need)
+        out, products = attend(self.q_norm(q), self.k_norm(k), v, **options)
         return self.proj(self.norm(out.transpose(1, 2).flatten(2))), products  # B h N d -> B N C

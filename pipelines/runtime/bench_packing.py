@@ -1,0 +1,150 @@
+"""`vitapps bench packing`: a ViT on images of mixed sizes, packed, padded and one by one, in one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.devices import cpu_name
+from vitapps.pipelines.runtime.stopwatch import interleaved
+from vitapps.progress import Progress, null_progress
+from vitapps.shared_backbones.attention.rotate import Rotation
+from vitapps.shared_backbones.models.packed_vit import PackedViT, run_block
+from vitapps.shared_backbones.models.vit import ViT, ViTConfig
+from vitapps.shared_backbones.packing.first_fit import pack
+
+ONE_BY_ONE = "one by one"
+PATCH = 16
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackingRow:
+    """`seconds` for all images (process CPU time on a CPU), `gain` over one by one, `error`: largest deviation of the
+    class tokens from those of one by one."""
+
+    way: str
+    seconds: float
+    images_per_second: float
+    gain: float
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PackingBench:
+    """`fill`: share of the places of all sequences that hold a token; `padded_fill` the same of padded batches."""
+
+    device: str
+    model: str
+    threads: int
+    images: int
+    tokens: int
+    shortest: int
+    longest: int
+    capacity: int
+    fill: float
+    padded_fill: float
+    rows: list[PackingRow]
+
+
+@torch.inference_mode()
+def bench_packing(*, options: RunOptions, quick: bool = False, progress: Progress = null_progress) -> PackingBench:
+    """ViT-Ti/16 (quick) or ViT-S/16 with random weights, rotary positions, on generated sizes."""
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    torch.manual_seed(options.seed)
+    automatic = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(automatic if options.device == "auto" else options.device)
+    dim, heads, depth = (192, 3, 4) if quick else (384, 6, 12)
+    vit = ViT(ViTConfig(dim=dim, heads=heads, depth=depth, pos="rope", pos_prefix=False)).eval().to(device)
+    images = [torch.randn(3, *size, device=device) for size in draw_sizes(16 if quick else 48, options.seed)]
+    packed = PackedViT(vit)
+    lengths = [packed.count_tokens(image) for image in images]
+    batch = 4 if quick else 8
+    capacity = max(*lengths, batch * sum(lengths) // len(lengths))  # as many tokens a step as a batch has on average
+    ways: dict[str, Callable[[], Tensor]] = {
+        ONE_BY_ONE: lambda: torch.cat([vit.forward_features(image[None]).class_token() for image in images]),
+        "padded": lambda: padded(packed, images, batch),
+        "padded, sorted by size": lambda: in_order(images, lengths, lambda some: padded(packed, some, batch)),
+        "packed": lambda: torch.cat([item.class_token() for item in packed.forward_features(images, capacity)]),
+    }
+    expected = ways[ONE_BY_ONE]()
+    errors = {name: float((way() - expected).abs().max()) for name, way in ways.items()}
+    with progress.task("measuring", total=None):
+        seconds = interleaved(ways, rounds=3 if quick else 5, device=device)
+    rows = [
+        PackingRow(
+            way=name,
+            seconds=taken,
+            images_per_second=len(images) / taken,
+            gain=seconds[ONE_BY_ONE] / taken,
+            error=errors[name],
+        )
+        for name, taken in seconds.items()
+    ]
+    return PackingBench(
+        device=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
+        model=f"ViT of {depth} blocks, {dim} channels, patch {PATCH}",
+        threads=torch.get_num_threads(),
+        images=len(images),
+        tokens=sum(lengths),
+        shortest=min(lengths),
+        longest=max(lengths),
+        capacity=capacity,
+        fill=pack(lengths, capacity).fill,
+        padded_fill=_padded_fill(lengths, batch),
+        rows=rows,
+    )
+
+
+def draw_sizes(count: int, seed: int) -> list[tuple[int, int]]:
+    """Heights and widths as in a photo or page collection: log-normal area around 320 x 320, log-normal aspect ratio;
+    multiples of the patch from 64 to 768."""
+    generator = np.random.default_rng(seed)
+    side = 320 * np.exp(generator.normal(0, 0.4, count))
+    aspect = np.exp(generator.normal(0, 0.35, count) / 2)
+    heights, widths = (np.clip(np.rint(x / PATCH), 4, 48).astype(int) * PATCH for x in (side * aspect, side / aspect))
+    return [(int(height), int(width)) for height, width in zip(heights, widths, strict=True)]
+
+
+def padded(packed: PackedViT, images: Sequence[Tensor], batch: int) -> Tensor:
+    """Batches of `batch` images, each padded to the longest of its batch, whose padding no token attends to: the class
+    tokens, K C."""
+    found = [_padded_batch(packed, images[start : start + batch]) for start in range(0, len(images), batch)]
+    return torch.cat(found)
+
+
+def in_order(images: Sequence[Tensor], lengths: list[int], run: Callable[[Sequence[Tensor]], Tensor]) -> Tensor:
+    """Run the images from the shortest to the longest, and give the results back in the order of `images`."""
+    order = sorted(range(len(images)), key=lambda number: lengths[number])
+    out = run([images[number] for number in order])
+    return out[torch.tensor(order, device=out.device).argsort()]
+
+
+def _padded_batch(packed: PackedViT, images: Sequence[Tensor]) -> Tensor:
+    vit = packed.vit
+    parts = [packed.embed([image]) for image in images]
+    longest = max(part.tokens.shape[1] for part in parts)
+
+    def pad(x: Tensor) -> Tensor:
+        return torch.nn.functional.pad(x, (0, 0, 0, longest - x.shape[-2]))  # ... n C -> ... longest C
+
+    x = torch.cat([pad(part.tokens) for part in parts])  # B N C
+    ropes = [part.rope for part in parts if part.rope is not None]
+    cos, sin = (torch.stack([pad(table) for table in tables])[:, None] for tables in zip(*ropes, strict=True))
+    lengths = torch.tensor([[part.tokens.shape[1]] for part in parts], device=x.device)
+    real = torch.arange(longest, device=x.device) < lengths  # B N
+    bias = torch.zeros(real.shape, device=x.device).masked_fill(~real, -torch.inf)[:, None, None]  # B N -> B 1 1 N
+    for block in vit.blocks:
+        x = run_block(block, x, rope=Rotation(cos, sin), bias=bias)
+    out: Tensor = vit.norm(x)[:, 0]  # B N C -> B C
+    return out
+
+
+def _padded_fill(lengths: list[int], batch: int) -> float:
+    batches = [lengths[start : start + batch] for start in range(0, len(lengths), batch)]
+    return sum(lengths) / sum(max(part) * len(part) for part in batches)

@@ -1,0 +1,48 @@
+"""Timing of alternatives in turn, so that load hits all alike: process CPU time on a CPU, events on a GPU."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+
+import torch
+
+
+def interleaved(ways: Mapping[str, Callable[[], object]], *, rounds: int, device: torch.device) -> dict[str, float]:
+    """Median seconds of each way over `rounds`, A B C A B C, after one call each that is not counted."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            seconds = _cuda_seconds(way) if device.type == "cuda" else _cpu_seconds(way)
+            if number:
+                taken[name].append(seconds)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def _cpu_seconds(way: Callable[[], object]) -> float:
+    start = time.process_time()
+    way()
+    return time.process_time() - start
+
+
+def _cuda_seconds(way: Callable[[], object]) -> float:
+    before, after = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    before.record()
+    way()
+    after.record()
+    torch.cuda.synchronize()
+    return float(before.elapsed_time(after)) / 1e3
+
+
+def extra_memory(way: Callable[[], object], device: torch.device) -> int:
+    """Bytes: on a GPU the peak that the call adds, on a CPU the most that one of its operations allocates (torch does
+    not keep a peak there)."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        base = torch.cuda.memory_allocated(device)
+        way()
+        return torch.cuda.max_memory_allocated(device) - base
+    with torch.autograd.profiler.profile(use_kineto=False, profile_memory=True) as profile:  # kineto writes to stderr
+        way()
+    return max((event.self_cpu_memory_usage for event in profile.function_events or ()), default=0)
