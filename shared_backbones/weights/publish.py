@@ -1,41 +1,96 @@
-"""A trained module as the three files of a card: fp16 safetensors, ONNX graph, TOML."""
+"""A trained module as the files of a card: fp16 safetensors, ONNX graph, int8 graph on request, check, TOML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitapps.provenance import sha256_file
 from vitapps.require import require
-from vitapps.shared_backbones.engines.export import export_graph
-from vitapps.shared_backbones.weights.cards import Card, write_card
+from vitapps.shared_backbones.engines.check_input import made_up_input, write_check
+from vitapps.shared_backbones.engines.export import SMALL, export_graph, rounded_to_half
+from vitapps.shared_backbones.engines.int8 import quantize_graph
+from vitapps.shared_backbones.weights.cards import Card, load_card, write_card
+
+_CALIBRATION_BATCH = 4
 
 
 def publish(
-    module: nn.Module, card: Mapping[str, Any], out: Path, *, example: Tensor, output_names: Sequence[str]
+    module: nn.Module,
+    card: Mapping[str, Any],
+    out: Path,
+    *,
+    example: Tensor,
+    output_names: Sequence[str],
+    calibration: NDArray[np.float32] | None = None,
 ) -> Path:
-    """Write `<name>.safetensors`, `<name>.onnx` and `<name>.toml` to `out`; returns the card's path.
+    """Write `<name>.safetensors`, `<name>.onnx`, `<name>.check.safetensors` and `<name>.toml` to `out`; returns the
+    card's path.
 
-    `card` holds the fields of `Card` but for files, sizes and checksums, which are filled in here.
+    `card` holds the fields of `Card` but for files, sizes and checksums, which are filled in here. `calibration`
+    B C *spatial: typical inputs, which add `<name>.int8.onnx`; the first of them becomes the check input, else noise.
     """
     files = require("safetensors.torch", package="safetensors")
     out.mkdir(parents=True, exist_ok=True)
     name = str(card["name"])
     weights, graph = out / f"{name}.safetensors", out / f"{name}.onnx"
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in module.cpu().state_dict().items()
-    }
+    module = rounded_to_half(module.cpu())
+    state = {key: _stored(value) for key, value in module.state_dict().items()}
     files.save_file({key: torch.clone(value) for key, value in state.items()}, str(weights))
     export_graph(module, example, graph, output_names)
+    typical = made_up_input(example[:1].shape) if calibration is None else calibration
     full = Card(
         **card, weights_file=weights.name, sha256=sha256_file(weights), size=weights.stat().st_size,
-        graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size, folder=out,
+        graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size,
+        check=_check(module, typical[:1], out / f"{name}.check.safetensors"), folder=out,
     )  # fmt: skip
     path = out / f"{name}.toml"
     write_card(full, path)
+    if calibration is not None:
+        add_int8(path, module, calibration, output_names)
     return path
+
+
+def add_int8(path: Path, module: nn.Module, calibration: NDArray[np.float32], output_names: Sequence[str]) -> Card:
+    """Give the card at `path` an int8 graph made from `module`, calibrated on typical inputs B C *spatial."""
+    card = load_card(str(path))
+    out = path.with_name(f"{card.name}.int8.onnx")
+    with tempfile.TemporaryDirectory() as folder:  # from the float32 graph: the quantizer folds no casts
+        source = Path(folder) / "float32.onnx"
+        example = torch.from_numpy(np.ascontiguousarray(calibration[:1], np.float32))
+        export_graph(rounded_to_half(module.cpu()), example, source, output_names, half=False)
+        quantize_graph(source, out, _batches(calibration))
+    changed = dataclasses.replace(
+        card, int8_file=out.name, int8_sha256=sha256_file(out), int8_size=out.stat().st_size,
+    )  # fmt: skip
+    write_card(changed, path)
+    return changed
+
+
+def _stored(value: Tensor) -> Tensor:
+    """Halves, but for small tensors, which cost nothing and stay exactly what the graph holds."""
+    shrinks = value.is_floating_point() and value.numel() > SMALL
+    return (value.half() if shrinks else value).contiguous()
+
+
+def _check(module: nn.Module, image: NDArray[np.float32], path: Path) -> dict[str, Any]:
+    """Write the check of the exact module on `image` 1 C *spatial, and return what the card says of it."""
+    image = image.astype(np.float16).astype(np.float32)
+    with torch.inference_mode():
+        found = module.eval()(torch.from_numpy(image))
+    outputs = found if isinstance(found, tuple) else (found,)
+    write_check(path, image, tuple(output.float().numpy() for output in outputs))
+    return {"file": path.name, "sha256": sha256_file(path), "size": path.stat().st_size}
+
+
+def _batches(inputs: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
+    for first in range(0, len(inputs), _CALIBRATION_BATCH):
+        yield inputs[first : first + _CALIBRATION_BATCH]

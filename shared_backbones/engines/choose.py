@@ -1,0 +1,205 @@
+"""`--engine auto` on a CPU: the fastest engine whose answer stays within the card's tolerance, measured once a machine.
+
+Each candidate computes the card's own check input. The decision is remembered under everything that it depends on:
+weights, tolerance, engine versions, processor, threads and the precision that was asked for.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.errors import MissingError, UsageError, VitappsError
+from vitapps.options import RunOptions
+from vitapps.shared_backbones.engines.cache import entry_key, open_cache
+from vitapps.shared_backbones.engines.check_input import (
+    allowed_error,
+    made_up_input,
+    read_check,
+    relative_error,
+    sampled,
+)
+from vitapps.shared_backbones.engines.graph import compile_card_graph, input_shape
+from vitapps.shared_backbones.engines.machine import cpu_flags, cpu_has_bf16
+from vitapps.shared_backbones.weights.cards import Card
+
+CACHE, CACHE_LIMIT = "decisions", 4 << 20
+ENGINES = {"openvino": ("exact", "bf16", "int8"), "onnxruntime": ("exact", "int8")}  # preferred first where equal
+_ROUNDS, _SECONDS = 5, 1.5  # calls measured of each candidate, fewer when they take longer
+_MARGIN = 0.95  # a candidate further down the list must be faster by more than what two runs of one engine differ
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What a candidate showed: `milliseconds` of its quickest call, relative `error`, `limit` the error allowed (None:
+    the card grants none), `fault` why it could not run."""
+
+    engine: str
+    precision: str
+    milliseconds: float = 0.0
+    error: float = 0.0
+    limit: float | None = None
+    fault: str = ""
+
+    def __str__(self) -> str:
+        if self.fault:
+            return f"{self.engine} {self.precision} does not run: {self.fault}"
+        bound = "" if self.limit is None else f" of {self.limit:.0e}"
+        return f"{self.engine} {self.precision} {self.milliseconds:.1f} ms, error {self.error:.1e}{bound}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """Engine and precision chosen for a card, why, and what was measured (nothing where there was no choice)."""
+
+    card: str
+    sha256: str
+    asked: str
+    threads: int
+    engine: str
+    precision: str
+    reason: str
+    trials: tuple[str, ...] = ()
+
+
+def decide(card: Card, options: RunOptions, threads: int) -> Decision:
+    """The engine for a CPU run of `card`. Raises MissingError when no candidate is there or can compute it."""
+    pairs = _candidates(card, options)
+    common = {"card": card.name, "sha256": card.sha256, "asked": options.precision, "threads": threads}
+    if len(pairs) == 1:
+        engine, precision = pairs[0]
+        return Decision(**common, engine=engine, precision=precision, reason="the only candidate here")  # type: ignore[arg-type]
+    cache = open_cache(CACHE, CACHE_LIMIT)
+    if cache is None:
+        engine, precision = next(pair for pair in pairs if pair[1] in ("exact", options.precision))
+        return Decision(  # type: ignore[arg-type]
+            **common, engine=engine, precision=precision, reason="not measured: the cache folder is not writable"
+        )
+    key = _key(card, options, threads)
+    remembered = cache.get(key)
+    if remembered is not None:
+        return _parsed(remembered)
+    made = _measured(card, pairs, threads, common, free=options.precision == "auto")
+    cache.put(key, json.dumps(dataclasses.asdict(made)).encode())
+    return made
+
+
+def remembered_decisions() -> list[Decision]:
+    """Every decision in the cache of this machine, the one used last first."""
+    cache = open_cache(CACHE, CACHE_LIMIT)
+    return [_parsed(content) for content in cache.contents()] if cache is not None else []
+
+
+def _candidates(card: Card, options: RunOptions) -> list[tuple[str, str]]:
+    """Engines and precisions to try, the ones preferred at equal speed first. Raises MissingError for none."""
+    found = []
+    for engine, precisions in ENGINES.items():
+        if not _installed(engine):
+            continue
+        found += [(engine, precision) for precision in precisions if _is_wanted(card, options, precision)]
+    if not found:
+        raise MissingError(
+            f"{card.name}: no engine here computes it with --precision {options.precision}",
+            hint="`vitapps doctor` lists the engines; the card may have no int8 graph",
+        )
+    return sorted(found, key=lambda pair: ("exact", "bf16", "int8").index(pair[1]))
+
+
+def _is_wanted(card: Card, options: RunOptions, precision: str) -> bool:
+    if precision == "int8" and not card.int8_file:
+        return False
+    if options.precision != "auto":
+        return options.precision == precision
+    granted = allowed_error(card, precision) is not None
+    return granted and (precision != "bf16" or cpu_has_bf16())
+
+
+def _installed(engine: str) -> bool:
+    try:
+        importlib.metadata.version(engine)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _key(card: Card, options: RunOptions, threads: int) -> str:
+    versions = {engine: importlib.metadata.version(engine) for engine in ENGINES if _installed(engine)}
+    return entry_key({
+        "graph": card.graph_sha256, "int8": card.int8_sha256, "check": card.check, "tolerance": card.tolerance,
+        "precision": options.precision, "threads": threads, "engines": versions, "cpu": cpu_flags(),
+    })  # fmt: skip
+
+
+def _parsed(content: bytes) -> Decision:
+    table = json.loads(content)
+    return Decision(**{**table, "trials": tuple(table["trials"])})
+
+
+def _measured(
+    card: Card, pairs: Sequence[tuple[str, str]], threads: int, common: dict[str, object], *, free: bool
+) -> Decision:
+    """Try every candidate; `free`: the precision was left to us, so the card's tolerance binds."""
+    image, wanted = _check(card, threads)
+    trials = [_trial(card, engine, precision, threads, image, wanted) for engine, precision in pairs]
+    best = None
+    for trial in trials:
+        within = not free or (trial.limit is not None and trial.error <= trial.limit)
+        if trial.fault or not within:
+            continue
+        if best is None or trial.milliseconds < _MARGIN * best.milliseconds:
+            best = trial
+    if best is None:
+        raise MissingError(
+            f"{card.name}: no engine reproduces its check: {'; '.join(map(str, trials))}",
+            hint="`vitapps doctor --full`",
+        )
+    rest = "; ".join(str(trial) for trial in trials if trial is not best)
+    return Decision(  # type: ignore[arg-type]
+        **common, engine=best.engine, precision=best.precision, reason=f"fastest within tolerance: {best}; {rest}",
+        trials=tuple(map(str, trials)),
+    )  # fmt: skip
+
+
+def _check(card: Card, threads: int) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
+    """The card's check, else noise and what the float32 graph makes of it."""
+    if card.check:
+        return read_check(card)
+    engine = next(name for name in ENGINES if _installed(name))
+    image = made_up_input(input_shape(card))
+    model = compile_card_graph(card, engine=engine, precision="exact", threads=threads)
+    return image, [sampled(output) for output in model(image)]
+
+
+def _trial(
+    card: Card, engine: str, precision: str, threads: int, image: NDArray[np.float32],
+    wanted: Sequence[NDArray[np.float32]],
+) -> Trial:  # fmt: skip
+    try:
+        model = compile_card_graph(card, engine=engine, precision=precision, threads=threads)
+        found = [sampled(output) for output in model(image)]
+    except UsageError:
+        raise
+    except (VitappsError, RuntimeError) as error:
+        return Trial(engine=engine, precision=precision, fault=str(error).splitlines()[0])
+    return Trial(
+        engine=engine, precision=precision, milliseconds=1e3 * min(_durations(model, image)),
+        error=relative_error(found, wanted), limit=allowed_error(card, precision),
+    )  # fmt: skip
+
+
+def _durations(model: object, image: NDArray[np.float32]) -> Iterator[float]:
+    assert callable(model)
+    began = time.perf_counter()
+    for _ in range(_ROUNDS):
+        start = time.perf_counter()
+        model(image)
+        yield time.perf_counter() - start
+        if time.perf_counter() - began > _SECONDS:
+            return

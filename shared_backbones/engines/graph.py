@@ -1,0 +1,49 @@
+"""The saved graphs of a card: which file a precision means, compiled by an engine that reads graphs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vitapps.errors import MissingError
+from vitapps.shared_backbones.engines.model import CompiledModel
+from vitapps.shared_backbones.weights.cards import Card, graph_path, int8_path
+
+
+def compile_card_graph(card: Card, *, engine: str, precision: str, threads: int) -> CompiledModel:
+    """Compile the graph of `card` that `precision` needs, its sha256 checked, by `openvino` or `onnxruntime`.
+
+    Raises MissingError where the card has no such graph, or the file or the engine is missing.
+    """
+    if engine == "onnxruntime":
+        from vitapps.shared_backbones.engines.onnxruntime import compile_graph
+    else:
+        from vitapps.shared_backbones.engines.openvino import compile_graph
+    quantized = precision == "int8"
+    path = int8_path(card) if quantized else graph_path(card)
+    return compile_graph(
+        path, card_name=card.name, precision=precision, threads=threads,
+        sha256=card.int8_sha256 if quantized else card.graph_sha256,
+    )  # fmt: skip
+
+
+def input_shape(card: Card) -> tuple[int, ...]:
+    """1 C *spatial of the network's input, from the card's configuration. Raises MissingError where it says nothing."""
+    config: dict[str, Any] = card.config
+    size = config.get("window") or config.get("image_size") or card.preprocess.get("window")
+    if size is None:
+        if card.graph_file:
+            return _shape_of_graph(graph_path(card))
+        raise MissingError(f"{card.name}: its card names no input size", hint="restore the card")
+    channels = config.get("in_chans")
+    if channels is None and card.graph_file:
+        return _shape_of_graph(graph_path(card))
+    return (1, int(channels or 3), *(int(side) for side in size))
+
+
+def _shape_of_graph(path: Path) -> tuple[int, ...]:
+    """Free axes count as 1."""
+    from vitapps.require import require
+
+    shape = require("openvino").Core().read_model(str(path)).inputs[0].get_partial_shape()
+    return tuple(axis.get_length() if axis.is_static else 1 for axis in shape)
