@@ -18,7 +18,7 @@ from vitapps.apps.failure import guarded
 if TYPE_CHECKING:
     from typer.core import TyperCommand
 
-SUBCOMMANDS = ("medical", "rs", "demo", "models", "doctor")  # each a module vitapps.apps.<name> with an `app`
+SUBCOMMANDS = ("medical", "rs", "demo", "models", "bench", "doctor")  # each a module vitapps.apps.<name> with an `app`
 
 
 class LazyGroup(TyperGroup):

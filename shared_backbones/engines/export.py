@@ -27,7 +27,6 @@ def export_graph(
 
     With `half`, weights are stored as fp16 followed by a cast, which halves the file; arithmetic stays float32.
     """
-    onnx = require("onnx", extra="train")
     require("onnxscript", extra="train")
     rounded = rounded_to_half(module) if half else copy.deepcopy(module).eval()
     batch = torch.export.Dim("batch", min=1, max=1024)
@@ -39,10 +38,16 @@ def export_graph(
             external_data=False, verbose=False, dynamic_shapes=({0: batch},),
         )  # fmt: skip
     if half:
-        graph = onnx.load(str(path))
-        _halve(onnx, graph)
-        onnx.save(graph, str(path))
+        halve_graph(path, path)
     _check(rounded, example, path)
+
+
+def halve_graph(source: Path, out: Path) -> None:
+    """Write the ONNX file `source` with its weights stored as halves wherever that changes no value."""
+    onnx = require("onnx", extra="train")
+    graph = onnx.load(str(source))
+    _halve(onnx, graph)
+    onnx.save(graph, str(out))
 
 
 def rounded_to_half(module: nn.Module) -> nn.Module:

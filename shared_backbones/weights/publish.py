@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from vitapps.provenance import sha256_file
 from vitapps.require import require
 from vitapps.shared_backbones.engines.check_input import made_up_input, write_check
-from vitapps.shared_backbones.engines.export import SMALL, export_graph, rounded_to_half
+from vitapps.shared_backbones.engines.export import SMALL, export_graph, halve_graph, rounded_to_half
 from vitapps.shared_backbones.engines.int8 import quantize_graph
 from vitapps.shared_backbones.weights.cards import Card, load_card, write_card
 
@@ -45,17 +45,22 @@ def publish(
     module = rounded_to_half(module.cpu())
     state = {key: _stored(value) for key, value in module.state_dict().items()}
     files.save_file({key: torch.clone(value) for key, value in state.items()}, str(weights))
-    export_graph(module, example, graph, output_names)
+    int8 = out / f"{name}.int8.onnx"
+    with tempfile.TemporaryDirectory(dir=out) as folder:
+        source = Path(folder) / "float32.onnx"  # the quantizer folds no casts, so it does not start from the halves
+        export_graph(module, example, source, output_names, half=False)
+        halve_graph(source, graph)
+        if calibration is not None:
+            quantize_graph(source, int8, _batches(calibration))
     typical = made_up_input(example[:1].shape) if calibration is None else calibration
     full = Card(
         **card, weights_file=weights.name, sha256=sha256_file(weights), size=weights.stat().st_size,
         graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size,
         check=_check(module, typical[:1], out / f"{name}.check.safetensors"), folder=out,
+        **(_int8_fields(int8) if calibration is not None else {}),
     )  # fmt: skip
     path = out / f"{name}.toml"
     write_card(full, path)
-    if calibration is not None:
-        add_int8(path, module, calibration, output_names)
     return path
 
 
@@ -63,16 +68,18 @@ def add_int8(path: Path, module: nn.Module, calibration: NDArray[np.float32], ou
     """Give the card at `path` an int8 graph made from `module`, calibrated on typical inputs B C *spatial."""
     card = load_card(str(path))
     out = path.with_name(f"{card.name}.int8.onnx")
-    with tempfile.TemporaryDirectory() as folder:  # from the float32 graph: the quantizer folds no casts
+    with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "float32.onnx"
         example = torch.from_numpy(np.ascontiguousarray(calibration[:1], np.float32))
         export_graph(rounded_to_half(module.cpu()), example, source, output_names, half=False)
         quantize_graph(source, out, _batches(calibration))
-    changed = dataclasses.replace(
-        card, int8_file=out.name, int8_sha256=sha256_file(out), int8_size=out.stat().st_size,
-    )  # fmt: skip
+    changed = dataclasses.replace(card, **_int8_fields(out))
     write_card(changed, path)
     return changed
+
+
+def _int8_fields(path: Path) -> dict[str, Any]:
+    return {"int8_file": path.name, "int8_sha256": sha256_file(path), "int8_size": path.stat().st_size}
 
 
 def _stored(value: Tensor) -> Tensor:
