@@ -58,7 +58,7 @@ def _finished(command: list[str], name: str) -> ChildResult:
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     lines = [line for line in done.stdout.splitlines() if line.startswith(_RESULT)]
     if done.returncode or not lines:
-        said = done.stderr.strip().splitlines()
+        said = [line for line in done.stderr.strip().splitlines() if not line.startswith("hint:")]
         raise VitappsError(f"{name} failed: {said[-1] if said else f'exit code {done.returncode}'}")
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     told = json.loads(lines[-1].removeprefix(_RESULT))

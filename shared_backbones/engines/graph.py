@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from vitapps.errors import MissingError
+from vitapps.require import require
 from vitapps.shared_backbones.engines.model import CompiledModel
 from vitapps.shared_backbones.weights.cards import Card, graph_path, int8_path
 
@@ -41,9 +42,19 @@ def input_shape(card: Card) -> tuple[int, ...]:
     return (1, int(channels or 3), *(int(side) for side in size))
 
 
+def output_names(card: Card) -> tuple[str, ...]:
+    """Names of the network's outputs, read from its graph; `output` where the card has none."""
+    if not card.graph_file:
+        return ("output",)
+    ports = _read(graph_path(card)).outputs
+    return tuple(port.get_any_name() for port in ports)
+
+
 def _shape_of_graph(path: Path) -> tuple[int, ...]:
     """Free axes count as 1."""
-    from vitapps.require import require
-
-    shape = require("openvino").Core().read_model(str(path)).inputs[0].get_partial_shape()
+    shape = _read(path).inputs[0].get_partial_shape()
     return tuple(axis.get_length() if axis.is_static else 1 for axis in shape)
+
+
+def _read(path: Path) -> Any:
+    return require("openvino").Core().read_model(str(path))
