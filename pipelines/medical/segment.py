@@ -28,6 +28,7 @@ from vitapps.pipelines.medical.structures import BRAIN
 from vitapps.pipelines.medical.upsample import upsample_argmax, upsample_share
 from vitapps.pipelines.medical.volume_model import VolumeModel
 from vitapps.pipelines.medical.volumes import LabelVolume, measure, write_volumes
+from vitapps.pipelines.runtime.stream import Batcher, stream
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, sha256_file, write_run_record
 
@@ -75,23 +76,20 @@ def segment_many(
     progress: Progress = null_progress,
     command: str = "",
 ) -> BatchResult:
-    """Segment several scans with one loaded model; a scan that fails does not stop the others."""
+    """Segment several scans with one loaded model, a few at a time; a scan that fails does not stop the others."""
     if choices.preview is not None or choices.volumes is not None:
         raise UsageError("--preview and --volumes name one file, there are several scans", hint="give one scan")
     targets = output_names(paths, out, choices.format)
-    model: VolumeModel | None = None
-    results: list[SegmentResult] = []
-    failures: list[tuple[Path, VitappsError]] = []
-    for path, target in zip(paths, targets, strict=True):
-        try:
-            check_outputs(path, target, choices, options)
-            volume = read_volume(path, series=choices.series, volume=choices.volume)
-            model = model or VolumeModel.load(weights, options)
-            results.append(_segment(volume, target, model, options, choices, progress, command))
-        except VitappsError as error:
-            log.error("%s", error)
-            failures.append((path, error))
-    return BatchResult(tuple(results), tuple(failures))
+    model = VolumeModel.load(weights, options)
+
+    def one(job: tuple[Path, Path], network: Batcher) -> SegmentResult:
+        path, target = job
+        check_outputs(path, target, choices, options)
+        volume = read_volume(path, series=choices.series, volume=choices.volume)
+        return _segment(volume, target, model.shared(network), options, choices, null_progress, command)
+
+    done = stream(list(zip(paths, targets, strict=True)), one, model.network, progress=progress)
+    return BatchResult(done.results, tuple((path, error) for (path, _), error in done.failures))
 
 
 def _segment(
@@ -162,6 +160,7 @@ def _record(
         options={**asdict(options), **chosen},
         weights={model.card.name: model.card.sha256},
         engine=network.engine,
+        engine_reason=getattr(network, "reason", ""),
         precision=network.precision,
         device=network.device,
         threads=network.threads,

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitapps.errors import PartialFailureError, UsageError, VitappsError
 from vitapps.options import RunOptions
 from vitapps.pipelines.rs.detect import DetectResult, DetectSettings, default_output, detect
 from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS, load_detector
+from vitapps.pipelines.runtime.stream import Batcher, stream
 from vitapps.progress import Progress, null_progress
-
-_LOGGER = logging.getLogger("vitapps.rs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,23 +51,24 @@ def detect_many(
     command: str = "",
 ) -> DetectBatch:
     """Search each raster. `out` is a file (one input only), a folder (made if several inputs need it), or None: beside
-    each input. The error of a single input is raised; with several inputs errors are logged and collected."""
+    each input. The error of a single input is raised; several inputs run a few at a time, their errors are logged and
+    collected."""
     settings = settings or DetectSettings()
     outputs = _outputs(paths, out, settings)
     detector = load_detector(weights, options or RunOptions())
     if len(paths) == 1:
         only = detect(paths[0], outputs[0], detector, settings, progress=progress, command=command)
         return DetectBatch(done=[only], failed=[])
-    batch = DetectBatch(done=[], failed=[])
-    with progress.task("rasters", total=len(paths)) as task:
-        for path, target in zip(paths, outputs, strict=True):
-            try:
-                batch.done.append(detect(path, target, detector, settings, progress=progress, command=command))
-            except VitappsError as error:
-                _LOGGER.error("%s", error)
-                batch.failed.append(Failure(input=path, error=error))
-            task.advance()
-    return batch
+
+    def one(job: tuple[Path, Path], network: Batcher) -> DetectResult:
+        path, target = job
+        return detect(path, target, replace(detector, predict=network), settings, command=command)
+
+    streamed = stream(
+        list(zip(paths, outputs, strict=True)), one, detector.predict, batch=2 * detector.batch, progress=progress
+    )
+    failed = [Failure(input=path, error=error) for (path, _), error in streamed.failures]
+    return DetectBatch(done=list(streamed.results), failed=failed)
 
 
 def _outputs(paths: Sequence[Path], out: Path | None, settings: DetectSettings) -> list[Path]:

@@ -10,6 +10,7 @@ import math
 import queue
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -120,7 +121,7 @@ def read_ahead(raster: Raster, blocks: Iterable[Block], scale: Scale) -> Iterato
         except BaseException as error:
             _offer(ready, error, stop)
 
-    thread = threading.Thread(target=work, name="vitapps-reader", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(work,), name="vitapps-reader", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not None:
