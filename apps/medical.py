@@ -149,20 +149,22 @@ def train_brain(
     run: Run,
     labelmaps: Annotated[Path, typer.Option("--labelmaps", show_default=False, help="Folder of head label maps.")],
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 4000,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+    stages: Annotated[
+        str | None, typer.Option("--stages", show_default="3:9000,2:4000", help="SPACING in mm:STEPS, in turn.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in --out.")] = False,
 ) -> None:
     """Train the brain model from label maps alone; every scan it sees is synthetic."""
     from vitapps.require import require
 
     require("torch", extra="train")
-    from vitapps.pipelines.medical.train_brain import train
+    from vitapps.pipelines.medical.train_brain import STAGES, parse_stages, train
     from vitapps.pipelines.runtime.devices import cuda_devices
 
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
     card = train(
-        labelmaps, out, steps=steps, seed=run.options.seed, device=device, resume=resume,
-        threads=run.options.threads or 1, progress=run.progress,
+        labelmaps, out, stages=parse_stages(stages) if stages else STAGES, seed=run.options.seed, device=device,
+        resume=resume, threads=run.options.threads or 1, progress=run.progress,
     )  # fmt: skip
     run.emit({"card": str(card)}, [f"wrote {card}"])
 

@@ -144,8 +144,8 @@ def train_trees(
     run: Run,
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps on the tiles.")] = 500,
-    synthetic_steps: Annotated[int, typer.Option(min=0, help="Steps on rendered canopies before.")] = 1800,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps on the tiles.")] = 2000,
+    synthetic_steps: Annotated[int, typer.Option(min=0, help="Steps on rendered canopies before.")] = 2400,
     batch: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 4,
     leave_out: Annotated[
         str | None, typer.Option("--leave-out", show_default=False, help="A site that is never seen: HARV, SJER, TEAK.")

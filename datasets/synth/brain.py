@@ -10,7 +10,7 @@ Deviations from the paper, made so that one CPU core can generate while another 
   partial volume); noise is drawn on the training grid.
 - The smooth deformation is a displacement field on a coarse grid, not an integrated velocity field.
 - Targets are soft: the share of each label in the voxel, counted over the same 2x2x2 samples.
-- Two thirds of the samples draw one mean each for white matter, grey matter and fluid and let the structures vary around
+- Two thirds of the samples draw one mean each for white matter, grey matter and fluid and let structures vary around
   them (deep nuclei anywhere between grey and white), as in real sequences; the others draw every class freely.
 - Everything outside the brain is removed from some samples, in addition to its random contrast, because skull-stripped
   scans are common input.
@@ -41,17 +41,21 @@ PARTNERS: dict[int, int] = {
 LABELS: tuple[int, ...] = (0, *sorted(set(TARGETS.values())))  # class index -> FreeSurfer number
 # FreeSurfer numbers by tissue, left side and midline; MIXED lies between grey and white matter in real sequences
 WHITE, MIXED, GREY, FLUID = (2, 7, 85), (10, 13, 16, 28), (3, 8, 11, 12, 17, 18, 26), (4, 5, 14, 15, 24, 72, 136, 137)
+PLACE_UNIT = 100.0  # mm a unit of the place channels
 FIRST_OUTSIDE = 500  # label maps number skull, skin, eyes and neck from here
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SynthConfig:
-    """Ranges of the generator; angles in degrees, lengths in mm, intensities in 0..255 before normalisation."""
+    """Ranges of the generator; angles in degrees, lengths in mm, intensities in 0..255 before normalisation.
+
+    `spacing` of the training grid; `crop` D H W voxels.
+    """
 
     spacing: float = 2.0
     crop: tuple[int, int, int] = (64, 80, 64)
-    rotation: float = 18.0
-    scaling: float = 0.18
+    rotation: float = 15.0
+    scaling: float = 0.15
     shear: float = 0.015
     displacement: float = 5.0  # standard deviation of the coarse displacement field at its strongest
     displacement_grid: float = 36.0  # distance of its nodes
@@ -62,7 +66,15 @@ class SynthConfig:
     thickness: float = 8.0  # thickest slice
     grouped: float = 0.65  # probability that structures of one tissue look alike
     stripped: float = 0.35  # probability that nothing but the brain is left
-    center_jitter: float = 36.0
+    center_jitter: float = 32.0
+    place_error: float = 5.0  # of the centre that the place channels are told, standard deviation
+    place_unknown: float = 0.2  # probability that the place channels are zero
+
+
+def synth_config(spacing: float) -> SynthConfig:
+    """The configuration of a training grid; crops of about 136 x 164 x 136 mm in whole patches of 8 voxels."""
+    depth, height, width = (max(2, round(extent / spacing / 8)) * 8 for extent in (136.0, 164.0, 136.0))
+    return SynthConfig(spacing=spacing, crop=(depth, height, width))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +106,11 @@ def load_label_maps(folder: Path) -> LabelMaps:
 
 
 class BrainSynth:
-    """`sample(seed) -> (image 1 D H W in 0..1, target K D H W)`: the same seed gives the same sample."""
+    """`sample(seed) -> (input 4 D H W, target K D H W)`: the same seed gives the same sample.
+
+    Channel 0 is the image in 0..1, the others the distance of each voxel from the centre of the brain (all labels but
+    background) along D, H, W in units of 100 mm, or zero.
+    """
 
     def __init__(self, maps: LabelMaps, config: SynthConfig) -> None:
         self.maps = maps
@@ -112,19 +128,18 @@ class BrainSynth:
         self._centers = [_brain_center(volume, self._target) for volume in maps.volumes]
 
     def sample(self, seed: int) -> tuple[Tensor, Tensor]:
-        """One training pair; image values 0..1, target shares sum to 1 over K."""
+        """One training pair; target shares sum to 1 over K."""
         rng = torch.Generator().manual_seed(seed)
         which = int(torch.randint(len(self.maps.volumes), (1,), generator=rng))
         mirrored = bool(torch.rand(1, generator=rng) < 0.5)
-        codes = self._sample_codes(which, mirrored, rng)  # 8 N, the 2x2x2 samples of every voxel
+        base, place = _grid(self.config, self._centers[which], mirrored, rng)  # both 3 D H W
+        codes = self._sample_codes(self.maps.volumes[which], base)  # 8 D H W, the 2x2x2 samples of every voxel
         target = self._soft_target(codes, mirrored)
         image = self._paint(codes, rng)
         image = _degrade(image, self.config, rng)
-        return _normalise(image, rng)[None], target
+        return torch.cat([_normalise(image, rng)[None], place]), target
 
-    def _sample_codes(self, which: int, mirrored: bool, rng: torch.Generator) -> Tensor:
-        volume = self.maps.volumes[which]
-        base = _grid(self.config, self._centers[which], mirrored, rng)  # 3 D H W mm in the label map
+    def _sample_codes(self, volume: Tensor, base: Tensor) -> Tensor:
         shape = torch.tensor(volume.shape)
         step = self.config.spacing / 4
         found = []
@@ -194,8 +209,8 @@ def _brain_center(volume: Tensor, target: Tensor) -> Tensor:
     ])  # fmt: skip
 
 
-def _grid(config: SynthConfig, center: Tensor, mirrored: bool, rng: torch.Generator) -> Tensor:
-    """3 D H W: where in the label map (mm = voxels of a 1 mm map) every voxel of the sample looks."""
+def _grid(config: SynthConfig, center: Tensor, mirrored: bool, rng: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Where in the label map (mm = voxels of a 1 mm map) every voxel of the sample looks, and its place channels."""
     angles = torch.deg2rad(_uniform(rng, 3, -config.rotation, config.rotation))
     scales = 1 + _uniform(rng, 3, -config.scaling, config.scaling)
     shears = _uniform(rng, 6, -config.shear, config.shear)
@@ -204,13 +219,15 @@ def _grid(config: SynthConfig, center: Tensor, mirrored: bool, rng: torch.Genera
         matrix = matrix @ torch.diag(torch.tensor([-1.0, 1.0, 1.0]))
     axes = [(torch.arange(n) - (n - 1) / 2) * config.spacing for n in config.crop]
     mesh = torch.stack(torch.meshgrid(*axes, indexing="ij"))  # 3 D H W
-    offset = center + _uniform(rng, 3, -config.center_jitter, config.center_jitter)
-    placed = torch.einsum("ij,jdhw->idhw", matrix, mesh) + offset.view(3, 1, 1, 1)
+    shift = _uniform(rng, 3, -config.center_jitter, config.center_jitter)
+    placed = torch.einsum("ij,jdhw->idhw", matrix, mesh) + (center + shift).view(3, 1, 1, 1)
     nodes = [max(2, round(n * config.spacing / config.displacement_grid) + 1) for n in config.crop]
     strength = config.displacement * float(torch.rand(1, generator=rng))
     coarse = strength * torch.randn(1, 3, *nodes, generator=rng)
     smooth = functional.interpolate(coarse, size=config.crop, mode="trilinear", align_corners=True)[0]
-    return placed + smooth
+    seen = torch.linalg.solve(matrix, -shift) + config.place_error * torch.randn(3, generator=rng)  # centre, mm
+    known = float(torch.rand(1, generator=rng) >= config.place_unknown)
+    return placed + smooth, known * (mesh - seen.view(3, 1, 1, 1)) / PLACE_UNIT
 
 
 def _rotation(angles: Tensor) -> Tensor:

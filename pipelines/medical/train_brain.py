@@ -7,8 +7,8 @@ What it is scored on (`vitapps medical eval`) is therefore disjoint from what it
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +16,12 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from vitapps.datasets.synth.brain import LABELS, BrainSynth, LabelMaps, SynthConfig, load_label_maps
-from vitapps.errors import UnreadableInputError
+from vitapps.datasets.synth.brain import LABELS, BrainSynth, LabelMaps, SynthConfig, load_label_maps, synth_config
+from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.pipelines.medical.soft_dice_loss import soft_dice_loss
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.progress import Progress, null_progress
-from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig
+from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig, window_example
 
 NAME = "brain-mr-synth"
 SEED_STRIDE = 10_000_019  # samples of different seeds never coincide
@@ -30,24 +30,47 @@ SEED_STRIDE = 10_000_019  # samples of different seeds never coincide
 class _Samples(Dataset[tuple[Tensor, Tensor]]):
     """Sample i of a run; a worker process draws it from its own seed, so the order of workers does not matter."""
 
-    def __init__(self, maps: LabelMaps, config: SynthConfig, seed: int, first: int, number: int) -> None:
+    def __init__(self, maps: LabelMaps, config: SynthConfig, seed: int, number: int) -> None:
         self.synth = BrainSynth(maps, config)
-        self.first = first
-        self.number = number
         self.seed = seed
+        self.number = number
 
     def __len__(self) -> int:
         return self.number
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        return self.synth.sample(self.seed * SEED_STRIDE + self.first + index)
+        return self.synth.sample(self.seed + index)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """`steps` optimiser steps on a grid of `spacing` mm: a coarse one sees whole brains at a third of the cost."""
+
+    spacing: float
+    steps: int
+
+
+STAGES = (Stage(3.0, 9000), Stage(2.0, 4000))
+LAST_COOLDOWN = 0.6  # share of the last stage in which the learning rate falls; the others keep it
+
+
+def parse_stages(text: str) -> tuple[Stage, ...]:
+    """`3:9000,2:4000` -> stages. Raises UsageError for anything else."""
+    try:
+        pairs = [part.split(":") for part in text.split(",")]
+        stages = tuple(Stage(float(spacing), int(steps)) for spacing, steps in pairs)
+    except ValueError:
+        stages = ()
+    if not stages or min(min(stage.spacing, stage.steps) for stage in stages) <= 0:
+        raise UsageError(f"--stages {text!r}: not understood", hint="SPACING:STEPS and commas, such as 3:9000,2:4000")
+    return stages
 
 
 def train(
     labelmaps: Path,
     out: Path,
     *,
-    steps: int = 4000,
+    stages: Sequence[Stage] = STAGES,
     seed: int = 0,
     device: str = "cpu",
     resume: bool = False,
@@ -56,7 +79,8 @@ def train(
 ) -> Path:
     """Train on every label map of `labelmaps` and write card, weights and graph to `out`; returns the card's path.
 
-    Deterministic for one seed, thread count and device. Raises UnreadableInputError when the folder has no label map.
+    Each stage leaves `stage_<number>.pt`; the model is for the spacing of the last one. Deterministic for one seed,
+    thread count and device. Raises UnreadableInputError when the folder has no label map.
     """
     if not any(labelmaps.glob("*.nii*")):
         raise UnreadableInputError(
@@ -66,29 +90,45 @@ def train(
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     maps = load_label_maps(labelmaps)
-    synth = SynthConfig()
     config = VolumeSegmenterConfig(num_classes=len(LABELS))
     module = VolumeSegmenter(config).to(device)
-
-    def batches(first: int) -> Iterator[Batch]:
-        samples = _Samples(maps, synth, seed, first, steps - first)
-        workers = 1 if device == "cpu" else 12
-        return iter(DataLoader(samples, batch_size=1, num_workers=workers, worker_init_fn=_one_thread))
-
-    start = time.monotonic()
-    fit_config = FitConfig(steps=steps, bf16=True)
-    average = fit(
-        module, batches, _loss, fit_config, checkpoint=out / "checkpoint.pt", resume=resume, progress=progress
-    )
+    clock = time.monotonic()
+    start: Path | None = None
+    for number, stage in enumerate(stages):
+        last = number == len(stages) - 1
+        before = sum(earlier.steps for earlier in stages[:number])  # no two stages see the same sample
+        average = fit(
+            module,
+            _batches(maps, stage, seed * SEED_STRIDE + before, device),
+            _loss,
+            FitConfig(
+                steps=stage.steps, warmup=0 if number else 100, cooldown=LAST_COOLDOWN if last else 0.0, bf16=True
+            ),
+            checkpoint=out / f"stage_{number + 1}.pt",
+            start=start,
+            resume=resume,
+            progress=progress,
+        )
+        start = out / f"stage_{number + 1}.pt"
+    told = ",".join(f"{stage.spacing:g}:{stage.steps}" for stage in stages)
     facts = {
         "data": f"{len(maps.names)} label maps of {labelmaps.name} (SynthSeg, Apache-2.0); no image of any kind",
-        "command": f"vitapps medical train brain --labelmaps DIR --out DIR --steps {steps} --seed {seed}",
+        "command": f"vitapps medical train brain --labelmaps DIR --out DIR --stages {told} --seed {seed}",
         "hardware": _hardware(device, threads),
-        "minutes": round((time.monotonic() - start) / 60, 1),
+        "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": seed,
         "split": "trained on synthetic scans only; every real scan is evaluation",
     }
-    return export(average.cpu(), config, synth, facts, out)
+    return export(average.cpu(), config, synth_config(stages[-1].spacing), facts, out)
+
+
+def _batches(maps: LabelMaps, stage: Stage, seed: int, device: str) -> Callable[[int], Iterator[Batch]]:
+    def batches(first: int) -> Iterator[Batch]:
+        samples = _Samples(maps, synth_config(stage.spacing), seed + first, stage.steps - first)
+        workers = 1 if device == "cpu" else 12
+        return iter(DataLoader(samples, batch_size=1, num_workers=workers, worker_init_fn=_one_thread))
+
+    return batches
 
 
 def _one_thread(worker: int) -> None:
@@ -97,7 +137,7 @@ def _one_thread(worker: int) -> None:
 
 def _loss(module: nn.Module, batch: Batch) -> Tensor:
     image, target = batch
-    return soft_dice_loss(module(image), target)  # B 1 D H W -> B K D H W -> scalar
+    return soft_dice_loss(module(image), target)  # B 4 D H W -> B K D H W -> scalar
 
 
 def _hardware(device: str, threads: int) -> str:
@@ -127,6 +167,7 @@ def export(
             "window": window,
             "overlap": 0.5,
             "normalise": {"kind": "percentile", "low": 0.5, "high": 99.5},
+            "place": True,
             "lr_flip": True,
         },
         "labels": label_table(),
@@ -137,7 +178,7 @@ def export(
             "not a medical device: a person has to look at every result that a decision rests on",
         ],
     }
-    example = torch.zeros(1, config.in_chans, *config.window)
+    example = window_example(config)
     return publish(module, card, out, example=example, output_names=["logits"])
 
 

@@ -18,12 +18,16 @@ from vitapps.datasets.formats.volume_checks import GIB, memory_limit
 from vitapps.errors import MissingError, OutOfMemoryError
 from vitapps.options import RunOptions
 from vitapps.pipelines.medical.orientation import Turn, turn_to
+from vitapps.pipelines.medical.place import find_region, mirrored, place_channels
 from vitapps.pipelines.medical.resample import Matrix, downsample_matrix, output_size, resample, upsample_matrix
 from vitapps.pipelines.medical.structures import label_infos, mirror_order
 from vitapps.progress import Progress, null_progress
 
 TASK = "medical.segment"
 DEFAULT_CARD = "brain-mr-synth"
+FIRST_OVERLAP = 0.25  # of the windows that only find the foreground
+
+Floats = NDArray[np.float32]
 
 
 class Network(Protocol):
@@ -42,13 +46,16 @@ class Network(Protocol):
     def threads(self) -> int: ...
 
     def __call__(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """B 1 D H W in 0..1 -> (B K D H W logits,)."""
+        """B 1 D H W in 0..1, or B 4 D H W with the place -> (B K D H W logits,)."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocess:
-    """Table `preprocess` of a card: spacing in mm along the turned axes, window in voxels, percentiles in percent."""
+    """Table `preprocess` of a card: spacing in mm along the turned axes, window in voxels, percentiles in percent.
+
+    `place`: the network takes three more channels (`place.py`).
+    """
 
     orientation: str
     spacing: tuple[float, float, float]
@@ -57,6 +64,7 @@ class Preprocess:
     low: float
     high: float
     plausible_ml: tuple[float, float]
+    place: bool
 
     @classmethod
     def of(cls, card: Any) -> Preprocess:
@@ -79,6 +87,7 @@ class Preprocess:
                 low=float(normalise["low"]),
                 high=float(normalise["high"]),
                 plausible_ml=(float(low), float(high)),
+                place=bool(table.get("place", False)),
             )
         except (KeyError, ValueError, TypeError) as error:
             raise MissingError(f"{card.name}: its card lacks or has a wrong {error}", hint="fix the card") from error
@@ -133,28 +142,49 @@ class VolumeModel:
         self, prepared: Prepared, *, tta: bool = False, progress: Progress = null_progress
     ) -> NDArray[np.float32]:
         """Class shares K D H W; with `tta` the mean of the scan and its left-right mirror image."""
+        image, inside = _in_air(prepared.image, self.preprocess.window)
+        if not self.preprocess.place:
+            found = self._stitch(image[None], tta, progress)  # D H W -> 1 D H W -> K D H W
+        else:
+            found = self._placed_scores(image, tta, progress)
+        return np.ascontiguousarray(found[(slice(None), *inside)])
+
+    def _placed_scores(self, image: Floats, tta: bool, progress: Progress) -> Floats:
+        """Two passes: find the foreground, then give its box to the network with the place of every voxel."""
+        preprocess = self.preprocess
+        unknown = np.zeros((3, *image.shape), np.float32)
+        first = self._stitch(
+            np.concatenate([image[None], unknown]), False, progress, overlap=FIRST_OVERLAP, foreground=True
+        )[0]
+        shares = np.zeros((len(self.infos), *image.shape), np.float32)
+        shares[0] = 1.0
+        region = find_region(first, preprocess.spacing, preprocess.window)
+        if region is not None:
+            place = place_channels(region, preprocess.spacing)  # 3 d h w
+            box = (slice(None), *region.box)
+            shares[box] = self._stitch(np.concatenate([image[None][box], place]), tta, progress)
+        return shares
+
+    def _stitch(
+        self, x: Floats, tta: bool, progress: Progress, *, overlap: float | None = None, foreground: bool = False
+    ) -> Floats:
+        """Blended class shares of C D H W, K D H W; with `foreground` that of all classes but the first, 1 D H W."""
         from vitapps.pipelines.windows import tile_apply
 
         axis = next(i for i, code in enumerate(self.preprocess.orientation) if code in "LR")
 
-        def window_shares(x: NDArray[np.float32]) -> NDArray[np.float32]:
-            shares = softmax(self.network(x)[0])  # B 1 D H W -> B K D H W
+        def window_shares(part: Floats) -> Floats:
+            shares = softmax(self.network(part)[0])  # B C D H W -> B K D H W
             if tta:
-                mirrored = np.ascontiguousarray(np.flip(x, axis + 2))
-                back = np.flip(softmax(self.network(mirrored)[0]), axis + 2)
+                back = np.flip(softmax(self.network(mirrored(part, axis))[0]), axis + 2)
                 shares = 0.5 * (shares + back[:, self._mirror])
-            return shares
+            return 1.0 - shares[:, :1] if foreground else shares
 
-        image, inside = _in_air(prepared.image, self.preprocess.window)
-        stitched: NDArray[np.float32] = tile_apply(
-            image[None],  # D H W -> 1 D H W
-            window_shares,
-            window=self.preprocess.window,
-            overlap=self.preprocess.overlap,
-            blend="gaussian",
-            progress=progress,
-        )
-        return np.ascontiguousarray(stitched[(slice(None), *inside)])
+        stitched: Floats = tile_apply(
+            x, window_shares, window=self.preprocess.window,
+            overlap=self.preprocess.overlap if overlap is None else overlap, blend="gaussian", progress=progress,
+        )  # fmt: skip
+        return stitched
 
     def _check_memory(self, volume: Volume, size: list[int]) -> None:
         needed = 2 * 4 * len(self.infos) * int(np.prod(size, dtype=object))  # scores and their accumulator

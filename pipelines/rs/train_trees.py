@@ -47,10 +47,10 @@ class TreeFit:
     """`batch` windows a step, `rate` the highest learning rate on real tiles; `synthetic_steps` on rendered
     canopies come before it (0: none)."""
 
-    steps: int = 500
-    synthetic_steps: int = 1800
+    steps: int = 2000
+    synthetic_steps: int = 2400
     batch: int = 4
-    rate: float = 8e-4
+    rate: float = 1e-3
     seed: int = 0
 
 

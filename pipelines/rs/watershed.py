@@ -38,9 +38,9 @@ def watershed_boxes(
     from scipy import ndimage
 
     config = config or WatershedConfig()
-    segmentation = require("skimage.segmentation", extra="train", package="scikit-image")
-    feature = require("skimage.feature", extra="train", package="scikit-image")
-    filters = require("skimage.filters", extra="train", package="scikit-image")
+    segmentation = require("skimage.segmentation", extra="rs", package="scikit-image")
+    feature = require("skimage.feature", extra="rs", package="scikit-image")
+    filters = require("skimage.filters", extra="rs", package="scikit-image")
     green = ndimage.gaussian_filter(excess_green(image), config.blur / gsd)
     if green.min() == green.max():
         return np.zeros((0, 4)), np.zeros(0)

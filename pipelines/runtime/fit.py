@@ -45,7 +45,7 @@ class FitConfig:
 def rate_at(step: int, config: FitConfig) -> float:
     """Learning rate of a step counted from 0."""
     start = config.steps * (1 - config.cooldown)
-    rising = (step + 1) / config.warmup
+    rising = (step + 1) / max(1, config.warmup)
     falling = (config.steps - step) / max(1.0, config.steps - start)
     return config.rate * min(1.0, rising, falling)
 
@@ -57,18 +57,24 @@ def fit(
     config: FitConfig,
     *,
     checkpoint: Path,
+    start: Path | None = None,
     resume: bool = False,
     progress: Progress = null_progress,
 ) -> nn.Module:
     """Train in place and return the EMA copy. `batches(first)` yields the batch of step `first`, `first` + 1, …
 
     The checkpoint is written about every `checkpoint_every` seconds and at the end; with `resume` the run goes on from
-    it. Raises UsageError when the loss is no longer finite.
+    it. `start` is the checkpoint of a stage before this one: weights, average and optimizer go on, steps count anew.
+    Raises UsageError when the loss is no longer finite.
     """
     device = next(module.parameters()).device
     average = copy.deepcopy(module).eval().requires_grad_(False)
     optimizer = torch.optim.AdamW(_groups(module, config), lr=config.rate, betas=(0.9, 0.98))
-    first = _restore(checkpoint, module, average, optimizer) if resume and checkpoint.exists() else 0
+    first = 0
+    if resume and checkpoint.exists():
+        first = _restore(checkpoint, module, average, optimizer)
+    elif start is not None:
+        _restore(start, module, average, optimizer)
     source = batches(first)
     saved, shown, smooth = time.monotonic(), time.monotonic(), math.nan
     module.train()

@@ -1,6 +1,7 @@
 """Volume segmenter: convolutions for detail, a plain 3-D ViT for context, a light decoder; one logit per voxel.
 
-    image 1 mm-grid step s    B 1 D H W          unshuffled 2x2x2 -> 8 channels at 2s
+    image of grid step s      B 1 D H W          unshuffled 2x2x2 -> 8 channels at 2s
+    place                     B 3 D H W          where each voxel lies, added to the 4s map as Fourier features
     shallow convolutions      B C1 at 2s, B C2 at 4s
     plain ViT                 patch tokens of 2x2x2 cells of the 4s map (8s), `models/vit.py`
     decoder                   8s -> 4s -> 2s by nearest upsampling, skips are added
@@ -9,11 +10,14 @@
 UNETR (Hatamizadeh et al. 2022, arXiv:2103.10504) gives the shape: ViT tokens as the encoder, skips into a convolutional
 decoder. Deviations: the patch embedding is preceded by convolutions (Xiao et al. 2021, arXiv:2106.14881), since small
 data does not teach a linear 3-D patch embedding its filters; skips are added, not concatenated; and nothing runs
-on the full grid except the shuffle, which is what makes it quick on two CPU cores.
+on the full grid except the shuffle, which is what makes it quick on two CPU cores. `place` tells the network where in
+the body a window lies (CoordConv, Liu et al. 2018, arXiv:1807.03247, with the Fourier features of Tancik et al. 2020,
+arXiv:2006.10739, eq. 5): short training cannot teach it to find left and right in every window anew.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -27,7 +31,7 @@ CARD = {
     "family": "models",
     "paper": "Hatamizadeh et al. 2022, arXiv:2103.10504",
     "equation": "Fig. 2",
-    "deviations": "convolutional stem before the patch embedding, added skips, sub-voxel output head",
+    "deviations": "convolutional stem before the patch embedding, added skips, place channels, sub-voxel output head",
     "slots": [],
     "cost": "O(N C^2 + N^2 C) at stride 8, 3x3x3 convolutions at strides 2 and 4",
     "status": "core",
@@ -36,17 +40,26 @@ CARD = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VolumeSegmenterConfig:
-    """`window` is the input size in voxels (D H W, multiples of 8) that the model is exported at; any other works."""
+    """`window` is the input size in voxels (D H W, multiples of 8) that the model is exported at; any other works.
+
+    `place` octaves of Fourier features; 0: the input has no place channels.
+    """
 
     num_classes: int
     window: tuple[int, int, int] = (80, 96, 80)
     in_chans: int = 1
-    stem: tuple[int, int] = (40, 64)  # channels at strides 2 and 4
+    place: int = 4
+    stem: tuple[int, int] = (32, 64)  # channels at strides 2 and 4
     dim: int = 192
     depth: int = 4
     heads: int = 6
     mlp_ratio: float = 4.0
-    decoder: tuple[int, int] = (48, 64)  # channels at strides 2 and 4
+    decoder: tuple[int, int] = (32, 64)  # channels at strides 2 and 4
+
+    @property
+    def input_chans(self) -> int:
+        """Channels of the input: those of the image, then three of the place if the model takes it."""
+        return self.in_chans + (3 if self.place else 0)
 
 
 def unshuffle(x: Tensor) -> Tensor:
@@ -61,6 +74,12 @@ def shuffle(x: Tensor) -> Tensor:
     b, c, d, h, w = x.shape
     x = x.reshape(b, c // 8, 2, 2, 2, d, h, w)
     return x.permute(0, 1, 5, 2, 6, 3, 7, 4).reshape(b, c // 8, d * 2, h * 2, w * 2)
+
+
+def fourier(place: Tensor, octaves: int) -> Tensor:
+    """B 3 d h w -> B 3 (1 + 2 octaves) d h w: the place itself, sines and cosines of periods 2, 1, 1/2, … units."""
+    angles = [place * (math.pi * 2**octave) for octave in range(octaves)]
+    return torch.cat([place, *(a.sin() for a in angles), *(a.cos() for a in angles)], dim=1)
 
 
 class ConvBlock(nn.Module):
@@ -78,7 +97,11 @@ class ConvBlock(nn.Module):
 
 
 class VolumeSegmenter(nn.Module):
-    """See the module docstring. `forward(B in_chans D H W) -> B num_classes D H W` logits; D, H, W multiples of 16."""
+    """See the module docstring. `forward(B input_chans D H W) -> B num_classes D H W` logits; D, H, W multiples of 16.
+
+    The last three channels are the place: distance from a landmark along D, H, W in units of 100 mm, or all zero where
+    it is not known.
+    """
 
     def __init__(self, config: VolumeSegmenterConfig) -> None:
         super().__init__()
@@ -87,6 +110,7 @@ class VolumeSegmenter(nn.Module):
         up_fine, up_coarse = config.decoder
         self.stem_fine = nn.Sequential(ConvBlock(config.in_chans * 8, fine), ConvBlock(fine, fine))
         self.stem_coarse = nn.Sequential(ConvBlock(fine, coarse, stride=2), ConvBlock(coarse, coarse))
+        self.place = nn.Conv3d(3 * (1 + 2 * config.place), coarse, 1) if config.place else None
         self.vit = ViT(_vit_config(config))
         self.from_tokens = nn.Conv3d(config.dim, up_coarse, 1)
         self.skip_coarse = nn.Conv3d(coarse, up_coarse, 1)
@@ -97,8 +121,11 @@ class VolumeSegmenter(nn.Module):
         self.head = nn.Conv3d(up_fine, config.num_classes * 8, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        fine = self.stem_fine(unshuffle(x))  # B 1 D H W -> B C1 D/2 H/2 W/2
+        image = x[:, : self.config.in_chans]  # B 1+3 D H W -> B 1 D H W
+        fine = self.stem_fine(unshuffle(image))  # -> B C1 D/2 H/2 W/2
         coarse = self.stem_coarse(fine)  # -> B C2 D/4 H/4 W/4
+        if self.place is not None:
+            coarse = coarse + self.place(fourier(x[:, self.config.in_chans :, 2::4, 2::4, 2::4], self.config.place))
         tokens = self.vit.forward_features(coarse).map()  # -> B dim D/8 H/8 W/8
         y = _double(self.from_tokens(tokens)) + self.skip_coarse(coarse)  # -> B U2 D/4 H/4 W/4
         y = self.to_fine(self.decode_coarse(y))
@@ -128,4 +155,4 @@ def _vit_config(config: VolumeSegmenterConfig) -> ViTConfig:
 
 def window_example(config: VolumeSegmenterConfig) -> Tensor:
     """An input of the export size, 1 C D H W."""
-    return torch.zeros(1, config.in_chans, *config.window)
+    return torch.zeros(1, config.input_chans, *config.window)

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from vitapps.datasets.synth.brain import LABELS, BrainSynth, SynthConfig, load_label_maps
-from vitapps.errors import UnreadableInputError
-from vitapps.pipelines.medical.train_brain import label_table, train
+from vitapps.errors import UnreadableInputError, UsageError
+from vitapps.pipelines.medical.train_brain import Stage, label_table, parse_stages, train
 from vitapps.pipelines.runtime.fit import FitConfig, rate_at
 from vitapps.shared_backbones.weights.cards import load_card, verify
 
@@ -26,13 +26,13 @@ def labelmaps(tmp_path_factory):
 
 def test_a_sample_is_a_function_of_its_seed(labelmaps):
     synth = BrainSynth(load_label_maps(labelmaps), SynthConfig(crop=(16, 16, 16)))
-    image, target = synth.sample(3)
+    image, target = synth.sample(3)  # 4 D H W
     again, same = synth.sample(3)
     assert torch.equal(image, again)
     assert torch.equal(target, same)
     assert not torch.equal(image, synth.sample(4)[0])
-    assert image.min() >= 0
-    assert image.max() <= 1
+    assert image[0].min() >= 0
+    assert image[0].max() <= 1
     assert torch.allclose(target.sum(0), torch.ones(16, 16, 16))
 
 
@@ -59,13 +59,24 @@ def test_the_rate_rises_holds_and_falls():
 
 
 def test_two_steps_make_a_card_that_loads(labelmaps, tmp_path):
-    card = load_card(train(labelmaps, tmp_path, steps=2))
+    card = load_card(train(labelmaps, tmp_path, stages=parse_stages("16:2,12:1")))
     verify(card)
     assert card.size < 8_000_000
     assert card.graph_size < 8_000_000
-    assert "--steps 2" in card.training["command"]
+    assert "--stages 16:2,12:1 " in card.training["command"]
+    assert card.preprocess["spacing"] == [12.0] * 3
+    stamp = (tmp_path / "stage_1.pt").stat().st_mtime_ns
+    train(labelmaps, tmp_path, stages=parse_stages("16:2,12:1"), resume=True)  # nothing is left to do
+    assert load_card(card.folder / f"{card.name}.toml").sha256 == card.sha256
+    assert (tmp_path / "stage_1.pt").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("text", ["", "3", "3:x", "0:5", "3:-1", "3:5,"])
+def test_stages_that_make_no_sense_are_refused(text):
+    with pytest.raises(UsageError, match="--stages"):
+        parse_stages(text)
 
 
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(UnreadableInputError, match="no label map"):
-        train(tmp_path, tmp_path / "out", steps=1)
+        train(tmp_path, tmp_path / "out", stages=[Stage(3.0, 1)])
