@@ -72,7 +72,7 @@ def _card(folder: Path) -> Path:
     from vitapps.shared_backbones.weights.publish import publish
 
     torch.manual_seed(0)
-    config = VolumeSegmenterConfig(num_classes=3, window=WINDOW, stem=(16, 32), dim=96, depth=2, heads=3)
+    config = VolumeSegmenterConfig(num_classes=3, window=WINDOW, place=0, stem=(16, 32), dim=96, depth=2, heads=3)
     card: dict[str, Any] = {
         "name": "random-volume", "task": "medical.segment", "arch": "volume_segmenter", "config": asdict(config),
         "summary": "random weights", "licence": "CC0-1.0",

@@ -29,17 +29,19 @@ def compile_card_graph(card: Card, *, engine: str, precision: str, threads: int)
 
 
 def input_shape(card: Card) -> tuple[int, ...]:
-    """1 C *spatial of the network's input, from the card's configuration. Raises MissingError where it says nothing."""
-    config: dict[str, Any] = card.config
-    size = config.get("window") or config.get("image_size") or card.preprocess.get("window")
+    """1 C *spatial of the network's input: as in the card's check, else as its graph says (free axes count as 1), else
+    from its configuration. Raises MissingError where nothing says it."""
+    if card.check:
+        from vitapps.shared_backbones.engines.check_input import read_check
+
+        return read_check(card)[0][:1].shape
+    if card.graph_file:
+        shape = _read(graph_path(card)).inputs[0].get_partial_shape()
+        return tuple(axis.get_length() if axis.is_static else 1 for axis in shape)
+    size = card.config.get("image_size")
     if size is None:
-        if card.graph_file:
-            return _shape_of_graph(graph_path(card))
-        raise MissingError(f"{card.name}: its card names no input size", hint="restore the card")
-    channels = config.get("in_chans")
-    if channels is None and card.graph_file:
-        return _shape_of_graph(graph_path(card))
-    return (1, int(channels or 3), *(int(side) for side in size))
+        raise MissingError(f"{card.name}: its card names no input size", hint="publish it again, with its graph")
+    return (1, int(card.config.get("in_chans", 3)), *(int(side) for side in size))
 
 
 def output_names(card: Card) -> tuple[str, ...]:
@@ -48,12 +50,6 @@ def output_names(card: Card) -> tuple[str, ...]:
         return ("output",)
     ports = _read(graph_path(card)).outputs
     return tuple(port.get_any_name() for port in ports)
-
-
-def _shape_of_graph(path: Path) -> tuple[int, ...]:
-    """Free axes count as 1."""
-    shape = _read(path).inputs[0].get_partial_shape()
-    return tuple(axis.get_length() if axis.is_static else 1 for axis in shape)
 
 
 def _read(path: Path) -> Any:

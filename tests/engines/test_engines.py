@@ -15,7 +15,7 @@ from vitapps.shared_backbones.engines.load import load_model
 from vitapps.shared_backbones.engines.model import BUCKETS, in_buckets
 from vitapps.shared_backbones.engines.openvino import compile_graph
 from vitapps.shared_backbones.engines.packed import PackedLinear, pack
-from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig
+from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig, window_example
 from vitapps.shared_backbones.weights.cards import load_card
 from vitapps.shared_backbones.weights.load import load_module
 from vitapps.shared_backbones.weights.publish import publish
@@ -39,7 +39,7 @@ def card(tmp_path_factory):
         "summary": "random weights", "licence": "CC0-1.0",
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("tiny")
-    example = torch.zeros(1, 1, *CONFIG.window)
+    example = window_example(CONFIG)
     return load_card(publish(VolumeSegmenter(CONFIG), fields, folder, example=example, output_names=["logits"]))
 
 
@@ -55,7 +55,7 @@ def error(found, wanted):
 def test_engines_agree_at_any_batch(kind, request):
     card = request.getfixturevalue(kind)
     shape = CONFIG.window if kind == "card" else VIT.image_size
-    image = np.random.default_rng(0).random((3, 1 if kind == "card" else 3, *shape), np.float32)
+    image = np.random.default_rng(0).random((3, CONFIG.input_chans if kind == "card" else 3, *shape), np.float32)
     wanted = run(card, image, engine="torch", precision="exact")
     for engine in ("auto", "openvino", "onnxruntime", "torch-packed"):
         found = run(card, image, engine=engine, precision="exact")
@@ -125,7 +125,7 @@ def test_combinations_without_sense_are_refused(vit, engine, precision):
 
 
 def test_packing_replaces_every_linear_and_keeps_the_numbers(card, vit):
-    for some, shape in ((card, (2, 1, *CONFIG.window)), (vit, (2, 3, *VIT.image_size))):
+    for some, shape in ((card, (2, CONFIG.input_chans, *CONFIG.window)), (vit, (2, 3, *VIT.image_size))):
         plain, packed = load_module(some), pack(load_module(some))
         x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
         with torch.inference_mode():

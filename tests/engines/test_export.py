@@ -1,6 +1,8 @@
 """Exported networks compute what their source does, at any batch, and a wrong one is not kept."""
 
 import json
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +12,12 @@ from vitapps.errors import MissingError, UsageError, VitappsError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.export_model import export_model
 from vitapps.shared_backbones.engines import exported
+from vitapps.shared_backbones.engines.check_input import read_check, relative_error
 from vitapps.shared_backbones.engines.exported import SUFFIXES, open_exported
 from vitapps.shared_backbones.engines.load import load_model
+from vitapps.shared_backbones.weights.cards import load_card, write_card
+from vitapps.shared_backbones.weights.load import load_module
+from vitapps.shared_backbones.weights.publish import add_int8
 
 
 @pytest.mark.parametrize("form", list(SUFFIXES))
@@ -51,3 +57,17 @@ def test_what_is_no_export_is_said(tmp_path):
         open_exported(tmp_path / "x.zip")
     with pytest.raises(UsageError):
         export_model("x", tmp_path / "x.bin", "onnx")
+
+
+def test_a_published_card_gets_an_int8_graph_later(vit, tmp_path):
+    names = [vit.weights_file, vit.graph_file, vit.check["file"]]
+    for name in names:
+        shutil.copy(vit.folder / name, tmp_path)
+    bare = replace(vit, int8_file="", int8_sha256="", int8_size=0, folder=tmp_path)
+    write_card(bare, tmp_path / "tiny-vit.toml")
+    images = np.random.default_rng(2).random((4, 3, 32, 32), np.float32)
+    made = add_int8(tmp_path / "tiny-vit.toml", load_module(bare), images, ["logits"])
+    assert load_card(str(tmp_path / "tiny-vit.toml")) == made
+    image, wanted = read_check(made)
+    found = load_model(made, RunOptions(engine="openvino", precision="int8", device="cpu", threads=1))(image)
+    assert 1e-6 < relative_error(found, wanted) < 0.1
