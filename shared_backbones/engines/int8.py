@@ -65,7 +65,7 @@ def _between_activations(graph: Any) -> list[str]:
 def _reader(tools: Any, name: str, batches: list[NDArray[np.float32]]) -> Any:
     waiting: Iterator[NDArray[np.float32]] = iter(batches)
 
-    class Reader(tools.CalibrationDataReader):  # type: ignore[misc, name-defined]  # the package publishes no types
+    class Reader(tools.CalibrationDataReader):  # type: ignore[misc]  # the package publishes no types
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             batch = next(waiting, None)
             return None if batch is None else {name: batch}

@@ -150,3 +150,9 @@ def test_limits():
     assert [allowed_error(some, precision) for precision in ("exact", "bf16", "int8")] == [1e-3, 2e-2, 0.05]
     some.tolerance = {"bf16": False}
     assert [allowed_error(some, precision) for precision in ("bf16", "int8")] == [None, None]
+
+
+def test_a_gain_that_nobody_feels_changes_nothing(card, monkeypatch):
+    times(monkeypatch, {pair: value / 100 for pair, value in ALL.items()})  # tenths of a millisecond
+    chosen = decide(card, AUTO, 1)
+    assert (chosen.engine, chosen.precision) == ("openvino", "exact")

@@ -12,7 +12,7 @@ from vitapps.errors import MissingError, UsageError, VitappsError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.export_model import export_model
 from vitapps.shared_backbones.engines import exported
-from vitapps.shared_backbones.engines.check_input import read_check, relative_error
+from vitapps.shared_backbones.engines.check_input import read_check, relative_error, sampled
 from vitapps.shared_backbones.engines.exported import SUFFIXES, open_exported
 from vitapps.shared_backbones.engines.load import load_model
 from vitapps.shared_backbones.weights.cards import load_card, write_card
@@ -70,4 +70,4 @@ def test_a_published_card_gets_an_int8_graph_later(vit, tmp_path):
     assert load_card(str(tmp_path / "tiny-vit.toml")) == made
     image, wanted = read_check(made)
     found = load_model(made, RunOptions(engine="openvino", precision="int8", device="cpu", threads=1))(image)
-    assert 1e-6 < relative_error(found, wanted) < 0.1
+    assert 1e-6 < relative_error([sampled(output) for output in found], wanted) < 0.2
