@@ -12,6 +12,7 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,29 +74,35 @@ class Decision:
 def decide(card: Card, options: RunOptions, threads: int) -> Decision:
     """The engine for a CPU run of `card`. Raises MissingError when no candidate is there or can compute it."""
     pairs = _candidates(card, options)
-    common = {"card": card.name, "sha256": card.sha256, "asked": options.precision, "threads": threads}
+    made: Callable[..., Decision] = partial(
+        Decision, card=card.name, sha256=card.sha256, asked=options.precision, threads=threads
+    )
     if len(pairs) == 1:
         engine, precision = pairs[0]
-        return Decision(**common, engine=engine, precision=precision, reason="the only candidate here")  # type: ignore[arg-type]
+        return made(engine=engine, precision=precision, reason="the only candidate here")
     cache = open_cache(CACHE, CACHE_LIMIT)
     if cache is None:
         engine, precision = next(pair for pair in pairs if pair[1] in ("exact", options.precision))
-        return Decision(  # type: ignore[arg-type]
-            **common, engine=engine, precision=precision, reason="not measured: the cache folder is not writable"
-        )
+        return made(engine=engine, precision=precision, reason="not measured: the cache folder is not writable")
     key = _key(card, options, threads)
-    remembered = cache.get(key)
-    if remembered is not None:
-        return _parsed(remembered)
-    made = _measured(card, pairs, threads, common, free=options.precision == "auto")
-    cache.put(key, json.dumps(dataclasses.asdict(made)).encode())
-    return made
+    for remembered in _parsed(cache.get(key)):
+        return remembered
+    best, trials = _measured(card, pairs, threads, free=options.precision == "auto")
+    rest = "; ".join(str(trial) for trial in trials if trial is not best)
+    chosen = made(
+        engine=best.engine, precision=best.precision, reason=f"fastest within tolerance: {best}; {rest}",
+        trials=tuple(map(str, trials)),
+    )  # fmt: skip
+    cache.put(key, json.dumps(dataclasses.asdict(chosen)).encode())
+    return chosen
 
 
 def remembered_decisions() -> list[Decision]:
     """Every decision in the cache of this machine, the one used last first."""
     cache = open_cache(CACHE, CACHE_LIMIT)
-    return [_parsed(content) for content in cache.contents()] if cache is not None else []
+    if cache is None:
+        return []
+    return [found for content in cache.contents() for found in _parsed(content)]
 
 
 def _candidates(card: Card, options: RunOptions) -> list[tuple[str, str]]:
@@ -138,15 +145,19 @@ def _key(card: Card, options: RunOptions, threads: int) -> str:
     })  # fmt: skip
 
 
-def _parsed(content: bytes) -> Decision:
-    table = json.loads(content)
-    return Decision(**{**table, "trials": tuple(table["trials"])})
+def _parsed(content: bytes | None) -> list[Decision]:
+    """The decision of an entry; none where there is no entry, or one of another release."""
+    if content is None:
+        return []
+    try:
+        table = json.loads(content)
+        return [Decision(**{**table, "trials": tuple(table["trials"])})]
+    except (ValueError, TypeError, KeyError):
+        return []
 
 
-def _measured(
-    card: Card, pairs: Sequence[tuple[str, str]], threads: int, common: dict[str, object], *, free: bool
-) -> Decision:
-    """Try every candidate; `free`: the precision was left to us, so the card's tolerance binds."""
+def _measured(card: Card, pairs: Sequence[tuple[str, str]], threads: int, *, free: bool) -> tuple[Trial, list[Trial]]:
+    """The best candidate, and all that were tried; `free`: the precision was left to us, so the tolerance binds."""
     image, wanted = _check(card, threads)
     trials = [_trial(card, engine, precision, threads, image, wanted) for engine, precision in pairs]
     best = None
@@ -161,11 +172,7 @@ def _measured(
             f"{card.name}: no engine reproduces its check: {'; '.join(map(str, trials))}",
             hint="`vitapps doctor --full`",
         )
-    rest = "; ".join(str(trial) for trial in trials if trial is not best)
-    return Decision(  # type: ignore[arg-type]
-        **common, engine=best.engine, precision=best.precision, reason=f"fastest within tolerance: {best}; {rest}",
-        trials=tuple(map(str, trials)),
-    )  # fmt: skip
+    return best, trials
 
 
 def _check(card: Card, threads: int) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:

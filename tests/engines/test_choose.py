@@ -156,3 +156,14 @@ def test_a_gain_that_nobody_feels_changes_nothing(card, monkeypatch):
     times(monkeypatch, {pair: value / 100 for pair, value in ALL.items()})  # tenths of a millisecond
     chosen = decide(card, AUTO, 1)
     assert (chosen.engine, chosen.precision) == ("openvino", "exact")
+
+
+def test_an_entry_of_another_release_is_measured_again(card, monkeypatch):
+    asked = times(monkeypatch, ALL)
+    cache = choose.open_cache(choose.CACHE)
+    for content in (b"{}", b"no json", b'{"card": "x", "trials": [], "unknown": 1}'):
+        cache.put(choose._key(card, AUTO, 1), content)
+        assert remembered_decisions() == []
+        asked.clear()
+        assert decide(card, AUTO, 1).engine == "openvino"
+        assert len(asked) == 5
