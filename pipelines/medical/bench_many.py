@@ -101,5 +101,6 @@ def _same(one: Path, other: Path) -> bool:
     """Labels agree but for voxels where two classes are level: a batch adds numbers up in another order."""
     import nibabel
 
-    first, second = (np.asarray(nibabel.load(path).dataobj) for path in (one, other))
+    images: list[Any] = [nibabel.load(path) for path in (one, other)]
+    first, second = (np.asarray(image.dataobj) for image in images)
     return first.shape == second.shape and float((first != second).mean()) < 1e-4

@@ -144,9 +144,9 @@ def _measure(card: Card, case: Case, threads: int, rounds: int) -> list[EngineRo
     chosen = {
         f"{found.engine} {found.precision}"
         for asked in ("exact", "auto")
-        for found in [decide(card, RunOptions(device="cpu", precision=asked), threads)]  # type: ignore[arg-type]
+        for found in [decide(card, RunOptions(device="cpu", precision=asked), threads)]
     }
-    calls = {name: (lambda model=model: model(image)) for name, model in models.items()}  # type: ignore[misc]
+    calls = {name: (lambda model=model: model(image)) for name, model in models.items()}
     seconds = interleaved(calls, rounds)
     del models, calls
     rows = []

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -55,7 +56,8 @@ def parameters_on_meta() -> Iterator[None]:
             return parameter
         return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
 
-    handle = register_module_parameter_registration_hook(without_memory)
+    # torch documents a returned parameter as the one that is registered, its annotation says None
+    handle = register_module_parameter_registration_hook(cast(Any, without_memory))
     try:
         yield
     finally:
