@@ -37,11 +37,16 @@ def _lines(found: Diagnosis) -> list[str]:
         ("vitapps", f"{found.vitapps}, Python {found.python}, {found.platform}"),
         ("cpu", f"{found.cpu}, {found.cores} cores, {found.memory / _GIB:.0f} GiB memory"),
         ("disk", f"{found.free_disk / _GIB:.0f} GiB free here"),
+        ("cache", f"{found.cache}, {found.cached / 1e6:.0f} MB used"),
         *((f"cuda:{gpu.index}", f"{gpu.name}, {gpu.memory / _GIB:.0f} GiB") for gpu in found.cuda),
         *([] if found.cuda else [("cuda", "none")]),
     ]
     engines = [(f"engine {name}", state) for name, state in found.engines.items()]
     weights = [(f"weights {item.name}", item.state) for item in found.weights]
+    chosen = [
+        (f"auto {item.card}", f"{item.engine} {item.precision}, {item.threads} thread(s): {item.reason}")
+        for item in found.decisions
+    ]
     packages = [(name, version) for name, version in found.versions.items()]
     verdict = [f"PROBLEM  {problem}" for problem in found.problems] or ["all is well"]
-    return [*columns(("WHAT", "STATE"), [*machine, *engines, *weights, *packages]), *verdict]
+    return [*columns(("WHAT", "STATE"), [*machine, *engines, *weights, *chosen, *packages]), *verdict]

@@ -17,7 +17,11 @@ app.add_typer(train_app, name="train")
 _INSIDE = "Which scan in the input"
 ScansArgument = Annotated[
     list[Path],
-    typer.Argument(metavar="INPUT...", show_default=False, help="NIfTI, NRRD, MHA, MGZ, DICOM (folder, file, zip)."),
+    typer.Argument(
+        metavar="INPUT...",
+        show_default=False,
+        help="NIfTI, NRRD, MHA, MGZ, DICOM (folder, file, zip), or a folder of them.",
+    ),
 ]
 SegmentationOption = Annotated[
     Path | None,
@@ -70,6 +74,7 @@ def segment(
     volume: VolumeOption = None,
 ) -> None:
     """Segment the structures of scans; the label map has the scan's own grid, its run record lies beside it."""
+    from vitapps.pipelines.medical.inputs import scans_in
     from vitapps.pipelines.medical.segment import segment as segment_one
     from vitapps.pipelines.medical.segment import segment_many
     from vitapps.pipelines.medical.segment_types import SegmentChoices
@@ -83,6 +88,7 @@ def segment(
         "weights": weights, "options": run.options, "choices": choices, "progress": run.progress,
         "command": run.command_line,
     }  # fmt: skip
+    scans = scans_in(scans)
     if len(scans) == 1:
         result = segment_one(scans[0], out, **shared)  # type: ignore[arg-type]
         run.emit(result.to_json(), _volume_lines(result))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vitapps.apps.console import Run, Talk, command, group
+from vitapps.apps.console import OutputOption, OverwriteOption, Run, Talk, command, group
 from vitapps.apps.terminal import columns, printable
 from vitapps.jsonable import json_ready
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vitapps.pipelines.runtime.quantize import QuantReport
     from vitapps.shared_backbones.weights.cards import Card
 
+ExportForm = Literal["onnx", "openvino", "torch-export"]
 app = group("The embedded models and their cards.")
 
 
@@ -84,6 +85,22 @@ def _quantize_lines(report: QuantReport) -> list[str]:
     about = f"{report.card}: {report.calibration} inputs calibrate, {report.held_out} others measure; simulated"
     written = [f"wrote {report.out}"] if report.out else []
     return [*columns(header, rows), about, *written]
+
+
+@command(app, "export")
+def export(
+    talk: Talk,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A name of `vitapps models list`.")],
+    out: OutputOption,
+    form: Annotated[ExportForm, typer.Option("--to", show_default=False, help="The kind of file.")],
+    overwrite: OverwriteOption = False,
+) -> None:
+    """Write the network of a model for other programs, read it back and compare it with its source."""
+    from vitapps.pipelines.runtime.export_model import export_model
+
+    done = export_model(name, out, form, overwrite=overwrite, command=talk.command_line)
+    lines = [f"wrote {done.out} ({done.size / 1e6:.1f} MB), relative error {done.error:.1e} against its weights"]
+    talk.emit(json_ready(done), lines)
 
 
 def _card_lines(card: Card) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-EngineName = Literal["auto", "openvino", "onnxruntime", "torch"]
+EngineName = Literal["auto", "openvino", "onnxruntime", "torch", "torch-packed", "torch-compile"]
 Precision = Literal["auto", "exact", "bf16", "int8"]
 
 

@@ -42,6 +42,7 @@ class RunRecord:
     options: dict[str, Any] = field(default_factory=dict)
     weights: dict[str, str] = field(default_factory=dict)  # card name -> sha256
     engine: str = ""
+    engine_reason: str = ""
     precision: str = ""
     device: str = ""
     threads: int = 0

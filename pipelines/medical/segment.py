@@ -29,6 +29,7 @@ from vitapps.pipelines.medical.tissues import fit_tissues, sample_points
 from vitapps.pipelines.medical.upsample import Evidence, upsample_argmax
 from vitapps.pipelines.medical.volume_model import Prepared, VolumeModel
 from vitapps.pipelines.medical.volumes import LabelVolume, measure, write_volumes
+from vitapps.pipelines.runtime.stream import Batcher, stream
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
 
@@ -76,31 +77,21 @@ def segment_many(
     progress: Progress = null_progress,
     command: str = "",
 ) -> BatchResult:
-    """Segment several scans with one loaded model; a scan that fails does not stop the others, missing weights do."""
+    """Segment several scans with one loaded model, a few at a time; a scan that fails does not stop the others,
+    missing weights do."""
     if choices.volumes is not None:
         raise UsageError("--volumes names one file, there are several scans", hint="--json prints the volumes of each")
     targets = output_names(paths, out, choices.format)
-    model: VolumeModel | None = None
-    results: list[SegmentResult] = []
-    failures: list[tuple[Path, VitappsError]] = []
-    for path, target in zip(paths, targets, strict=True):
-        try:
-            check_outputs(paths, target, choices, options)
-            volume = read_volume(path, series=choices.series, volume=choices.volume)
-        except VitappsError as error:
-            failures.append(_failed(path, error))
-            continue
-        model = model or VolumeModel.load(weights, options)  # what it raises concerns every scan
-        try:
-            results.append(_segment(volume, target, model, options, choices, progress, command))
-        except VitappsError as error:
-            failures.append(_failed(path, error))
-    return BatchResult(tuple(results), tuple(failures))
+    model = VolumeModel.load(weights, options)
 
+    def one(job: tuple[Path, Path], network: Batcher) -> SegmentResult:
+        path, target = job
+        check_outputs(paths, target, choices, options)
+        volume = read_volume(path, series=choices.series, volume=choices.volume)
+        return _segment(volume, target, model.shared(network), options, choices, null_progress, command)
 
-def _failed(path: Path, error: VitappsError) -> tuple[Path, VitappsError]:
-    log.error("%s", error)
-    return path, error
+    done = stream(list(zip(paths, targets, strict=True)), one, model.network, progress=progress)
+    return BatchResult(done.results, tuple((path, error) for (path, _), error in done.failures))
 
 
 def segment_with(
@@ -195,6 +186,7 @@ def _record(
         options={**asdict(options), **chosen},
         weights={model.card.name: model.card.sha256},
         engine=network.engine,
+        engine_reason=getattr(network, "reason", ""),
         precision=network.precision,
         device=network.device,
         threads=network.threads,

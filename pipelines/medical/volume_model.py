@@ -5,7 +5,7 @@ The model is loaded once and used for many scans.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -136,6 +136,10 @@ class VolumeModel:
         Preprocess.of(card)  # a card of another task is refused before its graph is compiled
         return cls(card, load_model(card, options))
 
+    def shared(self, network: Callable[..., Sequence[NDArray[np.float32]]]) -> VolumeModel:
+        """The same model computing through `network`, which stands before its own for several threads."""
+        return VolumeModel(self.card, _Shared(self.network, network))
+
     def prepare(self, volume: Volume) -> Prepared:
         """Turn, resample and normalise a scan. Raises OutOfMemoryError when its scores would not fit in memory."""
         turn = turn_to(volume.meta.affine, self.preprocess.orientation)
@@ -205,6 +209,19 @@ class VolumeModel:
                 f"{needed / GIB:.1f} GiB; the limit is {memory_limit() / GIB:.1f} GiB",
                 hint="crop the scan to the head",
             )
+
+
+class _Shared:
+    """Calls `way` and describes itself as `network` does, for the run record."""
+
+    def __init__(self, network: Network, way: Callable[..., Sequence[NDArray[np.float32]]]) -> None:
+        self._way = way
+        self.engine, self.precision = network.engine, network.precision
+        self.device, self.threads = network.device, network.threads
+        self.reason = getattr(network, "reason", "")
+
+    def __call__(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
+        return tuple(self._way(*inputs))
 
 
 def normalise(image: NDArray[np.float32], low: float, high: float) -> tuple[float, float]:

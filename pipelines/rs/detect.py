@@ -215,6 +215,7 @@ def _new_record(detector: Detector, settings: DetectSettings, command: str) -> R
         options=asdict(settings),
         weights={detector.name: detector.sha256},
         engine=detector.engine,
+        engine_reason=detector.reason,
         precision=detector.precision,
         device=detector.device,
         threads=detector.threads,

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from vitapps.errors import PartialFailureError, UsageError, VitappsError
 from vitapps.options import RunOptions
 from vitapps.pipelines.rs.detect import DetectResult, DetectSettings, check_detection, default_output, detect
-from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS, Detector, load_detector
+from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS, load_detector
+from vitapps.pipelines.runtime.stream import Batcher, stream
 from vitapps.progress import Progress, null_progress
-
-_LOGGER = logging.getLogger("vitapps.rs")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,25 +51,29 @@ def detect_many(
     command: str = "",
 ) -> DetectBatch:
     """Search each raster. `out` is a file (one input only), a folder (made if several inputs need it), or None: beside
-    each input. The error of a single input is raised; with several inputs errors are logged and collected. The model
-    loads at the first raster that opens; what that raises concerns every raster and is raised."""
+    each input. The error of a single input is raised, before the model loads if the raster is at fault; several inputs
+    run a few at a time, their errors are logged and collected. Missing weights are raised."""
     settings, options = settings or DetectSettings(), options or RunOptions()
     outputs = _outputs(paths, out, settings)
-    detector: Detector | None = None
-    batch = DetectBatch(done=[], failed=[])
-    with progress.task("rasters", total=len(paths)) as task:
-        for path, target in zip(paths, outputs, strict=True):
-            opened = False
-            with _collecting(batch, path, alone=len(paths) == 1):
-                check_detection(path, target, settings, overwrite=options.overwrite, sources=paths)
-                opened = True
-            if opened:
-                detector = detector or load_detector(weights, options)
-                with _collecting(batch, path, alone=len(paths) == 1):
-                    found = detect(path, target, detector, settings, sources=paths, progress=progress, command=command)
-                    batch.done.append(found)
-            task.advance()
-    return batch
+    if len(paths) == 1:
+        check_detection(paths[0], outputs[0], settings, overwrite=options.overwrite, sources=paths)
+        detector = load_detector(weights, options)
+        only = detect(
+            paths[0], outputs[0], detector, settings, sources=paths, progress=progress, command=command
+        )  # fmt: skip
+        return DetectBatch(done=[only], failed=[])
+    detector = load_detector(weights, options)
+
+    def one(job: tuple[Path, Path], network: Batcher) -> DetectResult:
+        path, target = job
+        check_detection(path, target, settings, overwrite=options.overwrite, sources=paths)
+        return detect(path, target, replace(detector, predict=network), settings, sources=paths, command=command)
+
+    streamed = stream(
+        list(zip(paths, outputs, strict=True)), one, detector.predict, batch=2 * detector.batch, progress=progress
+    )
+    failed = [Failure(input=path, error=error) for (path, _), error in streamed.failures]
+    return DetectBatch(done=list(streamed.results), failed=failed)
 
 
 @contextmanager

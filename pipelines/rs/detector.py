@@ -23,6 +23,7 @@ class Detector:
     precision: str = ""
     device: str = ""
     threads: int = 0
+    reason: str = ""
     options: RunOptions = field(default_factory=RunOptions)
 
     @property
@@ -48,5 +49,6 @@ def load_detector(weights: str, options: RunOptions) -> Detector:
         precision=model.precision,
         device=model.device,
         threads=model.threads,
+        reason=model.reason,
         options=options,
     )

@@ -162,7 +162,9 @@ def _call(model: nn.Module, image: Tensor, engine: str, threads: int, folder: Pa
 
     path = folder / "graph.onnx"
     export_graph(model, image, path, ["logits"], half=False)
-    openvino = require("openvino")
+    from vitapps.shared_backbones.engines.openvino import load_openvino
+
+    openvino = load_openvino()
     core = openvino.Core()
     graph = core.read_model(str(path))
     graph.reshape(list(image.shape))  # a static batch, as an application compiles it; never cached, it serves once

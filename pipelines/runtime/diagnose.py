@@ -15,6 +15,8 @@ from vitapps import __version__
 from vitapps.errors import VitappsError
 from vitapps.pipelines.runtime.devices import CudaDevice, cpu_name, cuda_devices, usable_cores
 from vitapps.provenance import versions
+from vitapps.shared_backbones.engines.cache import DiskCache, cache_folder
+from vitapps.shared_backbones.engines.choose import Decision, remembered_decisions
 from vitapps.shared_backbones.weights.cards import list_cards, load_card, verify
 
 ENGINES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}  # engine -> module that it needs
@@ -32,7 +34,8 @@ class WeightState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """What `vitapps doctor` prints. `memory` and `free_disk` in bytes; `problems` empty when all is well."""
+    """What `vitapps doctor` prints. `memory`, `free_disk` and `cached` in bytes; `decisions`: what `--engine auto`
+    chose on this machine, the last one first; `problems` empty when all is well."""
 
     vitapps: str
     python: str
@@ -41,10 +44,13 @@ class Diagnosis:
     cores: int
     memory: int
     free_disk: int
+    cache: str
+    cached: int
     cuda: list[CudaDevice]
     versions: dict[str, str]
     engines: dict[str, str]
     weights: list[WeightState]
+    decisions: list[Decision]
     problems: list[str]
 
 
@@ -63,12 +69,19 @@ def diagnose(*, full: bool = False) -> Diagnosis:
         cores=usable_cores(),
         memory=_memory(),
         free_disk=shutil.disk_usage(Path.cwd()).free,
+        cache=str(cache_folder()),
+        cached=sum(DiskCache(folder).size() for folder in _folders(cache_folder())),
         cuda=cuda_devices(),
         versions=versions(),
         engines=engines,
         weights=weights,
+        decisions=remembered_decisions(),
         problems=broken,
     )
+
+
+def _folders(place: Path) -> list[Path]:
+    return [folder for folder in place.iterdir() if folder.is_dir()] if place.is_dir() else []
 
 
 def _memory() -> int:

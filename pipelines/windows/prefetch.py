@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ def ahead(
 ) -> Generator[Item, None, None]:
     """`items` in their order, up to `depth` made before they are wanted. What making one raises is raised here.
 
-    The thread makes them within `around()`. It ends when the iterator is exhausted or closed: use `closing(ahead(…))`,
+    The thread makes them within `around()` and a copy of the caller's context variables. It ends when the iterator is exhausted or closed: use `closing(ahead(…))`,
     because an exception in the caller's loop alone does not close it, and what the thread reads from would go away.
     """
     ready: queue.Queue[Any] = queue.Queue(maxsize=depth)
@@ -41,7 +42,7 @@ def ahead(
         except BaseException as error:
             _offer(ready, _Fault(error), stop)
 
-    thread = threading.Thread(target=work, name="vitapps-reader", daemon=True)
+    thread = threading.Thread(target=copy_context().run, args=(work,), name="vitapps-reader", daemon=True)
     thread.start()
     try:
         while (item := ready.get()) is not _END:

@@ -27,9 +27,8 @@ def export_graph(
 
     With `half`, weights are stored as fp16 followed by a cast, which halves the file; arithmetic stays float32.
     """
-    onnx = require("onnx", extra="train")
     require("onnxscript", extra="train")
-    rounded = _rounded(module) if half else copy.deepcopy(module).eval()
+    rounded = rounded_to_half(module) if half else copy.deepcopy(module).eval()
     batch = torch.export.Dim("batch", min=1, max=1024)
     two = torch.cat([example, example])  # an example of one would fix the batch
     with warnings.catch_warnings(), torch.inference_mode():
@@ -39,14 +38,20 @@ def export_graph(
             external_data=False, verbose=False, dynamic_shapes=({0: batch},),
         )  # fmt: skip
     if half:
-        graph = onnx.load(str(path))
-        _halve(onnx, graph)
-        onnx.save(graph, str(path))
+        halve_graph(path, path)
     _check(rounded, example, path)
 
 
-def _rounded(module: nn.Module) -> nn.Module:
-    """A copy whose weights are exactly what fp16 can hold."""
+def halve_graph(source: Path, out: Path) -> None:
+    """Write the ONNX file `source` with its weights stored as halves wherever that changes no value."""
+    onnx = require("onnx", extra="train")
+    graph = onnx.load(str(source))
+    _halve(onnx, graph)
+    onnx.save(graph, str(out))
+
+
+def rounded_to_half(module: nn.Module) -> nn.Module:
+    """A copy in evaluation mode whose large weights are exactly what fp16 can hold."""
     copied = copy.deepcopy(module).eval()
     for part in copied.state_dict().values():
         if part.is_floating_point() and part.numel() > SMALL:
@@ -55,11 +60,14 @@ def _rounded(module: nn.Module) -> nn.Module:
 
 
 def _halve(onnx: Any, model: Any) -> None:
-    """Replace every large float32 initializer by its fp16 form and a Cast with the old name."""
+    """Replace every large float32 initializer by its fp16 form and a Cast with the old name.
+
+    One whose values are no halves stays: a table that the network computes and the weights file does not hold.
+    """
     kept, casts = [], []
     for tensor in model.graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
-        if array.dtype != "float32" or array.size <= SMALL:
+        if array.dtype != "float32" or array.size <= SMALL or not (array.astype("float16") == array).all():
             kept.append(tensor)
             continue
         name = f"{tensor.name}_half"
@@ -77,7 +85,7 @@ def _check(module: nn.Module, example: Tensor, path: Path) -> None:
     image = torch.rand(example.shape, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         wanted = module(image)
-    found = compile_graph(path, card_name=path.stem, precision="exact", threads=0)(image.numpy())
+    found = compile_graph(path, card_name=path.stem, precision="exact", threads=0, keep=False)(image.numpy())
     for ours, theirs in zip(found, wanted if isinstance(wanted, tuple) else (wanted,), strict=True):
         error = float((torch.from_numpy(ours) - theirs).abs().max() / theirs.abs().max().clamp_min(1e-6))
         log.info("%s: relative error of the graph %.1e", path.name, error)

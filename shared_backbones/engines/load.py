@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
-import os
-from pathlib import Path
-
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
+from vitapps.shared_backbones.engines.machine import cpu_has_bf16, has_cuda, usable_cores
 from vitapps.shared_backbones.engines.model import CompiledModel
-from vitapps.shared_backbones.weights.cards import Card, graph_path
+from vitapps.shared_backbones.weights.cards import Card
+
+GRAPH_ENGINES = ("openvino", "onnxruntime")
 
 
 def load_model(card: Card, options: RunOptions) -> CompiledModel:
@@ -18,61 +17,56 @@ def load_model(card: Card, options: RunOptions) -> CompiledModel:
     Raises MissingError for absent or damaged files, packages or GPUs, UsageError for combinations without sense.
     """
     device = _device(options)
-    precision = _precision(card, options, device)
-    threads = options.threads or _cores()
-    engine = options.engine
-    if engine == "auto":
-        engine = "openvino" if device == "cpu" else "torch"
-    if engine == "torch":
+    threads = options.threads or usable_cores()
+    if options.engine == "auto" and device == "cpu":
+        return _by_decision(card, options, threads)
+    engine = "torch" if options.engine == "auto" else options.engine
+    precision = _precision(card, options, engine, device)
+    if engine not in GRAPH_ENGINES:
         from vitapps.shared_backbones.engines.torch import compile_card
 
-        return compile_card(card, device=device, precision=precision, threads=threads)
+        model = compile_card(card, device=device, precision=precision, threads=threads, engine=engine)
+        model.reason = "asked for" if options.engine != "auto" else "a CUDA device is used by torch"
+        return model
     if device != "cpu":
         raise UsageError(f"--engine {engine} runs on the CPU only, not on {device}", hint="--engine torch")
+    from vitapps.shared_backbones.engines.graph import compile_card_graph
+
+    _require_graph(card)
+    return compile_card_graph(card, engine=engine, precision=precision, threads=threads)
+
+
+def _by_decision(card: Card, options: RunOptions, threads: int) -> CompiledModel:
+    from vitapps.shared_backbones.engines.choose import decide
+    from vitapps.shared_backbones.engines.graph import compile_card_graph
+
+    _require_graph(card)
+    chosen = decide(card, options, threads)
+    model = compile_card_graph(card, engine=chosen.engine, precision=chosen.precision, threads=threads)
+    model.reason = chosen.reason
+    return model
+
+
+def _require_graph(card: Card) -> None:
     if not card.graph_file:
         raise MissingError(f"{card.name}: its card names no graph", hint="--engine torch")
-    if engine == "onnxruntime":
-        from vitapps.shared_backbones.engines.onnxruntime import compile_graph
-    else:
-        from vitapps.shared_backbones.engines.openvino import compile_graph
-    return compile_graph(graph_path(card), card_name=card.name, precision=precision, threads=threads)
 
 
 def _device(options: RunOptions) -> str:
     if options.device != "auto":
         return options.device
-    if options.engine in ("openvino", "onnxruntime"):
+    if options.engine in (*GRAPH_ENGINES, "torch-packed"):
         return "cpu"
-    return "cuda:0" if _has_cuda() else "cpu"
+    return "cuda:0" if has_cuda() else "cpu"
 
 
-def _precision(card: Card, options: RunOptions, device: str) -> str:
-    """`auto` is bf16 only where the card allows it and the processor has it; otherwise exact float32."""
-    if options.precision == "int8":
+def _precision(card: Card, options: RunOptions, engine: str, device: str) -> str:
+    """`auto` is bf16 only where the card, the engine and the processor allow it; otherwise exact float32."""
+    if options.precision == "int8" and engine in GRAPH_ENGINES and not card.int8_file:
         raise MissingError(f"{card.name}: has no int8 graph", hint="--precision exact or bf16")
     if options.precision != "auto":
         return options.precision
+    if engine in ("torch-packed", "onnxruntime"):
+        return "exact"
     allowed = bool(card.tolerance.get("bf16", False))
-    return "bf16" if allowed and (device != "cpu" or _cpu_has_bf16()) else "exact"
-
-
-def _cpu_has_bf16() -> bool:
-    listing = Path("/proc/cpuinfo")
-    if not listing.exists():
-        return False
-    text = listing.read_text(encoding="utf-8", errors="replace")
-    return "avx512_bf16" in text or "amx_bf16" in text
-
-
-def _has_cuda() -> bool:
-    """Ask the driver, not torch: importing torch costs seconds."""
-    try:
-        driver = ctypes.CDLL("libcuda.so.1")
-    except OSError:
-        return False
-    count = ctypes.c_int()
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return "bf16" if allowed and (device != "cpu" or cpu_has_bf16()) else "exact"

@@ -27,9 +27,10 @@ class Card:
     """One weights file.
 
     `arch` and `config` go to `models.build`. `size` and `graph_size` are bytes. `preprocess` is read by the pipeline of
-    `task`; `labels[i]` describes output channel i (`value`, `name`, optional `threshold`, codes). `tolerance`: which
-    precisions `auto` may use (`bf16 = true`). `scores` carry the command that prints them. `folder` is where the card
-    was read from; it is not written.
+    `task`; `labels[i]` describes output channel i (`value`, `name`, optional `threshold`, codes). `check`: `file`,
+    `sha256` and `size` of an input with samples of its outputs. `tolerance`: which precisions `auto` may use, and the
+    relative error that each may have on the check (`bf16 = true`: the usual one). `scores` carry the command that
+    prints them. `folder` is where the card was read from; it is not written.
     """
 
     name: str
@@ -44,6 +45,10 @@ class Card:
     graph_file: str = ""
     graph_sha256: str = ""
     graph_size: int = 0
+    int8_file: str = ""
+    int8_sha256: str = ""
+    int8_size: int = 0
+    check: dict[str, Any] = field(default_factory=dict)
     preprocess: dict[str, Any] = field(default_factory=dict)
     labels: list[dict[str, Any]] = field(default_factory=list)
     training: dict[str, Any] = field(default_factory=dict)
@@ -85,11 +90,32 @@ def graph_path(card: Card) -> Path:
     return _checked(card, card.graph_file, card.graph_sha256)
 
 
+def int8_path(card: Card) -> Path:
+    """The int8 graph of a card, checked: MissingError where there is none or it is not the stated one."""
+    if not card.int8_file:
+        raise MissingError(f"{card.name}: has no int8 graph", hint="--precision exact or bf16")
+    return _checked(card, card.int8_file, card.int8_sha256)
+
+
+def check_path(card: Card) -> Path:
+    """The check file of a card, checked: MissingError where there is none or it is not the stated one."""
+    if not card.check:
+        raise MissingError(f"weights '{card.name}' have no check file", hint="publish them again")
+    return _checked(card, str(card.check["file"]), str(card.check["sha256"]))
+
+
+def card_files(card: Card) -> list[str]:
+    """Names of all files that belong to a card, besides the card itself."""
+    names = [card.weights_file, card.graph_file, card.int8_file, str(card.check.get("file", ""))]
+    return [name for name in names if name]
+
+
 def verify(card: Card) -> None:
     """Check every file of the card against its sha256; MissingError on the first that does not hold."""
     weights_path(card)
-    if card.graph_file:
-        graph_path(card)
+    for name, path in ((card.graph_file, graph_path), (card.int8_file, int8_path), (card.check, check_path)):
+        if name:
+            path(card)
 
 
 def write_card(card: Card, path: Path) -> None:
@@ -140,9 +166,9 @@ def _is_required(item: dataclasses.Field[Any]) -> bool:
 
 def _check_types(path: Path, table: dict[str, Any]) -> None:
     dicts, lists, whole = (
-        {"config", "preprocess", "training", "tolerance"},
+        {"config", "preprocess", "training", "tolerance", "check"},
         {"labels", "scores", "limits"},
-        {"size", "graph_size"},
+        {"size", "graph_size", "int8_size"},
     )
     for key, value in table.items():
         wanted = dict if key in dicts else list if key in lists else int if key in whole else str

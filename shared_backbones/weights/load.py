@@ -1,13 +1,21 @@
-"""Weights into a module: safetensors only, every key accounted for, never other weights than the named ones."""
+"""Weights into a module: safetensors only, every key accounted for, never other weights than the named ones.
+
+`load_module` builds on the meta device, so that no random numbers are drawn for weights that are overwritten, and maps
+the file in: what float32 the file holds is shared with the page cache until it is touched.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from vitapps.errors import MissingError
 from vitapps.require import require
@@ -20,6 +28,40 @@ class LoadReport:
 
     missing: tuple[str, ...] = ()
     unexpected: tuple[str, ...] = ()
+
+
+def load_module(card: Card, source: Path | None = None) -> nn.Module:
+    """The network of a card with its weights (or those of the safetensors file `source`), in evaluation mode.
+
+    Raises MissingError as `load_weights` does; every tensor must be in the file.
+    """
+    from vitapps.shared_backbones.models import build
+
+    with parameters_on_meta():
+        module = build(card.arch, card.config)
+    load_weights(module, source or card)
+    return module.eval()
+
+
+@contextmanager
+def parameters_on_meta() -> Iterator[None]:
+    """Modules that this thread builds in the block get parameters without memory or values.
+
+    Not `torch.device("meta")`: tables that a module computes and does not save (sines, rotations) must keep values.
+    """
+    owner = threading.get_ident()
+
+    def without_memory(module: nn.Module, name: str, parameter: nn.Parameter | None) -> nn.Parameter | None:
+        if parameter is None or parameter.is_meta or threading.get_ident() != owner:
+            return parameter
+        return nn.Parameter(parameter.to("meta"), requires_grad=parameter.requires_grad)
+
+    # torch documents a returned parameter as the one that is registered, its annotation says None
+    handle = register_module_parameter_registration_hook(cast(Any, without_memory))
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def load_weights(module: nn.Module, source: Card | Path | str, *, strict: bool = True) -> LoadReport:

@@ -1,42 +1,105 @@
-"""A trained module as the three files of a card: fp16 safetensors, ONNX graph, TOML."""
+"""A trained module as the files of a card: fp16 safetensors, ONNX graph, int8 graph on request, check, TOML."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from vitapps.atomic import atomic_path
 from vitapps.provenance import sha256_file
 from vitapps.require import require
-from vitapps.shared_backbones.engines.export import export_graph
-from vitapps.shared_backbones.weights.cards import Card, write_card
+from vitapps.shared_backbones.engines.check_input import made_up_input, write_check
+from vitapps.shared_backbones.engines.export import SMALL, export_graph, halve_graph, rounded_to_half
+from vitapps.shared_backbones.engines.int8 import quantize_graph
+from vitapps.shared_backbones.weights.cards import Card, load_card, write_card
+
+_CALIBRATION_BATCH = 4
 
 
 def publish(
-    module: nn.Module, card: Mapping[str, Any], out: Path, *, example: Tensor, output_names: Sequence[str]
+    module: nn.Module,
+    card: Mapping[str, Any],
+    out: Path,
+    *,
+    example: Tensor,
+    output_names: Sequence[str],
+    calibration: NDArray[np.float32] | None = None,
 ) -> Path:
-    """Write `<name>.safetensors`, `<name>.onnx` and `<name>.toml` to `out`; returns the card's path.
+    """Write `<name>.safetensors`, `<name>.onnx`, `<name>.check.safetensors` and `<name>.toml` to `out`; returns the
+    card's path.
 
-    `card` holds the fields of `Card` but for files, sizes and checksums, which are filled in here.
+    `card` holds the fields of `Card` but for files, sizes and checksums, which are filled in here. `calibration`
+    B C *spatial: typical inputs, which add `<name>.int8.onnx`; the first of them becomes the check input, else noise.
     """
     files = require("safetensors.torch", package="safetensors")
     out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{card['name']}.toml"
-    state = {
-        key: (value.half() if value.is_floating_point() else value).contiguous()
-        for key, value in module.cpu().state_dict().items()
-    }
-    with atomic_path(path, overwrite=True) as temporary:  # card, weights and graph of one model, never of two
+    name = str(card["name"])
+    module = rounded_to_half(module.cpu())
+    state = {key: _stored(value) for key, value in module.state_dict().items()}
+    path = out / f"{name}.toml"
+    with atomic_path(path, overwrite=True) as temporary:  # all files of one model, never of two
         weights, graph = temporary.with_suffix(".safetensors"), temporary.with_suffix(".onnx")
         files.save_file({key: torch.clone(value) for key, value in state.items()}, str(weights))
-        export_graph(module, example, graph, output_names)
+        int8 = temporary.with_name(f"{name}.int8.onnx")
+        with tempfile.TemporaryDirectory() as folder:
+            source = Path(folder) / "float32.onnx"  # the quantizer folds no casts, so it does not start from the halves
+            export_graph(module, example, source, output_names, half=False)
+            halve_graph(source, graph)
+            if calibration is not None:
+                quantize_graph(source, int8, _batches(calibration))
+        typical = made_up_input(example[:1].shape) if calibration is None else calibration
         full = Card(
             **card, weights_file=weights.name, sha256=sha256_file(weights), size=weights.stat().st_size,
-            graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size, folder=out,
+            graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size,
+            check=_check(module, typical[:1], temporary.with_name(f"{name}.check.safetensors")), folder=out,
+            **(_int8_fields(int8) if calibration is not None else {}),
         )  # fmt: skip
         write_card(full, temporary)
     return path
+
+
+def add_int8(path: Path, module: nn.Module, calibration: NDArray[np.float32], output_names: Sequence[str]) -> Card:
+    """Give the card at `path` an int8 graph made from `module`, calibrated on typical inputs B C *spatial."""
+    card = load_card(str(path))
+    out = path.with_name(f"{card.name}.int8.onnx")
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "float32.onnx"
+        example = torch.from_numpy(np.ascontiguousarray(calibration[:1], np.float32))
+        export_graph(rounded_to_half(module.cpu()), example, source, output_names, half=False)
+        quantize_graph(source, out, _batches(calibration))
+    changed = dataclasses.replace(card, **_int8_fields(out))
+    write_card(changed, path)
+    return changed
+
+
+def _int8_fields(path: Path) -> dict[str, Any]:
+    return {"int8_file": path.name, "int8_sha256": sha256_file(path), "int8_size": path.stat().st_size}
+
+
+def _stored(value: Tensor) -> Tensor:
+    """Halves, but for small tensors, which cost nothing and stay exactly what the graph holds."""
+    shrinks = value.is_floating_point() and value.numel() > SMALL
+    return (value.half() if shrinks else value).contiguous()
+
+
+def _check(module: nn.Module, image: NDArray[np.float32], path: Path) -> dict[str, Any]:
+    """Write the check of the exact module on `image` 1 C *spatial, and return what the card says of it."""
+    image = image.astype(np.float16).astype(np.float32)
+    with torch.inference_mode():
+        found = module.eval()(torch.from_numpy(image))
+    outputs = found if isinstance(found, tuple) else (found,)
+    write_check(path, image, tuple(output.float().numpy() for output in outputs))
+    return {"file": path.name, "sha256": sha256_file(path), "size": path.stat().st_size}
+
+
+def _batches(inputs: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
+    for first in range(0, len(inputs), _CALIBRATION_BATCH):
+        yield inputs[first : first + _CALIBRATION_BATCH]

@@ -10,16 +10,27 @@ import numpy as np
 import pytest
 import torch
 
+from fakes.vit_card import CONFIG as VIT
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.shared_backbones.engines.load import load_model
-from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig
+from vitapps.shared_backbones.engines.model import BUCKETS, in_buckets
+from vitapps.shared_backbones.engines.openvino import compile_graph
+from vitapps.shared_backbones.engines.packed import PackedLinear, pack
+from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig, window_example
 from vitapps.shared_backbones.weights.cards import load_card
+from vitapps.shared_backbones.weights.load import load_module
 from vitapps.shared_backbones.weights.publish import publish
 
 CONFIG = VolumeSegmenterConfig(
     num_classes=3, window=(16, 32, 16), stem=(8, 16), dim=24, depth=1, heads=2, decoder=(8, 16)
 )
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("VITAPPS_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
 
 
 @pytest.fixture(scope="module")
@@ -30,20 +41,55 @@ def card(tmp_path_factory):
         "summary": "random weights", "licence": "CC0-1.0",
     }  # fmt: skip
     folder = tmp_path_factory.mktemp("tiny")
-    example = torch.zeros(1, 1, *CONFIG.window)
+    example = window_example(CONFIG)
     return load_card(publish(VolumeSegmenter(CONFIG), fields, folder, example=example, output_names=["logits"]))
 
 
-def test_engines_agree_at_any_batch(card):
-    image = np.random.default_rng(0).random((3, 1, *CONFIG.window), np.float32)
-    wanted = load_model(card, RunOptions(engine="torch", device="cpu", threads=1))(image)[0]
-    for engine in ("auto", "openvino", "onnxruntime"):
-        model = load_model(card, RunOptions(engine=engine, device="cpu", threads=1))
-        found = model(image)[0]
-        assert found.shape == (3, 3, *CONFIG.window)
-        assert np.abs(found - wanted).max() < 5e-3 * np.abs(wanted).max()
-    assert model.engine == "onnxruntime"
-    assert model.precision == "exact"
+def run(card, image, **options):
+    return load_model(card, RunOptions(device="cpu", threads=1, **options))(image)[0]
+
+
+def error(found, wanted):
+    return np.abs(found - wanted).max() / np.abs(wanted).max()
+
+
+@pytest.mark.parametrize("kind", ["card", "vit"])
+def test_engines_agree_at_any_batch(kind, request):
+    card = request.getfixturevalue(kind)
+    shape = CONFIG.window if kind == "card" else VIT.image_size
+    image = np.random.default_rng(0).random((3, CONFIG.input_chans if kind == "card" else 3, *shape), np.float32)
+    wanted = run(card, image, engine="torch", precision="exact")
+    for engine in ("auto", "openvino", "onnxruntime", "torch-packed"):
+        found = run(card, image, engine=engine, precision="exact")
+        assert found.shape == wanted.shape
+        assert error(found, wanted) < 1e-5
+
+
+def test_lower_precisions_stay_close(vit):
+    image = np.random.default_rng(0).random((3, 3, *VIT.image_size), np.float32)
+    wanted = run(vit, image, engine="torch", precision="exact")
+    for engine, precision, most in (
+        ("openvino", "bf16", 2e-2), ("torch", "bf16", 2e-2), ("openvino", "int8", 0.1), ("onnxruntime", "int8", 0.1),
+    ):  # fmt: skip
+        model = load_model(vit, RunOptions(device="cpu", threads=1, engine=engine, precision=precision))
+        assert (model.engine, model.precision) == (engine, precision)
+        assert 1e-6 < error(model(image)[0], wanted) < most  # and it does compute in less than float32
+
+
+def test_the_precision_hint_is_ours(card):
+    """OpenVINO left alone computes in bf16 on processors that have it."""
+    openvino = pytest.importorskip("openvino")
+    for precision, hint in (("exact", "f32"), ("bf16", "bf16")):
+        seen = []
+        real = openvino.Core.compile_model
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(
+                openvino.Core,
+                "compile_model",
+                lambda *given: seen.append(given[-1]) or real(*given),  # noqa: B023
+            )
+            compile_graph(card.folder / card.graph_file, card_name="x", precision=precision, threads=1)
+        assert seen[0]["INFERENCE_PRECISION_HINT"] == hint
 
 
 def test_weights_are_stored_as_halves(card):
@@ -51,26 +97,71 @@ def test_weights_are_stored_as_halves(card):
     assert card.graph_size < 2.5 * sum(p.numel() for p in VolumeSegmenter(CONFIG).parameters()) + overhead
 
 
+def test_int8_weights_are_bytes(vit):
+    assert vit.int8_size < vit.graph_size
+
+
 def test_what_is_not_there_is_an_error(card):
     with pytest.raises(MissingError):
         load_model(replace(card, graph_file=""), RunOptions(device="cpu"))
     with pytest.raises(UsageError):
         load_model(card, RunOptions(device="cuda:0", engine="openvino"))
-    with pytest.raises(MissingError):
-        load_model(card, RunOptions(device="cpu", precision="int8"))
+    for engine in ("auto", "openvino", "onnxruntime"):
+        with pytest.raises(MissingError, match="int8"):
+            load_model(card, RunOptions(device="cpu", precision="int8", engine=engine))
     (card.folder / "broken.onnx").write_bytes(b"no graph")
     with pytest.raises(MissingError, match="sha256"):
         load_model(replace(card, graph_file="broken.onnx"), RunOptions(device="cpu"))
 
 
-def test_the_cpu_path_imports_no_torch(card):
+@pytest.mark.parametrize(
+    ("engine", "precision"),
+    [
+        ("torch-compile", "exact"), ("torch-packed", "bf16"), ("torch", "int8"), ("torch-packed", "int8"),
+        ("onnxruntime", "bf16"),
+    ],
+)  # fmt: skip
+def test_combinations_without_sense_are_refused(vit, engine, precision):
+    with pytest.raises(UsageError, match=r"CUDA only|exact|int8|bf16"):
+        load_model(vit, RunOptions(device="cpu", engine=engine, precision=precision))
+
+
+def test_packing_replaces_every_linear_and_keeps_the_numbers(card, vit):
+    for some, shape in ((card, (2, CONFIG.input_chans, *CONFIG.window)), (vit, (2, 3, *VIT.image_size))):
+        plain, packed = load_module(some), pack(load_module(some))
+        x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+        with torch.inference_mode():
+            assert error(packed(x).numpy(), plain(x).numpy()) < 1e-5
+        kinds = [type(part) for part in packed.modules()]
+        assert torch.nn.Linear not in kinds
+        assert PackedLinear in kinds
+
+
+def test_batches_are_split_into_few_shapes():
+    seen = []
+
+    def engine(x):
+        seen.append(len(x))
+        return (x * 2, x.sum(axis=1))
+
+    for number in range(1, 71):
+        x = np.random.default_rng(number).random((number, 3), np.float32)
+        doubled, sums = in_buckets(engine)(x)
+        assert np.array_equal(doubled, x * 2)
+        assert np.array_equal(sums, x.sum(axis=1))
+    assert set(seen) == set(BUCKETS)
+
+
+def test_the_cpu_path_imports_no_torch(vit):
     code = (
         "import sys, numpy as np\n"
         "from vitapps.options import RunOptions\n"
         "from vitapps.shared_backbones.engines.load import load_model\n"
         "from vitapps.shared_backbones.weights.cards import load_card\n"
-        f"load_model(load_card({str(card.folder / 'tiny.toml')!r}), RunOptions(device='cpu'))"
-        f"(np.zeros((1, 1, 16, 32, 16), 'float32'))\n"
+        "for precision in ('auto', 'exact', 'int8'):\n"
+        f"    model = load_model(load_card({str(vit.folder / 'tiny-vit.toml')!r}),\n"
+        "                       RunOptions(device='cpu', precision=precision))\n"
+        "    model(np.zeros((1, 3, 32, 32), 'float32'))\n"
         "assert not {'torch', 'timm', 'monai', 'torchvision'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True)

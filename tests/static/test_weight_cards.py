@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from vitapps.shared_backbones.weights.cards import Card, list_cards, load_card, verify
+from vitapps.shared_backbones.weights.cards import Card, card_files, list_cards, load_card, verify
 
 ROOT = Path(__file__).resolve().parents[2]
 MAX_FILE_BYTES, MAX_TOTAL_BYTES = 8_000_000, 80_000_000
@@ -21,10 +21,13 @@ def card(request: pytest.FixtureRequest) -> Card:
 
 def test_files_are_as_stated(card: Card) -> None:
     verify(card)
-    for file, digest, size in (
+    stated = [
         (card.weights_file, card.sha256, card.size),
         (card.graph_file, card.graph_sha256, card.graph_size),
-    ):
+        (card.int8_file, card.int8_sha256, card.int8_size),
+        (card.check.get("file", ""), card.check.get("sha256", ""), card.check.get("size", 0)),
+    ]
+    for file, digest, size in [item for item in stated if item[0]]:
         content = (Path(card.folder) / file).read_bytes()
         assert hashlib.sha256(content).hexdigest() == digest
         assert len(content) == size <= MAX_FILE_BYTES
@@ -57,5 +60,5 @@ def test_all_weights_together_fit_in_a_wheel() -> None:
     folder = ROOT / "shared_backbones" / "weights"
     data = [path for path in folder.iterdir() if path.suffix in (".safetensors", ".onnx")]
     assert sum(path.stat().st_size for path in data) <= MAX_TOTAL_BYTES
-    carded = {name for card in map(load_card, list_cards()) for name in (card.weights_file, card.graph_file)}
+    carded = {name for card in map(load_card, list_cards()) for name in card_files(card)}
     assert {path.name for path in data} == carded, "a weights file without a card, or a card without its file"
