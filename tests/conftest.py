@@ -1,5 +1,4 @@
-"""Set before anything imports triton: without a GPU, kernels run in Triton's interpreter. And no test reads or fills the
-cache of whoever runs it."""
+"""Without a GPU, kernels run in Triton's interpreter (set before anything imports triton); tests have their own cache."""
 
 from __future__ import annotations
 

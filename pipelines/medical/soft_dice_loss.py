@@ -18,7 +18,7 @@ SLAB_VALUES = 1 << 17  # logits a slab: half a MiB of float32
 
 def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Scalar float32 loss; `logits` B K D H W of any float type, `target` B K D H W shares that sum to 1 over K."""
-    value: Tensor = _SoftDiceLoss.apply(logits, target)  # type: ignore[no-untyped-call]
+    value: Tensor = _SoftDiceLoss.apply(logits, target)
     return value
 
 

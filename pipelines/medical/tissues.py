@@ -48,7 +48,8 @@ class Tissues:
         lead = (slice(None), *(None,) * image.ndim)
         air = _normal(image[None], self.air_means[lead], self.air_spreads[lead]) * self.air_weights[lead]
         others = _normal(image[None], self.means[lead], self.spreads[lead])
-        return np.maximum(np.concatenate([air.sum(0, keepdims=True), others]), np.float32(np.exp(UNLIKELY)))
+        found: Floats = np.maximum(np.concatenate([air.sum(0, keepdims=True), others]), np.float32(np.exp(UNLIKELY)))
+        return found
 
 
 def tissue_numbers(names: Sequence[str]) -> NDArray[np.intp]:

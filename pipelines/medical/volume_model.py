@@ -111,7 +111,8 @@ class Prepared:
     def brightness(self, where: Any) -> NDArray[np.float32]:
         """Brightness 0..1 of the scan's own voxels at the index `where`."""
         values = np.nan_to_num(np.asarray(self.scan[where], np.float32), nan=self.darkest)
-        return np.clip((values - np.float32(self.darkest)) / np.float32(self.brightest - self.darkest), 0, 1)
+        found: Floats = np.clip((values - np.float32(self.darkest)) / np.float32(self.brightest - self.darkest), 0, 1)
+        return found
 
 
 class VolumeModel:

@@ -76,18 +76,6 @@ def detect_many(
     return DetectBatch(done=list(streamed.results), failed=failed)
 
 
-@contextmanager
-def _collecting(batch: DetectBatch, path: Path, *, alone: bool) -> Iterator[None]:
-    """Log the error of one of several inputs and note it in `batch`."""
-    try:
-        yield
-    except VitappsError as error:
-        if alone:
-            raise
-        _LOGGER.error("%s", error)
-        batch.failed.append(Failure(input=path, error=error))
-
-
 def _outputs(paths: Sequence[Path], out: Path | None, settings: DetectSettings) -> list[Path]:
     """One output for each input; raises UsageError when two would be the same file."""
     single_file = out is not None and len(paths) == 1 and not out.is_dir()

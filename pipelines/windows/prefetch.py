@@ -26,8 +26,9 @@ def ahead(
 ) -> Generator[Item, None, None]:
     """`items` in their order, up to `depth` made before they are wanted. What making one raises is raised here.
 
-    The thread makes them within `around()` and a copy of the caller's context variables. It ends when the iterator is exhausted or closed: use `closing(ahead(…))`,
-    because an exception in the caller's loop alone does not close it, and what the thread reads from would go away.
+    The thread makes them within `around()` and a copy of the caller's context variables. It ends when the iterator is
+    exhausted or closed: use `closing(ahead(…))`, because an exception in the caller's loop alone does not close it, and
+    what the thread reads from would go away.
     """
     ready: queue.Queue[Any] = queue.Queue(maxsize=depth)
     stop = threading.Event()
