@@ -1,4 +1,4 @@
-"""Without a GPU, kernels run in Triton's interpreter (set before anything imports triton); tests have their own cache."""
+"""Without a GPU, kernels run in Triton's interpreter (set before triton is imported); tests have their own cache."""
 
 from __future__ import annotations
 
