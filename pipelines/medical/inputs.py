@@ -18,9 +18,15 @@ def scans_in(paths: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in paths:
-        inside = sorted(item for item in path.iterdir() if _is_scan(item)) if path.is_dir() else []
-        found += inside or [path]
+        found += _inside(path) or [path]
     return found
+
+
+def _inside(path: Path) -> list[Path]:
+    try:
+        return sorted(item for item in path.iterdir() if _is_scan(item)) if path.is_dir() else []
+    except OSError:  # a name that no file can have, a folder that may not be read: the reader says so
+        return []
 
 
 def _is_scan(path: Path) -> bool:

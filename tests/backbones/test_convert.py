@@ -23,6 +23,9 @@ from vitapps.shared_backbones.posenc._resample import resample_table
 from vitapps.shared_backbones.weights.load import load_state
 
 LIMIT = 1e-5  # largest difference over largest value, of every tensor
+# SigLIP's pooling has one query: gradients there are differences of large sums, in which float32 kernels of different
+# processors agree less well (3e-5 on a Zen 4); in float64 they agree to 1e-10
+POOL_LIMIT = 1e-4
 State = dict[str, Tensor]
 SMALL = {"depth": 2, "embed_dim": 48, "num_heads": 3, "num_classes": 7}
 TIMM: dict[str, dict[str, Any]] = {
@@ -105,7 +108,8 @@ def check_parity(
         if "eva" in type(peer).__name__.lower() and key.endswith("qkv.bias"):
             parameter.grad.chunk(3)[1].zero_()  # EVA holds the key bias at zero, ours may learn one
         # the floor: a gradient that is zero but for rounding has no relative error
-        assert relative_error(parameter.grad, gradients[key], floor=1e-4 * largest) < LIMIT, key
+        limit = POOL_LIMIT if key.startswith("pool.") else LIMIT
+        assert relative_error(parameter.grad, gradients[key], floor=1e-4 * largest) < limit, key
 
 
 def timm_pair(

@@ -127,7 +127,7 @@ def test_training(place: str, number: signal.Signals, tmp_path: Path) -> None:
     (tmp_path / "maps").mkdir()
     nib.save(nib.Nifti1Image(codes, np.eye(4)), tmp_path / "maps" / "one.nii.gz")
     words = ["medical", "train", "brain", "--labelmaps", str(tmp_path / "maps"), "-o", str(tmp_path / "model")]
-    assert_interrupted(stopped(place, [*words, "--steps", "1", "--device", "cpu"], number, tmp_path))
+    assert_interrupted(stopped(place, [*words, "--stages", "12:1", "--device", "cpu"], number, tmp_path))
     assert os.listdir(tmp_path / "model") == []
 
 
@@ -136,4 +136,4 @@ def test_the_demo(tmp_path: Path) -> None:
     place = "vitapps.datasets.formats.volume:read_volume"
     done = stopped(place, ["demo", "-o", str(tmp_path / "demo")], signal.SIGINT, tmp_path)
     assert done.returncode == ExitCode.INTERRUPTED, done.stderr
-    assert os.listdir(tmp_path / "demo") == ["head.nii.gz"]
+    assert os.listdir(tmp_path / "demo") == ["head_flair.nii.gz"]

@@ -21,7 +21,7 @@ FOLDERS = {
     "core": "vitapps",
     **{name: f"vitapps/{name}" for name in ("apps", "pipelines", "shared_backbones", "datasets")},
 }
-SHIPPED = {".py", ".toml", ".safetensors", ".onnx", ".html", ".json", ".typed"}
+SHIPPED = {".py", ".toml", ".safetensors", ".onnx", ".html", ".json", ".gz", ".tif", ".typed"}
 MODELS = {"brain-mr-synth", "trees-neon"}
 needs_models = pytest.mark.skipif(not set(list_cards()) >= MODELS, reason="the models are not embedded yet")
 HEAVY = {"torch", "timm", "torchvision", "monai"}

@@ -147,10 +147,11 @@ def test_a_name_of_the_longest_length_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_with_130_and_no_output(tmp_path: Path, number: signal.Signals) -> None:
     script = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from vitapps.apps.failure import guarded
 from vitapps.atomic import atomic_path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell starts background jobs with it ignored
 def work():
     with atomic_path(Path(sys.argv[1])) as temporary:
         temporary.write_text("half")
