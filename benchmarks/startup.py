@@ -63,8 +63,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         scan = folder / "head.nii.gz"
-        run(interpreter("from vitapps.datasets.synth.head import write_sample; import pathlib, sys; "
-                        "write_sample(pathlib.Path(sys.argv[1]))", scan))  # fmt: skip
+        run(interpreter("from vitapps.datasets.samples import write_head_scan; import pathlib, sys; "
+                        "write_head_scan(pathlib.Path(sys.argv[1]))", scan))  # fmt: skip
         words = ("medical", "segment", scan, "-o", folder / "seg.nii.gz", "-w", options.weights, "--overwrite",
                  "--device", "cpu", "--quiet")  # fmt: skip
         cold = run(interpreter(OURS, *words), environment={"XDG_CACHE_HOME": str(folder / "cache")})

@@ -2,7 +2,7 @@
 
     python benchmarks/volume.py [--weights CARD] [--size 256] [--threads 2] [--out benchmarks/results/volume_DATE.txt]
 
-The scan is the demo's ellipsoids on a finer grid. Bars, for 256^3 on two quiet cores: 60 s, 6 GB. Stages are wall
+The scan is the demo's FLAIR on a finer grid. Bars, for 256^3 on two quiet cores: 60 s, 6 GB. Stages are wall
 seconds by the run record; where they sum to much less than the whole, the rest is start-up.
 """
 
@@ -16,19 +16,23 @@ from measure import arguments, report, run, verdict, vitapps
 from measure import python as interpreter
 
 MAKE = """
-import sys
+import pathlib, sys
 import nibabel, numpy as np
 from scipy.ndimage import zoom
-from vitapps.datasets.synth.head import sample_volume
-size = int(sys.argv[2])
-image, _ = sample_volume()
-fine = zoom(image.astype(np.float32), 2, order=1)
+from vitapps.datasets.samples import write_head_scan
+path, size = pathlib.Path(sys.argv[1]), int(sys.argv[2])
+write_head_scan(path)
+scan = nibabel.load(path)
+fine = zoom(np.asanyarray(scan.dataobj).astype(np.float32), scan.header.get_zooms(), order=1)
+turn = scan.affine[:3, :3] / np.linalg.norm(scan.affine[:3, :3], axis=0)
+affine = np.eye(4)
+affine[:3, :3] = turn
 whole = np.random.default_rng(0).normal(4, 2, (size,) * 3).clip(0, 255).astype(np.int16)
 inner = tuple(slice(max(0, (size - n) // 2), max(0, (size - n) // 2) + min(n, size)) for n in fine.shape)
 cut = tuple(slice((n - (p.stop - p.start)) // 2, (n - (p.stop - p.start)) // 2 + p.stop - p.start)
             for n, p in zip(fine.shape, inner))
 whole[inner] += fine[cut].astype(np.int16)
-nibabel.save(nibabel.Nifti1Image(whole, np.diag([1.0, 1.0, 1.0, 1.0])), sys.argv[1])
+nibabel.save(nibabel.Nifti1Image(whole, affine), path)
 """
 
 
