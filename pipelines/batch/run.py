@@ -21,7 +21,8 @@ from vitapps.pipelines.batch.signals import draining
 from vitapps.pipelines.batch.step import Ending, StepRun, exit_code
 from vitapps.pipelines.batch.task import TaskSpec
 from vitapps.pipelines.batch.work import Engine
-from vitapps.pipelines.runtime.devices import cpu_name, cuda_devices, usable_cores
+from vitapps.pipelines.runtime.devices import cpu_name, cuda_devices
+from vitapps.shared_backbones.engines.machine import usable_cores
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -61,6 +61,7 @@ class Task(ABC):
     summary: ClassVar[str]  # one line
     patterns: ClassVar[tuple[str, ...]]  # of inputs, for the template of a job file
     Settings: ClassVar[type]  # a frozen dataclass: the keys of `[step.options]`
+    default_weights: ClassVar[str | None] = None  # the card where a job names none; None: a task without weights
     takes_folders: ClassVar[bool] = False  # a folder (a DICOM series) can be an input
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -77,7 +78,12 @@ class Task(ABC):
     @classmethod
     def weights(cls, spec: TaskSpec) -> dict[str, str]:
         """Name -> sha256 of the weights that will be used; raises MissingError. Loads no network."""
-        return {}
+        if cls.default_weights is None:
+            return {}
+        from vitapps.shared_backbones.weights.cards import load_card
+
+        card = load_card(spec.weights or cls.default_weights)
+        return {card.name: card.sha256}
 
     @classmethod
     @abstractmethod

@@ -34,6 +34,7 @@ class BatchTask(Task):
     summary = "brain structures of MR scans, as label maps on the scan's own grid"
     patterns = ("**/*.nii.gz",)
     Settings = Settings
+    default_weights = DEFAULT_CARD
     takes_folders = True
 
     def __init__(self, spec: TaskSpec) -> None:
@@ -48,13 +49,6 @@ class BatchTask(Task):
         files = [path for path in self.outputs(self.spec, item.out) if path.exists()]
         summary = {"total_ml": round(found.total_ml, 2), "labels": sum(label.voxels > 0 for label in found.labels)}
         return ItemResult(outputs=tuple(files), preview=found.preview, summary=summary, warnings=found.warnings)
-
-    @classmethod
-    def weights(cls, spec: TaskSpec) -> dict[str, str]:
-        from vitapps.shared_backbones.weights.cards import load_card
-
-        card = load_card(spec.weights or DEFAULT_CARD)
-        return {card.name: card.sha256}
 
     @classmethod
     def extension(cls, spec: TaskSpec) -> str:

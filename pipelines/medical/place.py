@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.pipelines.medical.postprocess import main_component
+
 PLACE_UNIT = 100.0  # mm a unit of the place channels, as in training
 MARGIN = 12.0  # mm around the foreground of the first pass
 
@@ -34,13 +36,12 @@ def find_region(foreground: Floats, spacing: tuple[float, ...], window: tuple[in
     """
     from scipy import ndimage
 
-    parts, number = ndimage.label(foreground > 0.5)
-    if not number:
+    main = main_component(foreground > 0.5)
+    boxes: Any = ndimage.find_objects(main.astype(np.uint8))
+    if not boxes:
         return None
-    sizes = np.bincount(parts.ravel())[1:]
-    main = int(sizes.argmax())
-    found: Any = ndimage.find_objects(parts)[main]
-    centre: Any = ndimage.center_of_mass(parts[found] == main + 1)
+    found = boxes[0]
+    centre: Any = ndimage.center_of_mass(main[found])
     box = [
         _grown(part, round(MARGIN / step), wide, size)
         for part, step, wide, size in zip(found, spacing, window, foreground.shape, strict=True)

@@ -33,6 +33,7 @@ class BatchTask(Task):
     summary = "objects (tree crowns) in aerial and satellite rasters, as georeferenced boxes"
     patterns = ("**/*.tif",)
     Settings = Settings
+    default_weights = DEFAULT_WEIGHTS
 
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
@@ -50,13 +51,6 @@ class BatchTask(Task):
     @classmethod
     def check(cls, spec: TaskSpec) -> None:
         check_settings(_detect_settings(spec.settings))
-
-    @classmethod
-    def weights(cls, spec: TaskSpec) -> dict[str, str]:
-        from vitapps.shared_backbones.weights.cards import load_card
-
-        card = load_card(spec.weights or DEFAULT_WEIGHTS)
-        return {card.name: card.sha256}
 
     @classmethod
     def extension(cls, spec: TaskSpec) -> str:

@@ -16,13 +16,14 @@ import numpy as np
 
 from vitapps.errors import VitappsError
 from vitapps.options import EngineName, Precision, RunOptions
-from vitapps.pipelines.runtime.devices import cpu_name, usable_cores
+from vitapps.pipelines.runtime.devices import cpu_name
 from vitapps.pipelines.runtime.measure import cache_at, in_child, interleaved
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import versions
 from vitapps.shared_backbones.engines.check_input import made_up_input, relative_error
 from vitapps.shared_backbones.engines.choose import decide
 from vitapps.shared_backbones.engines.load import load_model
+from vitapps.shared_backbones.engines.machine import usable_cores
 from vitapps.shared_backbones.weights.cards import Card, load_card
 
 EAGER, PACKED = "torch exact", "torch-packed exact"

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitapps.errors import UsageError
+from vitapps.pipelines.runtime.measure import cpu_seconds
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
 
@@ -98,7 +98,7 @@ def _measure(case: Case, engine: str, rounds: int, threads: int, progress: Progr
         with progress.task(f"{case.model} {case.size} {engine}", total=rounds + 1) as task:
             for turn in range(rounds + 1):  # the first round warms up
                 for name, (call, _) in calls.items():
-                    spent = _cpu_seconds(call)
+                    spent = cpu_seconds(call)
                     if turn:
                         times[name].append(spent)
                 task.advance()
@@ -172,9 +172,3 @@ def _call(model: nn.Module, image: Tensor, engine: str, threads: int, folder: Pa
     request = core.compile_model(graph, "CPU", settings).create_infer_request()
     array = image.numpy()
     return lambda: request.infer([array])
-
-
-def _cpu_seconds(call: Callable[[], Any]) -> float:
-    start = time.process_time()
-    call()
-    return time.process_time() - start

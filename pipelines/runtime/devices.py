@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from vitapps.errors import MissingError
+from vitapps.shared_backbones.engines.machine import cuda_driver
 
 _NAME_BYTES = 128
 _ATTRIBUTE_MAJOR, _ATTRIBUTE_MINOR = 75, 76  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_{MAJOR,MINOR} of cuda.h
@@ -27,14 +26,8 @@ class CudaDevice:
 
 def cuda_devices() -> list[CudaDevice]:
     """Every GPU that the CUDA driver shows to this process (CUDA_VISIBLE_DEVICES counts), none without a driver."""
-    try:
-        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
-    except OSError:
-        return []
-    count = ctypes.c_int()
-    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
-        return []
-    return [_describe(driver, index) for index in range(count.value)]
+    driver, count = cuda_driver()
+    return [] if driver is None else [_describe(driver, index) for index in range(count)]
 
 
 def require_cuda(index: int) -> None:
@@ -56,11 +49,6 @@ def cpu_name() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def usable_cores() -> int:
-    """Cores that this process may use (affinity), which can be fewer than the machine has."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _describe(driver: ctypes.CDLL, index: int) -> CudaDevice:

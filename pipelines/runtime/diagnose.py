@@ -13,10 +13,11 @@ from typing import Any
 
 from vitapps import __version__
 from vitapps.errors import VitappsError
-from vitapps.pipelines.runtime.devices import CudaDevice, cpu_name, cuda_devices, usable_cores
+from vitapps.pipelines.runtime.devices import CudaDevice, cpu_name, cuda_devices
 from vitapps.provenance import versions
 from vitapps.shared_backbones.engines.cache import DiskCache, cache_folder
 from vitapps.shared_backbones.engines.choose import Decision, remembered_decisions
+from vitapps.shared_backbones.engines.machine import usable_cores
 from vitapps.shared_backbones.weights.cards import list_cards, load_card, verify
 
 ENGINES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}  # engine -> module that it needs

@@ -31,18 +31,26 @@ class ChildResult:
     wall_s: float
 
 
-def interleaved(calls: Mapping[str, Callable[[], Any]], rounds: int) -> dict[str, list[float]]:
-    """CPU seconds of this process, all threads, for each call: A B C A B C, after one round that is not counted.
+def cpu_seconds(call: Callable[[], Any]) -> float:
+    """CPU time of this process, all threads, for one call."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[Callable[[], Any]], float] = cpu_seconds
+) -> dict[str, list[float]]:
+    """What `clock` says of each call: A B C A B C, after one round that is not counted.
 
     What else runs on the machine slows neighbours in a round alike, so ratios hold where wall times would not.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for number in range(rounds + 1):
         for name, call in calls.items():
-            start = time.process_time()
-            call()
+            taken = clock(call)
             if number:
-                seconds[name].append(time.process_time() - start)
+                seconds[name].append(taken)
     return seconds
 
 

@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Mapping
 
 import torch
 
+from vitapps.pipelines.runtime import measure
+
 
 def interleaved(ways: Mapping[str, Callable[[], object]], *, rounds: int, device: torch.device) -> dict[str, float]:
     """Median seconds of each way over `rounds`, A B C A B C, after one call each that is not counted."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            seconds = _cuda_seconds(way) if device.type == "cuda" else _cpu_seconds(way)
-            if number:
-                taken[name].append(seconds)
-    return {name: statistics.median(values) for name, values in taken.items()}
-
-
-def _cpu_seconds(way: Callable[[], object]) -> float:
-    start = time.process_time()
-    way()
-    return time.process_time() - start
+    clock = _cuda_seconds if device.type == "cuda" else measure.cpu_seconds
+    return {name: statistics.median(taken) for name, taken in measure.interleaved(ways, rounds, clock).items()}
 
 
 def _cuda_seconds(way: Callable[[], object]) -> float:

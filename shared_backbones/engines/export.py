@@ -37,9 +37,22 @@ def export_graph(
             rounded, (two,), str(path), input_names=["image"], output_names=list(output_names), dynamo=True,
             external_data=False, verbose=False, dynamic_shapes=({0: batch},),
         )  # fmt: skip
+    _forget_origin(path)
     if half:
         halve_graph(path, path)
     _check(rounded, example, path)
+
+
+def _forget_origin(path: Path) -> None:
+    """Drop the stack traces that the exporter notes at every node: they hold paths of this machine, and a tenth of the
+    file."""
+    onnx = require("onnx", extra="train")
+    model = onnx.load(str(path))
+    graph = model.graph
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.value_info, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    onnx.save(model, str(path))
 
 
 def halve_graph(source: Path, out: Path) -> None:

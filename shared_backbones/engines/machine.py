@@ -31,11 +31,21 @@ def cpu_has_bf16() -> bool:
     return bool({"avx512_bf16", "amx_bf16", "bf16"} & set(cpu_flags()))
 
 
-def has_cuda() -> bool:
-    """Ask the driver, not torch: importing torch costs seconds."""
+def cuda_driver() -> tuple[ctypes.CDLL | None, int]:
+    """The CUDA driver and how many GPUs it shows to this process; (None, 0) without one.
+
+    The driver itself is asked, not torch: importing torch costs seconds.
+    """
     try:
         driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
     except OSError:
-        return False
+        return None, 0
     count = ctypes.c_int()
-    return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)):
+        return None, 0
+    return driver, count.value
+
+
+def has_cuda() -> bool:
+    """Whether the CUDA driver shows a GPU."""
+    return cuda_driver()[1] > 0

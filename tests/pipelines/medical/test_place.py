@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fakes.volume_network import card
+from vitapps.datasets.synth import brain
+from vitapps.pipelines.medical import place
 from vitapps.pipelines.medical.orientation import turn_to
 from vitapps.pipelines.medical.place import MARGIN, find_region, mirrored, place_channels
 from vitapps.pipelines.medical.volume_model import Prepared, VolumeModel
@@ -80,3 +82,7 @@ def test_the_second_pass_knows_the_place() -> None:
         assert not labels[image == 0].any()
     empty = np.zeros_like(image)
     assert not model.scores(Prepared(empty, turn, (even, even, even), empty, 0.0, 1.0)).argmax(0).any()
+
+
+def test_training_and_inference_measure_the_place_alike() -> None:
+    assert place.PLACE_UNIT == brain.PLACE_UNIT
