@@ -18,7 +18,8 @@ from vitapps.apps.failure import guarded
 if TYPE_CHECKING:
     from typer.core import TyperCommand
 
-SUBCOMMANDS = ("medical", "rs", "batch", "bench", "demo", "models", "doctor")  # each a module vitapps.apps.<name>
+# each a module vitapps.apps.<name>
+SUBCOMMANDS = ("medical", "rs", "video", "doc", "face", "batch", "bench", "demo", "models", "doctor")
 
 
 class LazyGroup(TyperGroup):

@@ -31,6 +31,11 @@ _RECORDED = (
     "pyproj",
     "pyogrio",
     "shapely",
+    "pillow",
+    "opencv-python-headless",
+    "av",
+    "pypdfium2",
+    "pikepdf",
 )
 
 

@@ -20,6 +20,7 @@ from vitapps.datasets.synth.brain import LABELS, BrainSynth, LabelMaps, SynthCon
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.pipelines.medical.soft_dice_loss import soft_dice_loss
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
+from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig, window_example
 
@@ -115,7 +116,7 @@ def train(
     facts = {
         "data": f"{len(maps.names)} label maps of {labelmaps.name} (SynthSeg, Apache-2.0); no image of any kind",
         "command": f"vitapps medical train brain --labelmaps DIR --out DIR --stages {told} --seed {seed}",
-        "hardware": _hardware(device, threads),
+        "hardware": training_hardware(device, threads, generators=1),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": seed,
         "split": "trained on synthetic scans only; every real scan is evaluation",
@@ -141,12 +142,6 @@ def _one_thread(worker: int) -> None:
 def _loss(module: nn.Module, batch: Batch) -> Tensor:
     image, target = batch
     return soft_dice_loss(module(image), target)  # B 4 D H W -> B K D H W -> scalar
-
-
-def _hardware(device: str, threads: int) -> str:
-    if device.startswith("cuda"):
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {threads} thread(s) and one generator process"
 
 
 def export(

@@ -13,8 +13,8 @@ from vitapps.datasets.formats.georef import between, corners, to_pixels
 from vitapps.datasets.formats.raster import RasterMeta, Window
 from vitapps.datasets.formats.vector_read import read_polygons
 from vitapps.errors import UsageError
-from vitapps.pipelines.rs.boxes import Floats
 from vitapps.pipelines.rs.gsd import Scale
+from vitapps.pipelines.windows.boxes import Floats
 
 if TYPE_CHECKING:
     from shapely import Geometry

@@ -7,8 +7,8 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from vitapps.pipelines.rs.boxes import Floats
 from vitapps.pipelines.rs.matching import TileBoxes
+from vitapps.pipelines.windows.boxes import Floats
 from vitapps.require import require
 
 _MOST = 1000  # boxes of one tile that count; COCO's 100 is less than a dense stand has

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.rs.area import Area
-from vitapps.pipelines.rs.boxes import Floats, Ints, decode, nms
 from vitapps.pipelines.rs.gsd import Scale
 from vitapps.pipelines.rs.merge import judge_in_window
 from vitapps.pipelines.rs.scan import Picture
 from vitapps.pipelines.rs.spec import DetectorSpec
+from vitapps.pipelines.windows.boxes import Floats, Ints, decode, nms
 from vitapps.progress import Task
 
 # windows B 3 S S in 0..1 -> score maps B K h w (0..1) and box maps B 4 h w (pixels of the window)

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from vitapps.pipelines.rs.boxes import Floats, box_iou
+from vitapps.pipelines.windows.boxes import Floats, match
 
 SLACK = 0.05
 NEON_IOU = 0.4  # Weinstein et al. 2019, Remote Sensing 11(11) 1309
@@ -48,22 +47,6 @@ class TileBoxes:
     boxes: Floats
     scores: Floats
     drawn: Floats
-
-
-def match(boxes: Floats, scores: Floats, drawn: Floats, iou: float = NEON_IOU) -> NDArray[np.bool_]:
-    """Which of `boxes` (n 4) hit a box of `drawn` (m 4); n, in the order given.
-
-    By falling score each box takes the free drawn box that it overlaps most, when their IoU is at least `iou`.
-    """
-    hit = np.zeros(len(boxes), bool)
-    overlaps = box_iou(boxes, drawn)  # n m
-    free = np.ones(len(drawn), bool)
-    for box in np.argsort(-np.asarray(scores), kind="stable"):
-        row = np.where(free, overlaps[box], -1.0)
-        if len(row) and row.max() >= iou:
-            free[int(row.argmax())] = False
-            hit[box] = True
-    return hit
 
 
 def count(tiles: Sequence[TileBoxes], threshold: float, iou: float = NEON_IOU) -> Counts:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.pipelines.rs.boxes import Floats
+from vitapps.pipelines.windows.boxes import Floats
 
 CUT = 3.0  # pixels: a box that ends this near to an inner window edge was cut by it
 _MARGIN = (

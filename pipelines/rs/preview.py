@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.raster import Window
-from vitapps.pipelines.rs.boxes import Floats, Ints
 from vitapps.pipelines.rs.gsd import Scale
 from vitapps.pipelines.rs.scan import Picture
+from vitapps.pipelines.windows.boxes import Floats, Ints
 
 _COLOURS = ((255, 64, 32), (64, 160, 255), (255, 216, 0), (64, 224, 96), (224, 96, 255))
 _NOTHING = 128  # grey of nodata

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from vitapps.errors import MissingError
-from vitapps.pipelines.rs.boxes import Floats
+from vitapps.pipelines.windows.boxes import Floats
 
 _KEYS = {"gsd", "window", "overlap", "nms_iou", "peaks", "top_k"}
 

@@ -10,8 +10,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.pipelines.rs.boxes import Floats, decode, nms
 from vitapps.pipelines.rs.merge import kept_in_window, owned_spans, window_starts
+from vitapps.pipelines.windows.boxes import Floats, decode, nms
 
 Predict = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], ...]]
 

@@ -25,6 +25,7 @@ from vitapps.pipelines.rs.matching import TileBoxes, best_threshold
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
+from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.plain_detector import (
     STRIDE,
@@ -93,12 +94,11 @@ def train(
     )  # fmt: skip
     threshold = choose_threshold(average.cpu(), held or shown)
     option = f" --leave-out {site_left_out}" if site_left_out else ""
-    on_cpu = f"CPU, {config.threads} thread(s), bf16"
     facts = {
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)",
         "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
         f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{option}",
-        "hardware": torch.cuda.get_device_name(device) if device.startswith("cuda") else on_cpu,
+        "hardware": training_hardware(device, config.threads, bf16=True),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": f"threshold chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"

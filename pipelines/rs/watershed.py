@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.pipelines.rs.boxes import Floats
+from vitapps.pipelines.windows.boxes import Floats
 from vitapps.require import require
 
 

@@ -162,10 +162,9 @@ def _call(model: nn.Module, image: Tensor, engine: str, threads: int, folder: Pa
 
     path = folder / "graph.onnx"
     export_graph(model, image, path, ["logits"], half=False)
-    from vitapps.shared_backbones.engines.openvino import load_openvino
+    from vitapps.shared_backbones.engines.openvino import open_core
 
-    openvino = load_openvino()
-    core = openvino.Core()
+    core = open_core()
     graph = core.read_model(str(path))
     graph.reshape(list(image.shape))  # a static batch, as an application compiles it; never cached, it serves once
     settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY"}

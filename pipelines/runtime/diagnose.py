@@ -109,7 +109,9 @@ def _loaded(module: str) -> Any:
 
 def _devices_of(engine: Any) -> str:
     if engine.__name__ == "openvino":
-        return "runs on " + ", ".join(engine.Core().available_devices)
+        from vitapps.shared_backbones.engines.openvino import open_core
+
+        return "runs on " + ", ".join(open_core().available_devices)
     if engine.__name__ == "onnxruntime":
         return "runs on " + ", ".join(engine.get_available_providers())
     return "runs on cpu" + (f", {engine.cuda.device_count()} cuda" if engine.cuda.is_available() else "")

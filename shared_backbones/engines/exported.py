@@ -20,7 +20,7 @@ from vitapps.errors import MissingError, VitappsError
 from vitapps.shared_backbones.engines.check_input import relative_error
 from vitapps.shared_backbones.engines.export import export_graph
 from vitapps.shared_backbones.engines.model import Run
-from vitapps.shared_backbones.engines.openvino import load_openvino
+from vitapps.shared_backbones.engines.openvino import load_openvino, open_core
 
 Form = Literal["onnx", "openvino", "torch-export"]
 SUFFIXES: dict[Form, str] = {"onnx": ".onnx", "openvino": ".xml", "torch-export": ".pt2"}
@@ -66,7 +66,7 @@ def _openvino(module: nn.Module, example: Tensor, path: Path, output_names: Sequ
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "source.onnx"
         export_graph(module, example, source, output_names, half=False)
-        openvino.save_model(openvino.Core().read_model(str(source)), str(path), compress_to_fp16=False)
+        openvino.save_model(open_core().read_model(str(source)), str(path), compress_to_fp16=False)
 
 
 def _program(module: nn.Module, example: Tensor, path: Path, output_names: Sequence[str]) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from vitapps.errors import MissingError
 from vitapps.shared_backbones.engines.model import CompiledModel
-from vitapps.shared_backbones.engines.openvino import load_openvino
+from vitapps.shared_backbones.engines.openvino import open_core
 from vitapps.shared_backbones.weights.cards import Card, graph_path, int8_path
 
 
@@ -53,4 +53,4 @@ def output_names(card: Card) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Any:
-    return load_openvino().Core().read_model(str(path))
+    return open_core().read_model(str(path))

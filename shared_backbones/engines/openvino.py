@@ -6,6 +6,7 @@ ours and not OpenVINO's `CACHE_DIR`, which neither bounds its size nor survives 
 
 from __future__ import annotations
 
+import functools
 import io
 import sys
 from pathlib import Path
@@ -41,6 +42,17 @@ def load_openvino() -> Any:
         del sys.modules[_CONVERTER]  # who wants the converter later may have it
 
 
+@functools.cache
+def open_core() -> Any:
+    """The one `openvino.Core` of this process, which is never given back.
+
+    The CPU plugin gives the thread that loads it an alternate signal stack and unmaps that stack when the core goes. If
+    the core goes in another thread (a garbage collection is enough), the first thread keeps a stack that is no longer
+    there, and the next signal that it handles, Ctrl-C included, ends the process with SIGSEGV.
+    """
+    return load_openvino().Core()
+
+
 def compile_graph(
     path: Path, *, card_name: str, precision: str, threads: int, sha256: str = "", keep: bool = True
 ) -> CompiledModel:
@@ -57,7 +69,7 @@ def compile_graph(
     if keep:
         compiled = _compiled(openvino, path, settings, precision, sha256)
     else:
-        core = openvino.Core()
+        core = open_core()
         compiled = core.compile_model(_read(core, path), "CPU", settings)
     names = tuple(port.get_any_name() for port in compiled.outputs)
     return CompiledModel(
@@ -84,7 +96,7 @@ def _runner(compiled: Any) -> Any:
 
 def _compiled(openvino: Any, path: Path, settings: dict[str, Any], precision: str, sha256: str) -> Any:
     """From the cache, else compiled and put there."""
-    core, cache = openvino.Core(), open_cache(CACHE)
+    core, cache = open_core(), open_cache(CACHE)
     key = ""
     if cache is not None and path.is_file():
         key = entry_key({

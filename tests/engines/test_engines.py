@@ -15,7 +15,7 @@ from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.shared_backbones.engines.load import load_model
 from vitapps.shared_backbones.engines.model import BUCKETS, in_buckets
-from vitapps.shared_backbones.engines.openvino import compile_graph
+from vitapps.shared_backbones.engines.openvino import compile_graph, open_core
 from vitapps.shared_backbones.engines.packed import PackedLinear, pack
 from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig, window_example
 from vitapps.shared_backbones.weights.cards import load_card
@@ -165,6 +165,11 @@ def test_the_cpu_path_imports_no_torch(vit):
         "assert not {'torch', 'timm', 'monai', 'torchvision'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-P", "-c", code], check=True)
+
+
+def test_one_core_serves_the_process() -> None:
+    """A core that goes away in another thread takes the signal stack of the first one with it: SIGSEGV at Ctrl-C."""
+    assert open_core() is open_core()
 
 
 def test_openvino_reports_nothing_to_anyone(tmp_path: Path) -> None:

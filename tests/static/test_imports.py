@@ -112,3 +112,10 @@ def test_openvino_is_imported_in_one_place() -> None:
     wanted = re.compile(r"""^\s*(import|from) openvino\b|(require|import_module)\("openvino""", re.MULTILINE)
     found = [path.relative_to(ROOT).as_posix() for path in places if wanted.search(path.read_text(encoding="utf-8"))]
     assert found == ["shared_backbones/engines/openvino.py"]
+
+
+def test_one_openvino_core_a_process() -> None:
+    """`open_core` says why."""
+    places = [path for folder in (*FOLDERS, "shared_backbones") for path in (ROOT / folder).rglob("*.py")]
+    found = [path.relative_to(ROOT).as_posix() for path in places if "Core()" in path.read_text(encoding="utf-8")]
+    assert found == ["shared_backbones/engines/openvino.py"]

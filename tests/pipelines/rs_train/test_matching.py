@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from vitapps.pipelines.rs.average_precision import average_precision
-from vitapps.pipelines.rs.matching import Counts, TileBoxes, best_threshold, count, match
+from vitapps.pipelines.rs.matching import NEON_IOU, Counts, TileBoxes, best_threshold, count
+from vitapps.pipelines.windows.boxes import match
 
 DRAWN = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30.0]])
 
@@ -21,19 +22,19 @@ def test_counts_by_hand():
 
 def test_one_drawn_box_is_hit_once_by_the_best_score():
     boxes = np.array([[0, 0, 10, 9], [0, 0, 10, 10.0]])
-    np.testing.assert_array_equal(match(boxes, np.array([0.9, 0.5]), DRAWN), [True, False])
-    np.testing.assert_array_equal(match(boxes, np.array([0.5, 0.9]), DRAWN), [False, True])
+    np.testing.assert_array_equal(match(boxes, np.array([0.9, 0.5]), DRAWN, NEON_IOU), [True, False])
+    np.testing.assert_array_equal(match(boxes, np.array([0.5, 0.9]), DRAWN, NEON_IOU), [False, True])
 
 
 def test_the_limit_is_iou_04():
-    assert match(np.array([[0, 0, 4, 10.0]]), np.ones(1), DRAWN[:1]).all()  # IoU 0.4
-    assert not match(np.array([[0, 0, 3.9, 10.0]]), np.ones(1), DRAWN[:1]).any()
+    assert match(np.array([[0, 0, 4, 10.0]]), np.ones(1), DRAWN[:1], NEON_IOU).all()  # IoU 0.4
+    assert not match(np.array([[0, 0, 3.9, 10.0]]), np.ones(1), DRAWN[:1], NEON_IOU).any()
 
 
 def test_a_box_takes_the_next_best_free_one():
     drawn = np.array([[0, 0, 10, 10], [2, 0, 12, 10.0]])
     boxes = np.array([[0, 0, 10, 10], [0, 0, 11, 10.0]])
-    assert match(boxes, np.array([0.9, 0.8]), drawn).all()
+    assert match(boxes, np.array([0.9, 0.8]), drawn, NEON_IOU).all()
 
 
 def test_pooled_counts_and_threshold():

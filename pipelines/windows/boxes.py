@@ -69,6 +69,22 @@ def nms(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.5, labels: ArrayLike
     return np.concatenate(kept) if kept else np.zeros(0, np.int64)
 
 
+def match(boxes: Floats, scores: Floats, drawn: Floats, iou: float) -> NDArray[np.bool_]:
+    """Which of `boxes` (n 4) hit a box of `drawn` (m 4); n, in the order given.
+
+    By falling score each box takes the free drawn box that it overlaps most, when their IoU is at least `iou`.
+    """
+    hit = np.zeros(len(boxes), bool)
+    overlaps = box_iou(boxes, drawn)  # n m
+    free = np.ones(len(drawn), bool)
+    for box in np.argsort(-np.asarray(scores), kind="stable"):
+        row = np.where(free, overlaps[box], -1.0)
+        if len(row) and row.max() >= iou:
+            free[int(row.argmax())] = False
+            hit[box] = True
+    return hit
+
+
 def decode(
     scores: ArrayLike, boxes: ArrayLike, threshold: float | ArrayLike, top_k: int = 1000, *, peaks: bool = False
 ) -> Found:

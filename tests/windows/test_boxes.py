@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitapps.pipelines.rs.boxes import box_iou, decode, nms
+from vitapps.pipelines.windows.boxes import box_iou, decode, nms
 
 Floats = NDArray[np.float64]
 
@@ -44,8 +44,8 @@ def test_nms_equals_the_plain_loop(number: int, span: float, iou: float) -> None
 
 
 def test_nms_over_several_rounds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vitapps.pipelines.rs.boxes._FIRST_ROUND", 16)
-    monkeypatch.setattr("vitapps.pipelines.rs.boxes._PAIRS_AT_ONCE", 50)
+    monkeypatch.setattr("vitapps.pipelines.windows.boxes._FIRST_ROUND", 16)
+    monkeypatch.setattr("vitapps.pipelines.windows.boxes._PAIRS_AT_ONCE", 50)
     boxes, scores, labels = some_boxes(300, 60.0, seed=5)
     assert nms(boxes, scores, 0.3, labels).tolist() == plain_nms(boxes, scores, 0.3, labels)
 

@@ -1,0 +1,9 @@
+"""`vitapps doc`: from a page, a photograph or a PDF to text that a person can search."""
+
+from __future__ import annotations
+
+from vitapps.apps.console import group
+
+app = group("Documents: read pages, photographs and PDFs.")
+train_app = group("Train an embedded model again, from its published recipe.")
+app.add_typer(train_app, name="train")

@@ -1,0 +1,1 @@
+"""Documents: from a page, a photograph or a PDF to text that a person can search."""

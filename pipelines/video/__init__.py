@@ -1,0 +1,1 @@
+"""Video: tracking, segmentation, actions, detection and prediction in clips."""
