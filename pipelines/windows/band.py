@@ -7,7 +7,7 @@ continues, as wide as the array but only as deep as the overlap. A band of full 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,16 +54,20 @@ class Band:
         if column != self._at[1]:
             self._slide_to(column)
 
-    def add(self, place: tuple[int, ...], answer: Array) -> None:
-        """Blend in the K *window of the window at `place`."""
+    def add(self, places: Sequence[tuple[int, ...]], answers: Array) -> None:
+        """Blend in the B K *window of the windows at `places`."""
+        for place, answer in zip(places, answers, strict=True):
+            self._add(place, answer)
+
+    def _add(self, place: tuple[int, ...], answer: Array) -> None:
         if self._flat:
             answer, place = answer[..., None], (*place, 0)
         if self._slide is None:
-            kind = np.result_type(answer.dtype, np.float32) if answer.dtype.kind in "fiu" else answer.dtype
+            kind = _kind_of(answer)
             deepest = max((self._window[0] - self._ready(start) for start in self._starts), default=0)
             self._slide = _Means((len(answer), *self._window[:2], *self._full[2:]), kind)
             self._carry = _Means((len(answer), deepest, *self._full[1:]), kind)
-        inner = self._inner(place)
+        inner = _inner(place, self._window, self._halo, self._full)
         cells = tuple(slice(p + i.start, p + i.stop) for p, i in zip(place[2:], inner[2:], strict=True))
         self._slide.blend((*inner[:2], *cells), answer[(slice(None), *inner)], self._weights[inner])
 
@@ -76,15 +80,6 @@ class Band:
         """Rows that are final when the row of windows at `row` is done."""
         later = [start for start in self._starts if start > row]
         return (later[0] if later else row + self._window[0]) - row
-
-    def _inner(self, place: tuple[int, ...]) -> tuple[slice, ...]:
-        """The part of a window that counts: all of it, or without the halo where another window covers that."""
-        if self._halo is None:
-            return tuple(slice(0, wide) for wide in self._window)
-        return tuple(
-            slice(cut if start > 0 else 0, wide - (cut if start + wide < full else 0))
-            for start, wide, cut, full in zip(place, self._window, self._halo, self._full, strict=True)
-        )
 
     def _slide_to(self, column: int) -> None:
         """Columns before `column` are done for this row of windows: hand out the final rows, keep the others."""
@@ -117,6 +112,46 @@ class Band:
         part = values[(slice(None), slice(0, rows), slice(0, columns), *rest)]
         place = (slice(row, row + rows), slice(column, column + columns), *rest)
         self._write(place[:1], part[..., 0]) if self._flat else self._write(place, part)
+
+
+class Whole:
+    """`Band` for a result that is kept as a whole: windows are blended where they lie, nothing is moved or copied."""
+
+    def __init__(self, plan: WindowPlan, shape: tuple[int, ...], blend: Blend) -> None:
+        self._plan, self._shape = plan, shape
+        self._halo = halo(plan) if blend == "crop" else None
+        self._weights = window_weights(plan.window, blend)
+        self._means: _Means | None = None
+
+    def add(self, places: Sequence[tuple[int, ...]], answers: Array) -> None:
+        """Blend in the B K *window of the windows at `places`."""
+        if self._means is None:
+            self._means = _Means((answers.shape[1], *self._plan.shape), _kind_of(answers))
+        for place, answer in zip(places, answers, strict=True):
+            inner = _inner(place, self._plan.window, self._halo, self._plan.shape)
+            cells = tuple(slice(p + part.start, p + part.stop) for p, part in zip(place, inner, strict=True))
+            self._means.blend(cells, answer[(slice(None), *inner)], self._weights[inner])
+
+    def result(self) -> Array:
+        """K *shape."""
+        assert self._means is not None
+        return self._means.mean[(slice(None), *(slice(0, n) for n in self._shape))]
+
+
+def _inner(
+    place: tuple[int, ...], window: tuple[int, ...], cut: tuple[int, ...] | None, full: tuple[int, ...]
+) -> tuple[slice, ...]:
+    """The part of a window that counts: all of it, or without the halo `cut` where another window covers that."""
+    if cut is None:
+        return tuple(slice(0, wide) for wide in window)
+    return tuple(
+        slice(away if start > 0 else 0, wide - (away if start + wide < end else 0))
+        for start, wide, away, end in zip(place, window, cut, full, strict=True)
+    )
+
+
+def _kind_of(answer: Array) -> Any:
+    return np.result_type(answer.dtype, np.float32) if answer.dtype.kind in "fiu" else answer.dtype
 
 
 class _Means:

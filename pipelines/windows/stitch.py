@@ -1,4 +1,5 @@
-"""Apply a function window by window and put the answers together; memory beyond the result is a part of a band."""
+"""Apply a function window by window and put the answers together; memory beyond the result is a part of a band, or
+nothing where the result is kept as a whole."""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.errors import UsageError
-from vitapps.pipelines.windows.band import Band, Write
+from vitapps.pipelines.windows.band import Band, Whole, Write
 from vitapps.pipelines.windows.blend import Blend
 from vitapps.pipelines.windows.plan import WindowPlan, plan_windows
 from vitapps.pipelines.windows.prefetch import ahead
@@ -40,29 +41,32 @@ def tile_apply(
     input below the window is padded by its edge values and cropped back. Raises UsageError for impossible windows.
     """
     shape = x.shape[1:]
-    result: list[Array] = []
-
-    def write(place: tuple[slice, ...], values: Array) -> None:
-        if not result:
-            kind = np.min_scalar_type(len(values) - 1) if out == "argmax" else values.dtype
-            result.append(np.empty(shape if out == "argmax" else (len(values), *shape), kind))
-        if out == "argmax":
-            result[0][place] = largest(values)
-        else:
-            result[0][(slice(None), *place)] = values
-
-    with progress.task("windows", total=len(plan_windows(shape, window, overlap))) as task:
+    plan = plan_windows(shape, window, overlap)
+    with progress.task("windows", total=len(plan)) as task:
 
         def counted(stack: Array) -> Array:
             answers = fn(stack)
             task.advance(len(stack))
             return answers
 
-        stream_apply(
-            lambda where: x[(slice(None), *where)], shape, counted, write,
-            window=window, overlap=overlap, blend=blend, batch=batch,
-        )  # fmt: skip
-    return result[0]
+        def read(where: tuple[slice, ...]) -> Array:
+            return x[(slice(None), *where)]
+
+        if out == "accumulate":
+            whole = Whole(plan, shape, blend)
+            for _, places, answers in _answers(read, plan, shape, counted, batch):
+                whole.add(places, answers)
+                del answers  # before the next ones are made
+            return whole.result()
+        found: list[Array] = []
+
+        def write(place: tuple[slice, ...], values: Array) -> None:
+            if not found:
+                found.append(np.empty(shape, np.min_scalar_type(len(values) - 1)))
+            found[0][place] = largest(values)
+
+        stream_apply(read, shape, counted, write, window=window, overlap=overlap, blend=blend, batch=batch)
+    return found[0]
 
 
 def stream_apply(
@@ -82,29 +86,34 @@ def stream_apply(
     receives every cell once, as soon as no window will touch it: from the first row on, and within a step of windows
     from the first column on. The values are only lent for the time of the call.
     """
-    if batch < 1:
-        raise UsageError(f"a batch of {batch} windows", hint="1 or more")
     plan = plan_windows(shape, window, overlap)
     band = Band(plan, tuple(shape), blend, write)
+    for lines, places, answers in _answers(read, plan, tuple(shape), fn, batch):
+        band.move_to(lines)
+        band.add(places, answers)
+        del answers  # before the next ones are made
+    band.finish()
+
+
+def _answers(
+    read: Read, plan: WindowPlan, shape: tuple[int, ...], fn: Function, batch: int
+) -> Iterator[tuple[Place, Sequence[Place], Array]]:
+    """First row and column, places and B K *window answers of every batch of windows; one batch is read ahead."""
+    if batch < 1:
+        raise UsageError(f"a batch of {batch} windows", hint="1 or more")
     groups = (
-        (lines, _stack(read, plan, places, tuple(shape)), places)
+        (lines, _stack(read, plan, places, shape), places)
         for lines in itertools.product(*plan.starts[:2])
         for places in _batches(itertools.product(*((start,) for start in lines), *plan.starts[2:]), batch)
     )
     with closing(ahead(groups, 1)) as stacks:
         for lines, stack, places in stacks:
-            band.move_to(lines)
-            _blend(band, fn, stack, places)
-    band.finish()
-
-
-def _blend(band: Band, fn: Function, stack: Array, places: Sequence[Place]) -> None:
-    answers = fn(stack)  # B C *window -> B K *window
-    if answers.shape[0] != len(places) or answers.shape[2:] != stack.shape[2:]:
-        fault = f"the function made {answers.shape} of {stack.shape}"
-        raise UsageError(fault, hint="it must keep batch and window")
-    for place, answer in zip(places, answers, strict=True):
-        band.add(place, answer)
+            answers = fn(stack)  # B C *window -> B K *window
+            if answers.shape[0] != len(places) or answers.shape[2:] != stack.shape[2:]:
+                fault = f"the function made {answers.shape} of {stack.shape}"
+                raise UsageError(fault, hint="it must keep batch and window")
+            yield lines, places, answers
+            del answers, stack
 
 
 def largest(values: Array) -> NDArray[np.integer[Any]]:
