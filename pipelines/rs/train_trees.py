@@ -20,13 +20,13 @@ from torch import Tensor, nn
 from vitapps.datasets.sets.neon_trees import Tile, hold_out, leave_out, read_tiles, sites_of
 from vitapps.datasets.synth.canopy import make_tile
 from vitapps.errors import UsageError
-from vitapps.pipelines.rs.detect_loss import detection_loss
 from vitapps.pipelines.rs.matching import TileBoxes, best_threshold
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.progress import Progress, null_progress
+from vitapps.shared_backbones.heads.detect_loss import detection_loss
 from vitapps.shared_backbones.models.plain_detector import (
     STRIDE,
     PlainDetector,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vitapps.datasets.sets.neon_trees import Tile, sites_of
-from vitapps.pipelines.rs.detect_loss import make_targets
+from vitapps.shared_backbones.heads.detect_loss import make_targets
 
 Boxes = NDArray[np.float32]
 

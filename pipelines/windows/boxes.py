@@ -22,12 +22,13 @@ _PAIRS_AT_ONCE = 1 << 21
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Found:
     """Decoded candidates of a batch: `boxes` n 4 (input pixels), `scores` n, `labels` n (class index), `images` n
-    (index in the batch), ordered by image, then by falling score."""
+    (index in the batch), `cells` n 2 (row, column of the maps), ordered by image, then by falling score."""
 
     boxes: Floats
     scores: Floats
     labels: Ints
     images: Ints
+    cells: Ints
 
 
 def box_area(boxes: ArrayLike) -> Floats:
@@ -109,7 +110,8 @@ def decode(
     order = order[sound[order]]
     rank = np.arange(len(order)) - np.searchsorted(image[order], image[order])  # place within the own image
     order = order[rank < top_k]
-    return Found(boxes=box[order], scores=value[order], labels=label[order], images=image[order])
+    cells = np.stack([row[order], column[order]], axis=1)  # n 2
+    return Found(boxes=box[order], scores=value[order], labels=label[order], images=image[order], cells=cells)
 
 
 def _as_boxes(boxes: ArrayLike) -> Floats:

@@ -41,7 +41,8 @@ FLAT = 0.06  # added to a colour's deviation, so that a flat window does not bec
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlainDetectorConfig:
-    """`window` H W in pixels, multiples of 16; `unit` pixels, half the side of the box that an untrained head gives."""
+    """`window` H W in pixels, multiples of 16; `unit` pixels, half the side of the box that an untrained head gives;
+    `points` landmarks of every object, 0 for none."""
 
     num_classes: int = 1
     window: tuple[int, int] = (256, 256)
@@ -52,6 +53,7 @@ class PlainDetectorConfig:
     mlp_ratio: float = 4.0
     pyramid: tuple[int, int] = (48, 64)  # channels at strides 4, 8
     unit: float = 20.0
+    points: int = 0
 
 
 class ConvBlock(nn.Module):
@@ -69,7 +71,8 @@ class ConvBlock(nn.Module):
 
 
 class PlainDetector(nn.Module):
-    """See the module docstring. `forward(B 3 H W) -> (scores B K H/4 W/4 in 0..1, boxes B 4 H/4 W/4 in pixels)`."""
+    """See the module docstring. `forward(B 3 H W) -> (scores B K H/4 W/4 in 0..1, boxes B 4 H/4 W/4 in pixels)`, and
+    points B 2k H/4 W/4 (x y, pixels) where the configuration asks for k of them."""
 
     def __init__(self, config: PlainDetectorConfig) -> None:
         super().__init__()
@@ -86,16 +89,16 @@ class PlainDetector(nn.Module):
         self.to_fine = nn.Conv2d(up_coarse, up_fine, 1)
         self.skip_fine = nn.Conv2d(fine, up_fine, 1)
         self.pyramid_fine = ConvBlock(up_fine, up_fine)
-        self.head = DetectHead(up_fine, config.num_classes, STRIDE, config.unit)
+        self.head = DetectHead(up_fine, config.num_classes, STRIDE, config.unit, config.points)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        logits, boxes = self.forward_logits(x)
-        return logits.sigmoid(), boxes
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        logits, *places = self.forward_logits(x)
+        return logits.sigmoid(), *places
 
-    def forward_logits(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def forward_logits(self, x: Tensor) -> tuple[Tensor, ...]:
         """As `forward`, scores before the sigmoid."""
-        logits, boxes = self.head(self.pyramid(x))
-        return logits, boxes
+        maps: tuple[Tensor, ...] = self.head(self.pyramid(x))
+        return maps
 
     def pyramid(self, x: Tensor) -> Tensor:
         """The finest pyramid map, B 3 H W -> B C H/4 W/4."""

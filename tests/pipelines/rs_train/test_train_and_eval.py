@@ -8,11 +8,11 @@ import torch
 from vitapps.datasets.sets.neon_trees import read_tiles
 from vitapps.errors import MissingError, UsageError
 from vitapps.pipelines.rs import evaluate as evaluation
-from vitapps.pipelines.rs.detect_loss import detection_loss
 from vitapps.pipelines.rs.evaluate import evaluate
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.train_trees import TreeFit, choose_threshold, fit_detector, synthetic_tiles, train
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
+from vitapps.shared_backbones.heads.detect_loss import detection_loss
 from vitapps.shared_backbones.models.plain_detector import PlainDetector, PlainDetectorConfig
 
 QUICK = TreeFit(steps=2, batch=1, synthetic_steps=1)

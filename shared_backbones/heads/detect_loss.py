@@ -2,7 +2,8 @@
 
 CenterNet (arXiv:1904.07850, eq. 1) gives the heat map and its loss; the Gaussian follows the sides of the box, and
 boxes are learnt on a neighbourhood of the centre with the heat as weight (TTFNet, Liu et al. 2020, arXiv:1909.00700,
-eq. 2-5); GIoU is Rezatofighi et al. 2019, arXiv:1902.09630.
+eq. 2-5); GIoU is Rezatofighi et al. 2019, arXiv:1902.09630. Points (landmarks) are learnt where boxes are, by their
+distance as a share of the box.
 """
 
 from __future__ import annotations
@@ -16,19 +17,25 @@ from torch.nn import functional
 SPREAD = 0.12  # standard deviation of the heat, as a share of the side
 NEAR = 0.2  # heat from which on a cell learns a box
 BOX_WEIGHT = 3.0
+POINT_WEIGHT = 5.0
 
 
-def make_targets(boxes: NDArray[np.float32], size: int, stride: int) -> tuple[Tensor, Tensor]:
+def make_targets(
+    boxes: NDArray[np.float32], size: int, stride: int, points: NDArray[np.float32] | None = None
+) -> tuple[Tensor, Tensor]:
     """Heat `1 h w` (1 at the cell of a centre) and boxes `4 h w` (pixels) of one window of `size` pixels.
 
-    Where crowns overlap a cell follows the box with the greater heat, the smaller one at equal heat.
+    `points` n k 2 (x y, pixels) add 2k channels to the boxes. Where objects overlap a cell follows the box with the
+    greater heat, the smaller one at equal heat.
     """
     cells = size // stride
+    numbers = boxes if points is None else np.concatenate([boxes, points.reshape(len(boxes), -1)], axis=1)
     heat = np.zeros((cells, cells), np.float32)
-    target = np.zeros((4, cells, cells), np.float32)
+    target = np.zeros((numbers.shape[1], cells, cells), np.float32)
     at = (np.arange(cells, dtype=np.float32) + 0.5) * stride
     areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    for x0, y0, x1, y1 in boxes[np.argsort(-areas, kind="stable")]:
+    for row_of_numbers in numbers[np.argsort(-areas, kind="stable")]:
+        x0, y0, x1, y1 = row_of_numbers[:4]
         middle_x, middle_y = (x0 + x1) / 2, (y0 + y1) / 2
         column, row = (int(np.clip(middle // stride, 0, cells - 1)) for middle in (middle_x, middle_y))
         wide, high = max(SPREAD * (x1 - x0), stride / 3), max(SPREAD * (y1 - y0), stride / 3)
@@ -36,16 +43,25 @@ def make_targets(boxes: NDArray[np.float32], size: int, stride: int) -> tuple[Te
         down = np.exp(-((at - at[row]) ** 2) / (2 * high**2))
         bump = down[:, None] * across[None, :]  # h w
         ours = (bump >= heat) & (bump > NEAR)
-        target[:, ours] = np.array([x0, y0, x1, y1], np.float32)[:, None]
+        target[:, ours] = row_of_numbers[:, None]
         np.maximum(heat, bump, out=heat)
     return torch.from_numpy(heat)[None], torch.from_numpy(target)
 
 
-def detection_loss(logits: Tensor, boxes: Tensor, heat: Tensor, target: Tensor) -> Tensor:
-    """Focal loss a crown plus weighted GIoU; `logits`, `heat` B 1 h w, `boxes`, `target` B 4 h w."""
+def detection_loss(logits: Tensor, boxes: Tensor, heat: Tensor, target: Tensor, points: Tensor | None = None) -> Tensor:
+    """Focal loss an object plus weighted GIoU, plus point distances where `points` B 2k h w are predicted.
+
+    `logits`, `heat` B 1 h w, `boxes` B 4 h w, `target` B 4 (+ 2k) h w, pixels.
+    """
     weight = torch.where(heat > NEAR, heat, torch.zeros_like(heat))
-    overlap = (weight * (1 - giou(boxes, target))).sum() / weight.sum().clamp(min=1)
-    return centre_loss(logits, heat) + BOX_WEIGHT * overlap
+    total = weight.sum().clamp(min=1)
+    wanted = target[:, :4]
+    loss = centre_loss(logits, heat) + BOX_WEIGHT * (weight * (1 - giou(boxes, wanted))).sum() / total
+    if points is None:
+        return loss
+    side = _area(wanted).clamp(min=1).sqrt()
+    distance = ((points - target[:, 4:]) / side).abs().mean(dim=1, keepdim=True)  # B 2k h w -> B 1 h w
+    return loss + POINT_WEIGHT * (weight * distance).sum() / total
 
 
 def centre_loss(logits: Tensor, heat: Tensor) -> Tensor:

@@ -1,7 +1,7 @@
 import numpy as np
 import torch
 
-from vitapps.pipelines.rs.detect_loss import centre_loss, detection_loss, giou, make_targets
+from vitapps.shared_backbones.heads.detect_loss import centre_loss, detection_loss, giou, make_targets
 
 
 def _maps(box):

@@ -1,0 +1,159 @@
+"""Every face of a picture: box, five landmarks, score and quality, at any picture size, in any orientation of light."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.errors import MissingError, UsageError
+from vitapps.options import RunOptions
+from vitapps.pipelines.face.faces import Face, Floats, Pixels
+from vitapps.pipelines.face.pyramid import View, finest_scale, views
+from vitapps.pipelines.face.quality import judge
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.pipelines.windows.boxes import decode, nms
+
+DEFAULT_WEIGHTS = "face-finder"
+# windows B 3 S S in 0..1 -> scores B 1 h w (0..1), boxes B 4 h w and landmarks B 10 h w (pixels of the window)
+Predict = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
+_BATCH = 8
+_LOOSE_EDGE = 2.0  # pixels by which a box may leave its window where the picture goes on
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FinderSpec:
+    """What a card says: `window` pixels a side, `overlap` 0..1, `smallest` face side in pixels that the network sees,
+    `nms_iou`, and the `threshold` from which a score counts."""
+
+    window: int
+    overlap: float
+    smallest: float
+    nms_iou: float
+    threshold: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FindSettings:
+    """`min_score` 0..1, None: the card's; `min_face` shorter side in pixels, None: 1/64 of the picture's longer side
+    and at least what the network sees; `most` faces kept, by score (None: all)."""
+
+    min_score: float | None = None
+    min_face: float | None = None
+    most: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.min_score is not None and not 0 < self.min_score <= 1:
+            raise UsageError(f"--min-score {self.min_score:g}: outside 0 to 1", hint="leave it out for the card's")
+        if self.min_face is not None and not self.min_face >= 1:
+            raise UsageError(f"--min-face {self.min_face:g}: below 1 pixel", hint="give pixels of the picture")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceFinder:
+    """A compiled detector: `FaceFinder.load().find(pixels)`."""
+
+    spec: FinderSpec
+    predict: Predict
+    facts: NetworkFacts = field(default_factory=NetworkFacts)
+
+    @classmethod
+    def load(cls, weights: str | None = None, options: RunOptions | None = None) -> FaceFinder:
+        """Compile the network of a card (name or path); raises MissingError for what is no face detector."""
+        from vitapps.shared_backbones.engines.load import load_model
+        from vitapps.shared_backbones.weights.cards import load_card
+
+        card = load_card(weights or DEFAULT_WEIGHTS)
+        spec = spec_of(card.name, card.task, card.preprocess, card.labels)
+        model = load_model(card, options or RunOptions())
+        return cls(spec=spec, predict=model, facts=NetworkFacts.of(card, model))
+
+    def find(self, pixels: Pixels, settings: FindSettings | None = None) -> tuple[Face, ...]:
+        """Faces of a picture H W 3 uint8 by falling score; an empty tuple where there is none."""
+        settings = settings or FindSettings()
+        boxes, points, scores = self._search(pixels, settings)
+        return tuple(
+            Face(box=box, landmarks=marks, score=float(score), quality=judge(pixels, box, marks))
+            for box, marks, score in zip(boxes, points, scores, strict=True)
+        )
+
+    def _search(self, pixels: Pixels, settings: FindSettings) -> tuple[Floats, Floats, Floats]:
+        """Boxes n 4, landmarks n 5 2, scores n, each face once."""
+        height, width = pixels.shape[:2]
+        finest = finest_scale(width, height, self.spec.smallest, settings.min_face)
+        floor = self.spec.threshold if settings.min_score is None else settings.min_score
+        looked = views(pixels, self.spec.window, self.spec.overlap, finest)
+        parts = [self._of_views(batch, floor) for batch in _batches(looked, _BATCH)]
+        boxes, points, scores = (np.concatenate([part[number] for part in parts]) for number in range(3))
+        wanted = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= 0.8 * (settings.min_face or 0)
+        boxes, points, scores = boxes[wanted], points[wanted], scores[wanted]
+        kept = nms(boxes, scores, self.spec.nms_iou)
+        kept = kept[~_nested(boxes[kept])][: settings.most]
+        return boxes[kept], points[kept], scores[kept]
+
+    def _of_views(self, batch: Sequence[View], floor: float) -> tuple[Floats, Floats, Floats]:
+        """Candidates of some windows in pixels of the picture: boxes n 4, landmarks n 5 2, scores n."""
+        windows = np.stack([view.pixels for view in batch]).transpose(0, 3, 1, 2)  # b S S 3 -> b 3 S S
+        score_maps, box_maps, point_maps = self.predict(windows.astype(np.float32) / np.float32(255))
+        places = np.concatenate([box_maps, point_maps], axis=1)  # b 14 h w
+        boxes, points, scores = [np.zeros((0, 4))], [np.zeros((0, 5, 2))], [np.zeros(0)]
+        for number, view in enumerate(batch):
+            found, value = _peaks(score_maps[number, 0], places[number], floor)
+            sound = ~_cut(found[:, :4], view, self.spec.window)
+            there = view.to_picture(found[sound].reshape(-1, 7, 2))  # n 7 2: two corners, five landmarks
+            boxes.append(there[:, :2].reshape(-1, 4))
+            points.append(there[:, 2:])
+            scores.append(value[sound])
+        return np.concatenate(boxes), np.concatenate(points), np.concatenate(scores)
+
+
+def spec_of(name: str, task: str, preprocess: dict[str, Any], labels: Sequence[dict[str, Any]]) -> FinderSpec:
+    """Read the parts of a card; raises MissingError when it is no face detector's card."""
+    if task != "face.detect":
+        raise MissingError(f"weights {name!r} are for {task}, not for face.detect", hint="`vitapps models list`")
+    try:
+        return FinderSpec(
+            window=int(preprocess["window"]),
+            overlap=float(preprocess["overlap"]),
+            smallest=float(preprocess["smallest"]),
+            nms_iou=float(preprocess["nms_iou"]),
+            threshold=float(labels[0]["threshold"]),
+        )
+    except (KeyError, IndexError, TypeError, ValueError) as error:
+        raise MissingError(f"weights {name!r}: the card is not usable ({error})", hint="`vitapps doctor`") from error
+
+
+def _batches(items: Iterable[View], size: int) -> Iterator[list[View]]:
+    source = iter(items)
+    while batch := list(islice(source, size)):
+        yield batch
+
+
+def _peaks(scores: NDArray[np.float32], places: NDArray[np.float32], floor: float) -> tuple[Floats, Floats]:
+    """Places n 14 and scores n of the cells that are highest in their neighbourhood; scores h w, places 14 h w."""
+    found = decode(scores[None, None], places[None, :4], floor, peaks=True, top_k=200)
+    if not len(found.scores):
+        return np.zeros((0, 14)), np.zeros(0)
+    rows, columns = found.cells.T
+    return places[:, rows, columns].T.astype(float), found.scores
+
+
+def _cut(boxes: Floats, view: View, window: int) -> NDArray[np.bool_]:
+    """Boxes n 4 that leave their window where the picture goes on: a neighbour or a coarser scale sees them whole."""
+    low = (boxes[:, :2] < -_LOOSE_EDGE) & np.array(view.inner[:2])
+    high = (boxes[:, 2:] > window + _LOOSE_EDGE) & np.array(view.inner[2:])
+    return np.asarray((low | high).any(axis=1))
+
+
+def _nested(boxes: Floats, share: float = 0.8) -> NDArray[np.bool_]:
+    """Boxes n 4 (by falling score) of which `share` lies in a better one: eyes and mouths that pass for a face."""
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    common = np.maximum(high - low, 0).prod(axis=2)  # n n
+    area = np.maximum((boxes[:, 2:] - boxes[:, :2]).prod(axis=1), 1e-9)
+    inside = common / area[:, None] > share
+    return np.asarray(np.tril(inside, -1).any(axis=1))
