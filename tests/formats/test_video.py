@@ -1,0 +1,181 @@
+"""Clips in: times, rotation, seeking, broken files. Clips out: timing, odd sizes, sound."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakes.clips import grey_frame, number_of, turn_clip, write_clip
+from vitapps.datasets.formats.video_read import Clip, open_clip
+from vitapps.datasets.formats.video_write import open_writer
+from vitapps.errors import UnreadableInputError, UsageError
+
+
+def numbers(clip: Clip, **span: float) -> list[int]:
+    return [number_of(frame.pixels) for frame in clip.frames(**span)]  # type: ignore[arg-type]
+
+
+def test_reads_every_frame_in_order_with_its_time(tmp_path: Path) -> None:
+    with open_clip(write_clip(tmp_path / "a.mp4")) as clip:
+        frames = list(clip.frames())
+    assert [number_of(frame.pixels) for frame in frames] == [frame.index for frame in frames] == list(range(20))
+    assert np.allclose([frame.time_s for frame in frames], np.arange(20) / 25)
+    assert clip.meta.frames == 20 and clip.meta.rate == 25 and not clip.warnings
+
+
+def test_times_are_timestamps_not_numbers_by_rate(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.2, 0.24, 1.0, 1.5]
+    with open_clip(write_clip(tmp_path / "vfr.mp4", times=times)) as clip:
+        assert np.allclose([frame.time_s for frame in clip.frames()], times, atol=1e-4)
+        assert np.allclose(clip.times(), times, atol=1e-4)
+        assert numbers(clip, start=0.2, end=1.5) == [2, 3, 4]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv", ".avi", ".mpg"])
+def test_random_access_gives_the_frames_of_forward_reading(tmp_path: Path, suffix: str) -> None:
+    codec = "mpeg1video" if suffix == ".mpg" else "libx264"
+    with open_clip(write_clip(tmp_path / f"a{suffix}", frames=40, codec=codec)) as clip:
+        forward = {frame.index: frame for frame in clip.frames()}
+        for wanted in ([0], [39], [3, 30, 17], [8, 9, 7], list(range(40))):
+            got = list(clip.frames_at(wanted))
+            assert [frame.index for frame in got] == sorted(wanted)
+            assert all((frame.pixels == forward[frame.index].pixels).all() for frame in got)
+            assert all(frame.time_s == forward[frame.index].time_s for frame in got)
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+def test_reading_in_pieces_is_reading_at_once(tmp_path: Path, stride: int) -> None:
+    with open_clip(write_clip(tmp_path / "a.mp4", frames=36)) as clip:
+        whole = [frame.index for frame in clip.frames(stride=stride)]
+        cuts = [0.0, 0.24, 0.6, 9.0]  # borders at multiples of 3 frames: the stride counts from each start
+        pieces = [
+            frame.index for low, high in pairwise(cuts) for frame in clip.frames(start=low, end=high, stride=stride)
+        ]
+    assert pieces == whole == list(range(0, 36, stride))
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(90, (0, -1)), (180, (-1, -1)), (270, (-1, 0))])
+def test_rotation_of_phones_is_applied(tmp_path: Path, degrees: int, corner: tuple[int, int]) -> None:
+    path = write_clip(tmp_path / "phone.mp4")
+    turn_clip(path, degrees)
+    with open_clip(path) as clip:
+        pixels = next(clip.frames()).pixels
+    assert pixels.shape[:2] == ((64, 48) if degrees != 180 else (48, 64)) == (clip.meta.height, clip.meta.width)
+    assert pixels[corner].min() > 200  # the bright corner went clockwise from the top left
+
+
+def test_colour_follows_the_range_of_the_stream(tmp_path: Path) -> None:
+    from fractions import Fraction
+
+    for name, form, black in (("limited", "yuv420p", 16), ("full", "yuvj420p", 0)):
+        path = tmp_path / f"{name}.mp4"
+        with av.open(str(path), "w") as out:
+            stream = out.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 32, 32, form
+            stream.options = {"qp": "0"}
+            planes = np.full((48, 32), 128, np.uint8)
+            planes[:32] = black
+            frame = av.VideoFrame.from_ndarray(planes, format=form)
+            frame.pts, frame.time_base = 0, Fraction(1, 25)
+            out.mux(stream.encode(frame))
+            out.mux(stream.encode(None))
+        with open_clip(path) as clip:
+            assert next(clip.frames()).pixels.max() <= 1, name
+
+
+def test_a_broken_tail_is_reported_and_the_rest_is_read(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "a.mp4", frames=60, size=(320, 240)).read_bytes()
+    with (
+        av.open(str(tmp_path / "a.mp4")) as source,
+        av.open(str(tmp_path / "fast.mp4"), "w", options={"movflags": "+faststart"}) as out,
+    ):
+        stream = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    content = (tmp_path / "fast.mp4").read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(content[: len(content) - len(whole) // 3])
+    with open_clip(tmp_path / "cut.mp4") as clip:
+        got = numbers(clip)
+        assert 5 < len(got) < 60
+        assert any("missing" in text for text in clip.warnings)
+
+
+@pytest.mark.parametrize("content", [b"", b"not a clip", b"\0" * 4096, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 64])
+def test_what_is_no_clip_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(content)
+    with pytest.raises(UnreadableInputError, match=r"bad\.mp4"):
+        open_clip(path)
+    with pytest.raises(UnreadableInputError, match="no such file"):
+        open_clip(tmp_path / "none.mp4")
+
+
+def test_a_playlist_leads_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "list.m3u8"
+    path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nhttp://127.0.0.1:9/x.ts\n#EXT-X-ENDLIST\n")
+    with pytest.raises(UnreadableInputError):
+        open_clip(path)
+
+
+def test_sound_alone_is_no_clip(tmp_path: Path) -> None:
+    write_clip(tmp_path / "a.mp4", sound=True)
+    with av.open(str(tmp_path / "a.mp4")) as source, av.open(str(tmp_path / "b.m4a"), "w", format="mp4") as out:
+        stream = out.add_stream_from_template(source.streams.audio[0])
+        for packet in source.demux(audio=0):
+            if packet.dts is not None:
+                packet.stream = stream
+                out.mux(packet)
+    with pytest.raises(UnreadableInputError, match="no video stream"):
+        open_clip(tmp_path / "b.m4a")
+
+
+def test_pictures_in_a_folder_or_by_a_pattern(tmp_path: Path) -> None:
+    for number in (1, 2, 3, 5, 10):
+        Image.fromarray(grey_frame(number)).save(tmp_path / f"f{number}.png")
+    for source in (tmp_path, tmp_path / "f%d.png", tmp_path / "f*.png"):
+        with open_clip(source, image_rate=10.0) as clip:
+            assert numbers(clip) == [1, 2, 3, 5, 10]
+            assert np.allclose(clip.times(), np.arange(5) / 10)
+            assert "5 numbers are missing" in clip.warnings[0]
+            assert [number_of(frame.pixels) for frame in clip.frames_at([4, 0])] == [1, 10]
+    Image.fromarray(grey_frame(4, 32, 32)).save(tmp_path / "f4.png")
+    with open_clip(tmp_path) as clip, pytest.raises(UnreadableInputError, match=r"f4\.png: 32 x 32"):
+        list(clip.frames())
+    with pytest.raises(UnreadableInputError, match="no pictures"):
+        open_clip(tmp_path / "g%d.png")
+
+
+def test_written_clips_keep_times_and_sizes(tmp_path: Path) -> None:
+    times = [0.5, 0.54, 0.9, 1.7]
+    with open_writer(tmp_path / "out.mp4") as writer:
+        for number, time in enumerate(times):
+            writer.add(grey_frame(number, 65, 49), time)
+    with open_clip(tmp_path / "out.mp4") as clip:
+        frames = list(clip.frames())
+    assert [number_of(frame.pixels) for frame in frames] == [0, 1, 2, 3]
+    assert np.allclose([frame.time_s for frame in frames], np.array(times) - 0.5, atol=1e-4)
+    assert (clip.meta.width, clip.meta.height, clip.meta.codec) == (66, 50, "h264")
+
+
+@pytest.mark.parametrize("start", [0.0, 0.4])
+def test_the_sound_goes_along_in_time(tmp_path: Path, start: float) -> None:
+    source = write_clip(tmp_path / "a.mp4", frames=50, sound=True)
+    with open_clip(source) as clip, open_writer(tmp_path / "b.mp4", sound=str(source), start=start) as writer:
+        for frame in clip.frames(start=start):
+            writer.add(frame.pixels, frame.time_s)
+    with av.open(str(tmp_path / "b.mp4")) as out:
+        lengths = {stream.type: float(stream.duration * stream.time_base) for stream in out.streams}
+    assert lengths["video"] == pytest.approx(2.0 - start, abs=0.06)
+    assert lengths["audio"] == pytest.approx(2.0 - start, abs=0.15)
+
+
+def test_a_writer_names_its_faults(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"\.mp4"), open_writer(tmp_path / "a.txt"):
+        pass
