@@ -30,7 +30,7 @@ class DecordClip:
             reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
             raise UnreadableInputError(f"{source}: decord cannot read it: {reason}", hint="--decoder pyav") from None
         stamps = np.asarray(self._reader.get_frame_timestamp(range(len(self._reader))), np.float64)  # N 2
-        self._times = np.round(stamps[:, 0] - stamps[0, 0], 6)
+        self._times: NDArray[np.float64] = np.round(stamps[:, 0] - stamps[0, 0], 6)
         self.meta = ClipMeta(
             source=source, width=first.shape[1], height=first.shape[0], frames=len(self._times),
             rate=float(self._reader.get_avg_fps()), duration_s=float(stamps[-1, 1] - stamps[0, 0]),

@@ -109,7 +109,7 @@ class _Sound:
 
         self._out, self._start = out, start
         self._in: Any = av.open(source)
-        self._from = self._in.streams.best("audio")
+        self._from: Any = self._in.streams.best("audio")
         self._to: Any = None
         self._waiting: Iterator[Any] = iter(())
         self._held: Any = None
