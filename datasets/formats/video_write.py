@@ -115,11 +115,12 @@ class _Sound:
         self._held: Any = None
         if self._from is None:
             return
-        self._copies = self._from.codec_context.name in _COPIED
+        codec: Any = self._from.codec_context
+        self._copies = codec.name in _COPIED
         if self._copies:
             self._to = out.add_stream_from_template(self._from)
         else:
-            self._to = out.add_stream("aac", rate=self._from.codec_context.sample_rate)
+            self._to = out.add_stream("aac", rate=codec.sample_rate)
         self._offset = (self._in.start_time or 0) / 1e6 + start
         self._waiting = self._parts()
 
