@@ -16,6 +16,7 @@ ARCHS = {
     "vit": "vitapps.shared_backbones.models.vit:ViT:ViTConfig",
     "volume_segmenter": "vitapps.shared_backbones.models.volume_segmenter:VolumeSegmenter:VolumeSegmenterConfig",
     "plain_detector": "vitapps.shared_backbones.models.plain_detector:PlainDetector:PlainDetectorConfig",
+    "tracker": "vitapps.shared_backbones.models.tracker:Tracker:TrackerConfig",
 }
 
 
