@@ -1,0 +1,158 @@
+"""Invisible text over the pages of a PDF that stay as they are (ISO 32000-1, 9.3.6: rendering mode 3).
+
+The layer is a content stream of its own that stands before the page's: it starts from a clean graphics state whatever
+the page leaves behind, and no byte of the page or its images changes. Every word is drawn from the left to the right
+edge of its box by horizontal scaling; spaces fill the gaps. Programs that take words as they come (Chromium,
+`pdftotext -raw`) find them in reading order; `pdf_text_sizes` is for those that order words by their places.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from vitapps.datasets.formats.line_metrics import metrics
+from vitapps.datasets.formats.page_text import Block, Line, Page, Word
+from vitapps.datasets.formats.pdf_frame import PageFrame, Point
+from vitapps.datasets.formats.pdf_glyphless import ADVANCE, ASCENT, DESCENT, UNITS, GlyphlessFont
+from vitapps.datasets.formats.pdf_text_sizes import block_sizes, full_height
+
+_LETTER = ADVANCE / UNITS  # width in em
+_GAP = 0.17  # em between words at least: pdftotext joins words that stand closer than 0.15
+_WIDE = 1.5  # em: wider gaps stand between columns, narrower ones were stretched to justify a line
+_SCALES = (1.0, 10_000.0)  # of Tz in per cent: what readers take
+
+
+class TextLayer:
+    """The layer of a document: one font, a content stream a page."""
+
+    def __init__(self, pdf: Any) -> None:
+        """`pdf`: the open pikepdf document."""
+        self._pdf = pdf
+        self._font = GlyphlessFont(pdf)
+        self._tagged = "/StructTreeRoot" in pdf.Root
+
+    def add(self, index: int, page: Page, frame: PageFrame) -> None:
+        """Lay the words of `page` over page `index` (from 0), which is shown as `frame` says."""
+        import pikepdf
+
+        text = layer_content(page, frame, self._font, artifact=self._tagged)
+        if not text:
+            return
+        target = self._pdf.pages[index]
+        resources = _own_resources(target)
+        fonts = resources.get("/Font")
+        mine = self._font.references()
+        resources["/Font"] = pikepdf.Dictionary({**(dict(fonts.items()) if fonts is not None else {}), **mine})
+        target.contents_add(self._pdf.make_stream(text), prepend=True)
+
+    def finish(self) -> None:
+        """Complete the font; call it once, before the document is saved."""
+        self._font.finish()
+
+
+def layer_content(page: Page, frame: PageFrame, font: GlyphlessFont, *, artifact: bool = False) -> bytes:
+    """The operators that draw the words of `page`, empty where there is none. `artifact`: marked as no part of the
+    structure, as every mark on a page of a tagged document must be."""
+    blocks = [written for block in page.blocks if (written := _written(block)).lines]
+    sizes = block_sizes(blocks, ASCENT / (ASCENT - DESCENT))
+    drawn = [part for block, size in zip(blocks, sizes, strict=True) for part in _block(block, frame, font, size)]
+    if not drawn:
+        return b""
+    before, after = ("/Artifact BMC\n", "EMC\n") if artifact else ("", "")
+    return f"q\n{before}BT\n3 Tr\n{''.join(drawn)}ET\n{after}Q\n".encode("ascii")
+
+
+def _own_resources(page: Any) -> Any:
+    """The page's resources as a dictionary of its own: those it inherits or shares must not change."""
+    import pikepdf
+
+    found = page.obj.get("/Resources")
+    node = page.obj
+    while found is None and "/Parent" in node:
+        node = node.Parent
+        found = node.get("/Resources")
+    page.obj.Resources = pikepdf.Dictionary(dict(found.items()) if isinstance(found, pikepdf.Dictionary) else {})
+    return page.obj.Resources
+
+
+def _written(block: Block) -> Block:
+    """The block without words and lines that hold nothing."""
+    lines = [
+        Line(words=words, quad=line.quad)
+        for line in block.lines
+        if (words := tuple(word for word in line.words if word.text.strip()))
+    ]
+    return Block(lines=tuple(lines), kind=block.kind, box=block.box)
+
+
+def _block(block: Block, frame: PageFrame, font: GlyphlessFont, pixels: float) -> Iterator[str]:
+    size = max(_across(block.lines[0], frame) * pixels, 0.5)
+    for line in block.lines:
+        height = full_height(line, ASCENT / (ASCENT - DESCENT)) / pixels
+        yield f"{font.named(height)} {_number(size)} Tf\n"
+        yield from _line(line, frame, font, size)
+
+
+def _line(line: Line, frame: PageFrame, font: GlyphlessFont, size: float) -> Iterator[str]:
+    """Each word with its own text matrix, along the baseline of the line."""
+    found = metrics(line)
+    start, end = frame.to_user(*found.start), frame.to_user(*found.end)
+    along = _direction(start, end, frame)
+    drawn = _upright(along)
+    edges = [_edges(word, start, along, frame) for word in line.words]
+    for index, word in enumerate(line.words):
+        left, right = edges[index]
+        following = edges[index + 1][0] if index + 1 < len(edges) else None
+        if following is not None:
+            right = min(right, following - _GAP * size)
+            if 0.65 * size < following - right < _WIDE * size:
+                right = following - 0.6 * size
+        right = max(right, left + 0.05 * size)
+        x, y = start[0] + along[0] * left, start[1] + along[1] * left
+        matrix = " ".join(_number(value) for value in (*drawn, -drawn[1], drawn[0], x, y))
+        text = " ".join(word.text.split())
+        yield f"{matrix} Tm {_number(_scale(right - left, len(text), size))} Tz {font.encode(text)} Tj\n"
+        if following is not None:
+            yield f"{_number(_scale(following - right, 1, size))} Tz {font.encode(' ')} Tj\n"
+
+
+def _across(line: Line, frame: PageFrame) -> float:
+    """User space units of a pixel across the direction of the line."""
+    lies = abs(metrics(line).angle) % 180
+    step = (1, 0) if 45 < lies < 135 else (0, 1)
+    return math.dist(frame.to_user(0, 0), frame.to_user(*step))
+
+
+def _direction(start: Point, end: Point, frame: PageFrame) -> Point:
+    """Unit vector of reading in user space."""
+    length = math.dist(start, end)
+    if length < 1e-6:
+        origin, right = frame.to_user(0, 0), frame.to_user(1, 0)
+        start, end, length = origin, right, max(math.dist(origin, right), 1e-9)
+    return (end[0] - start[0]) / length, (end[1] - start[1]) / length
+
+
+def _upright(along: Point) -> Point:
+    """The nearest quarter turn to a direction that is a little askew, else the direction itself."""
+    quarter = (float(round(along[0])), float(round(along[1])))
+    return quarter if abs(along[0] * quarter[1] - along[1] * quarter[0]) < 0.2 and any(quarter) else along
+
+
+def _edges(word: Word, origin: Point, along: Point, frame: PageFrame) -> Point:
+    """Where the word begins and ends on the baseline, from `origin`."""
+    places = [frame.to_user(*corner) for corner in word.quad]
+    top_left, top_right, foot_right, foot_left = (
+        (x - origin[0]) * along[0] + (y - origin[1]) * along[1] for x, y in places
+    )
+    return (top_left + foot_left) / 2, (top_right + foot_right) / 2
+
+
+def _scale(width: float, letters: int, size: float) -> float:
+    return min(max(100 * width / (letters * _LETTER * size), _SCALES[0]), _SCALES[1])
+
+
+def _number(value: float) -> str:
+    text = f"{value:.4f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
