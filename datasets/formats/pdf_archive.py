@@ -3,10 +3,12 @@ forbids and nobody sees is taken out, and what stands in its way is named."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 _ACTIONS = ("/Launch", "/Sound", "/Movie", "/ResetForm", "/ImportData", "/JavaScript", "/Hide", "/SetOCGState")
 _NO_FILTER = ("/LZWDecode", "/Crypt")
+_DEEPEST = 8  # dictionaries within one another
 _PRINT, _HIDDEN = 4, 1 | 2 | 32  # annotation flags
 
 
@@ -73,9 +75,7 @@ def _is_action(found: Any) -> bool:
 def _obstacles(pdf: Any) -> list[str]:
     """What cannot be mended here, each kind once."""
     found: set[str] = set()
-    for item in pdf.objects:
-        if not hasattr(item, "keys"):
-            continue
+    for item in (inner for whole in pdf.objects for inner in _dictionaries(whole)):
         kind, subtype = str(item.get("/Type", "")), str(item.get("/Subtype", ""))
         if kind == "/FontDescriptor" and not any(key in item for key in ("/FontFile", "/FontFile2", "/FontFile3")):
             found.add(f"the font {str(item.get('/FontName', 'without a name')).lstrip('/')} is not embedded")
@@ -89,3 +89,14 @@ def _obstacles(pdf: Any) -> list[str]:
         if subtype == "/PS":
             found.add("it holds PostScript")
     return sorted(found)
+
+
+def _dictionaries(item: Any, depth: int = 0) -> Iterator[Any]:
+    """A dictionary or stream and those that are written within it; what is referred to is an object of its own."""
+    if not hasattr(item, "keys") or depth > _DEEPEST:
+        return
+    yield item
+    for key in item.keys():  # noqa: SIM118 -- a stream cannot be iterated
+        value = item.get(key)
+        if hasattr(value, "keys") and not value.is_indirect:
+            yield from _dictionaries(value, depth + 1)

@@ -1,7 +1,9 @@
-"""A font whose letters are all empty and equally wide, for text that is to be found and copied but not seen.
+"""A font whose letters cover nothing and are equally wide, for text that is to be found and copied but not seen.
 
-A TrueType program of seven tables (Apple TrueType Reference, chapter 6) with two glyphs without an outline; the PDF
-side is a Type 0 font whose codes are numbered as letters come up, with a ToUnicode map (ISO 32000-1, 9.7 and 9.10.3).
+A TrueType program of seven tables (Apple TrueType Reference, chapter 6). Its one letter is a line from the lower left
+to the upper right corner of its box and back: it has no area, but a height, without which pdfium takes text that reads
+up or down a page for none. The PDF side is a Type 0 font whose codes are numbered as letters come up, with a ToUnicode
+map (ISO 32000-1, 9.7 and 9.10.3).
 """
 
 from __future__ import annotations
@@ -96,18 +98,21 @@ def unicode_map(codes: Iterable[tuple[str, int]]) -> bytes:
 
 def font_program() -> bytes:
     """The bytes of the TrueType file."""
+    box = (0, DESCENT, ADVANCE, ASCENT)
+    corners = struct.pack(">hhh", 0, ADVANCE, -ADVANCE // 2), struct.pack(">hhh", DESCENT, UNITS, -UNITS // 2)
+    letter = struct.pack(">hhhhhHH", 1, *box, 2, 0) + b"\1\1\1" + b"".join(corners) + b"\0"  # three points on a line
     tables = {
         b"cmap": struct.pack(">HHHHI", 0, 1, 3, 1, 12)  # one subtable, format 4, that maps the space to glyph 1
         + struct.pack(">HHHHHHH", 4, 32, 0, 4, 4, 1, 0) + struct.pack(">HH", 0x20, 0xFFFF) + b"\0\0"
         + struct.pack(">HHHHHH", 0x20, 0xFFFF, (1 - 0x20) & 0xFFFF, 1, 0, 0),
-        b"glyf": b"\0\0",
+        b"glyf": letter,
         b"head": struct.pack(
-            ">IIIIHHQQhhhhHHhhh", 0x10000, 0x10000, 0, 0x5F0F3CF5, 0, UNITS, 0, 0, 0, 0, 0, 0, 0, 8, 2, 0, 0
+            ">IIIIHHQQhhhhHHhhh", 0x10000, 0x10000, 0, 0x5F0F3CF5, 0, UNITS, 0, 0, *box, 0, 8, 2, 0, 0
         ),
         b"hhea": struct.pack(">IhhhHhhhhhhhhhhhH", 0x10000, ASCENT, DESCENT, 0, ADVANCE, *[0] * 11, 2),
         b"hmtx": struct.pack(">HhHh", ADVANCE, 0, ADVANCE, 0),
-        b"loca": struct.pack(">HHH", 0, 0, 0),
-        b"maxp": struct.pack(">IHHHHHHHHHHHHHH", 0x10000, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0),
+        b"loca": struct.pack(">HHH", 0, 0, len(letter) // 2),  # .notdef is empty
+        b"maxp": struct.pack(">IHHHHHHHHHHHHHH", 0x10000, 2, 3, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0),
     }  # fmt: skip
     return _assembled(tables)
 

@@ -96,10 +96,10 @@ def _legal(code: int) -> str:
 
 
 def _turn(angle: float, frame: PageFrame) -> int:
-    """Quarter turns clockwise on the displayed page of a direction given in radians counter-clockwise."""
+    """Quarter turns clockwise on the displayed page of a direction given in radians clockwise, as pdfium does."""
     if not math.isfinite(angle):
         angle = 0.0
-    return (round(-angle / (math.pi / 2)) + frame.rotation // 90) % 4
+    return (round(angle / (math.pi / 2)) + frame.rotation // 90) % 4
 
 
 def _turned_back(rect: Box, turn: int, frame: PageFrame) -> Box:
