@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from vitapps.apps.console import group
+from vitapps.apps.doc_page import add_commands as add_page_commands
 
 app = group("Documents: read pages, photographs and PDFs.")
 train_app = group("Train an embedded model again, from its published recipe.")
 app.add_typer(train_app, name="train")
+add_page_commands(app, train_app)

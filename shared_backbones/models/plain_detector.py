@@ -40,11 +40,10 @@ FLAT = 0.06  # added to a colour's deviation, so that a flat window does not bec
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PlainDetectorConfig:
-    """`window` H W in pixels, multiples of 16; `unit` pixels, half the side of the box that an untrained head gives;
-    `points` landmarks of every object, 0 for none."""
+class PlainTrunkConfig:
+    """`window` H W in pixels, multiples of 16."""
 
-    num_classes: int = 1
+    in_chans: int = 3
     window: tuple[int, int] = (256, 256)
     stem: tuple[int, int, int] = (16, 32, 64)  # channels at strides 2, 4, 8
     dim: int = 128
@@ -52,6 +51,14 @@ class PlainDetectorConfig:
     heads: int = 4
     mlp_ratio: float = 4.0
     pyramid: tuple[int, int] = (48, 64)  # channels at strides 4, 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlainDetectorConfig(PlainTrunkConfig):
+    """`unit` pixels: half the side of the box that an untrained head gives; `points` landmarks of every object, 0 for
+    none."""
+
+    num_classes: int = 1
     unit: float = 20.0
     points: int = 0
 
@@ -70,16 +77,14 @@ class ConvBlock(nn.Module):
         return out
 
 
-class PlainDetector(nn.Module):
-    """See the module docstring. `forward(B 3 H W) -> (scores B K H/4 W/4 in 0..1, boxes B 4 H/4 W/4 in pixels)`, and
-    points B 2k H/4 W/4 (x y, pixels) where the configuration asks for k of them."""
+class PlainTrunk(nn.Module):
+    """Stem, plain ViT and pyramid: an image 0..1 `B C H W` to a map `B pyramid[0] H/4 W/4`."""
 
-    def __init__(self, config: PlainDetectorConfig) -> None:
+    def __init__(self, config: PlainTrunkConfig) -> None:
         super().__init__()
-        self.config = config
         half, fine, coarse = config.stem
         up_fine, up_coarse = config.pyramid
-        self.stem_half = ConvBlock(3 * 4, half)
+        self.stem_half = ConvBlock(config.in_chans * 4, half)
         self.stem_fine = nn.Sequential(ConvBlock(half, fine, stride=2), ConvBlock(fine, fine))
         self.stem_coarse = nn.Sequential(ConvBlock(fine, coarse, stride=2), ConvBlock(coarse, coarse))
         self.vit = ViT(_vit_config(config))
@@ -89,7 +94,29 @@ class PlainDetector(nn.Module):
         self.to_fine = nn.Conv2d(up_coarse, up_fine, 1)
         self.skip_fine = nn.Conv2d(fine, up_fine, 1)
         self.pyramid_fine = ConvBlock(up_fine, up_fine)
-        self.head = DetectHead(up_fine, config.num_classes, STRIDE, config.unit, config.points)
+
+    def pyramid(self, x: Tensor) -> Tensor:
+        """The finest pyramid map, B C H W -> B pyramid[0] H/4 W/4."""
+        return self.maps(x)[0]
+
+    def maps(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The finest pyramid map B pyramid[0] H/4 W/4, and that of the tokens B dim H/16 W/16."""
+        fine = self.stem_fine(self.stem_half(functional.pixel_unshuffle(even_colours(x), 2)))  # -> B C1 H/4 W/4
+        coarse = self.stem_coarse(fine)  # -> B C2 H/8 W/8
+        tokens = self.vit.forward_features(coarse).map()  # -> B dim H/16 W/16
+        y = self.pyramid_coarse(_double(self.from_tokens(tokens)) + self.skip_coarse(coarse))  # -> B U2 H/8 W/8
+        out: Tensor = self.pyramid_fine(_double(self.to_fine(y)) + self.skip_fine(fine))  # -> B U1 H/4 W/4
+        return out, tokens
+
+
+class PlainDetector(PlainTrunk):
+    """See the module docstring. `forward(B 3 H W) -> (scores B K H/4 W/4 in 0..1, boxes B 4 H/4 W/4 in pixels)`, and
+    points B 2k H/4 W/4 (x y, pixels) where the configuration asks for k of them."""
+
+    def __init__(self, config: PlainDetectorConfig) -> None:
+        super().__init__(config)
+        self.config = config
+        self.head = DetectHead(config.pyramid[0], config.num_classes, STRIDE, config.unit, config.points)
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         logits, *places = self.forward_logits(x)
@@ -99,15 +126,6 @@ class PlainDetector(nn.Module):
         """As `forward`, scores before the sigmoid."""
         maps: tuple[Tensor, ...] = self.head(self.pyramid(x))
         return maps
-
-    def pyramid(self, x: Tensor) -> Tensor:
-        """The finest pyramid map, B 3 H W -> B C H/4 W/4."""
-        fine = self.stem_fine(self.stem_half(functional.pixel_unshuffle(even_colours(x), 2)))  # -> B C1 H/4 W/4
-        coarse = self.stem_coarse(fine)  # -> B C2 H/8 W/8
-        tokens = self.vit.forward_features(coarse).map()  # -> B dim H/16 W/16
-        y = self.pyramid_coarse(_double(self.from_tokens(tokens)) + self.skip_coarse(coarse))  # -> B U2 H/8 W/8
-        out: Tensor = self.pyramid_fine(_double(self.to_fine(y)) + self.skip_fine(fine))  # -> B U1 H/4 W/4
-        return out
 
 
 def even_colours(x: Tensor) -> Tensor:
@@ -121,7 +139,7 @@ def _double(x: Tensor) -> Tensor:
     return functional.interpolate(x, scale_factor=2.0, mode="nearest")  # B C H W -> B C 2H 2W
 
 
-def _vit_config(config: PlainDetectorConfig) -> ViTConfig:
+def _vit_config(config: PlainTrunkConfig) -> ViTConfig:
     return ViTConfig(
         in_chans=config.stem[2],
         image_size=tuple(size // 8 for size in config.window),

@@ -1,0 +1,182 @@
+"""A picture of a page -> its text as a tree: turned upright, lines found, read in batches, put in reading order.
+
+Everything given back is in pixels of the picture that was given, whatever was turned, straightened or scaled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Literal, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.page_text import Block, Line, Page, around, box_of
+from vitapps.datasets.formats.picture import Picture
+from vitapps.options import RunOptions
+from vitapps.pipelines.document.components import binarise, components_of, x_height
+from vitapps.pipelines.document.deskew import Upright, make_upright
+from vitapps.pipelines.document.find_lines import lines_by_components
+from vitapps.pipelines.document.found_line import FoundLine
+from vitapps.pipelines.document.layout import group_lines
+from vitapps.pipelines.document.line_crops import Char, Crop, crop_line, to_line
+from vitapps.pipelines.document.orientation import Survey, survey
+from vitapps.pipelines.document.reading_order import reading_order
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
+
+Grey = NDArray[np.uint8]
+Finder = Literal["auto", "components", "network"]
+BATCH = 64  # lines that are cut out at a time, which bounds the memory of a dense page
+WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
+USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
+POINTS = 4.7  # x-height of 10-point type in points, for a guess at the resolution
+
+
+class Reading(Protocol):
+    """What a reader says of one crop: `text` with single blanks; `confidence` 0 to 1; `chars` for each character of
+    the text, blanks too, its x0 x1 in pixels of the crop and the chance that it is right."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def confidence(self) -> float: ...
+
+    @property
+    def chars(self) -> Sequence[Char]: ...
+
+
+class LineReader(Protocol):
+    """Reads crops of one line each, h w uint8, dark on light."""
+
+    def read(self, crops: Sequence[Grey]) -> Sequence[Reading]:
+        """A reading for each crop."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadSettings:
+    """`turn`: degrees clockwise that make the page upright, None to find out; `deskew`: straighten by the lines' own
+    slope; `dpi` in place of what the file says; `least_confidence`: lines read with less are no writing."""
+
+    turn: int | None = None
+    deskew: bool = True
+    dpi: float | None = None
+    finder: Finder = "auto"
+    least_confidence: float = 0.3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageReader:
+    """What reads pages: a reader of lines, and the facts of its networks for the run record."""
+
+    lines: LineReader
+    facts: tuple[NetworkFacts, ...] = ()
+
+    @classmethod
+    def load(cls, weights: str | None = None, options: RunOptions | None = None) -> PageReader:
+        """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
+        recognise = import_module("vitapps.pipelines.document.recognise")
+        options = options or RunOptions()
+        recogniser = recognise.Recogniser.load(weights or recognise.DEFAULT_WEIGHTS, options)
+        return cls(lines=recogniser, facts=(recogniser.facts,))
+
+
+def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | None = None) -> Page:
+    """Read one page. A page without writing has no blocks and says so in its warnings."""
+    settings = settings or ReadSettings()
+    grey = grey_of(picture)
+    look = survey(grey, turn=settings.turn, confidence=lambda page, lines: _confidence(page, lines, reader.lines))
+    page = straight_page(grey, look, settings)
+    lines = find_lines(page)
+    read = _read_lines(grey, page, lines, reader.lines, settings)
+    blocks = _blocks(page, read)
+    dpi, guessed = dpi_of(picture, look.x_height, settings)
+    return Page(
+        width=picture.pixels.shape[1],
+        height=picture.pixels.shape[0],
+        blocks=blocks,
+        number=picture.frame + 1,
+        dpi=dpi,
+        dpi_guessed=guessed,
+        rotation=look.turn,
+        skew=round(look.skew, 3),
+        warnings=picture.warnings + (() if blocks else ("no writing found",)),
+    )
+
+
+def grey_of(picture: Picture) -> Grey:
+    """Luma, H W uint8."""
+    return np.asarray(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+
+
+def straight_page(grey: Grey, look: Survey, settings: ReadSettings) -> Upright:
+    """The page upright, at the scale at which its components are looked at."""
+    scale = min(1.0, WORKING / look.x_height) if look.x_height else 1.0
+    return make_upright(grey, turn=look.turn, skew=look.skew if settings.deskew else 0.0, scale=scale)
+
+
+def find_lines(page: Upright) -> list[FoundLine]:
+    """Lines of an upright page, in no order."""
+    found = components_of(binarise(page.grey))
+    height = x_height(found)
+    return lines_by_components(found, height) if height else []
+
+
+def _confidence(page: Grey, lines: Sequence[FoundLine], reader: LineReader) -> float:
+    """Mean confidence of a reader in some lines of a page."""
+    crops = [crop_line(page, line, np.eye(3)).grey for line in lines]
+    readings = reader.read(crops)
+    return float(np.mean([reading.confidence for reading in readings])) if readings else 0.0
+
+
+def _read_lines(
+    grey: Grey, page: Upright, lines: Sequence[FoundLine], reader: LineReader, settings: ReadSettings
+) -> list[tuple[FoundLine, Line]]:
+    """Lines that hold writing, found and read, the read ones in the pixels of `grey`."""
+    to_given = np.linalg.inv(page.matrix)
+    kept: list[tuple[FoundLine, Line]] = []
+    for first in range(0, len(lines), BATCH):
+        part = lines[first : first + BATCH]
+        crops = [crop_line(grey, line, to_given) for line in part]
+        readings = reader.read([crop.grey for crop in crops])
+        for line, crop, reading in zip(part, crops, readings, strict=True):
+            if (words := _written(crop, reading, settings)) is not None:
+                kept.append((line, words))
+    return kept
+
+
+def _written(crop: Crop, reading: Reading, settings: ReadSettings) -> Line | None:
+    """The line of a reading, None for what is no writing."""
+    if reading.confidence < settings.least_confidence:
+        return None
+    return to_line(crop, reading.text, tuple(reading.chars))
+
+
+def _blocks(page: Upright, read: Sequence[tuple[FoundLine, Line]]) -> tuple[Block, ...]:
+    """Blocks in reading order."""
+    boxes = np.array([line.box for line, _ in read], np.float64).reshape(-1, 4)
+    sizes = np.array([line.x_height for line, _ in read], np.float64)
+    order = reading_order(boxes, sizes, page.grey.shape[0])
+    groups = group_lines(order, boxes, sizes, [words.text for _, words in read])
+    found = []
+    for group in groups:
+        lines = tuple(read[place][1] for place in group.lines)
+        found.append(Block(kind=group.kind, lines=lines, box=around([box_of(line.quad) for line in lines])))
+    return tuple(found)
+
+
+def dpi_of(picture: Picture, height: float, settings: ReadSettings) -> tuple[tuple[float, float], bool]:
+    """Dots an inch, and whether they were guessed: from 10-point type, where neither user nor file says."""
+    if settings.dpi:
+        return (settings.dpi, settings.dpi), False
+    if picture.dpi:
+        return picture.dpi, False
+    if not height:
+        return (300.0, 300.0), True
+    guess = height * 72 / POINTS
+    nearest = min(USUAL_DPI, key=lambda dpi: abs(np.log(dpi / guess)))
+    return (float(nearest), float(nearest)), True

@@ -1,0 +1,36 @@
+"""Readers of lines that read nothing: they give back fixed words, evenly spread over the crop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class FakeReading:
+    """As `vitapps.pipelines.document.read_page.Reading`."""
+
+    text: str
+    confidence: float
+    chars: tuple[tuple[float, float, float], ...]
+
+
+class FakeReader:
+    """Reads `text` in every crop with one confidence; keeps the sizes of what it was shown in `seen`."""
+
+    def __init__(self, text: str = "ab cd", confidence: float = 0.9) -> None:
+        self.text, self.confidence = text, confidence
+        self.seen: list[tuple[int, int]] = []
+
+    def read(self, crops: Sequence[NDArray[np.uint8]]) -> list[FakeReading]:
+        """One reading for each crop."""
+        self.seen += [(crop.shape[0], crop.shape[1]) for crop in crops]
+        return [self._reading(crop.shape[1]) for crop in crops]
+
+    def _reading(self, width: int) -> FakeReading:
+        step = width / max(1, len(self.text))
+        chars = tuple((place * step, (place + 1) * step, self.confidence) for place in range(len(self.text)))
+        return FakeReading(self.text, self.confidence, chars)

@@ -1,0 +1,73 @@
+"""From pixels to lines on synthetic pages: every turn and skew, coordinates of the picture given, blank pages."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.fakes.line_readers import FakeReader
+from vitapps.datasets.formats.page_text import Line, Page
+from vitapps.datasets.formats.picture import Picture
+from vitapps.datasets.synth.pages import make_page
+from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
+
+
+def picture_of(image: np.ndarray) -> Picture:
+    return Picture(pixels=np.repeat(image[..., None], 3, axis=2), name="page")
+
+
+def middle(line: Line) -> np.ndarray:
+    return np.array(line.quad).mean(axis=0)
+
+
+def share_found(truth: Page, found: Page) -> float:
+    """Lines of a page that have the middle of a found line within half their height."""
+    middles = np.array([middle(line) for line in found.lines]).reshape(-1, 2)
+    hits = 0
+    for line in truth.lines:
+        height = np.linalg.norm(np.subtract(line.quad[3], line.quad[0]))
+        hits += bool(len(middles)) and np.linalg.norm(middles - middle(line), axis=1).min() < max(12, height)
+    return hits / len(truth.lines)
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_lines_are_found_whatever_the_turn_and_lie_in_the_picture_given(turn: int) -> None:
+    made = make_page(11, kind="article", turn=turn, skew=1.5, worn=False, largest=900)
+    page = read_page(picture_of(made.image), PageReader(lines=FakeReader()))
+    assert page.rotation == turn
+    assert page.skew == pytest.approx(1.5, abs=0.3)
+    assert (page.width, page.height) == (made.image.shape[1], made.image.shape[0])
+    assert share_found(made.page, page) > 0.9
+
+
+def test_quads_stand_as_the_writing_does() -> None:
+    made = make_page(11, kind="article", turn=180, skew=0.0, worn=False, largest=900)
+    page = read_page(picture_of(made.image), PageReader(lines=FakeReader()))
+    top_left, top_right = page.lines[0].quad[:2]
+    assert top_left[0] > top_right[0]  # upside down: the writing's left is at the right
+
+
+def test_a_blank_page_says_so() -> None:
+    page = read_page(picture_of(np.full((400, 300), 250, np.uint8)), PageReader(lines=FakeReader()))
+    assert page.blocks == ()
+    assert page.warnings == ("no writing found",)
+
+
+def test_what_the_reader_doubts_is_left_out() -> None:
+    made = make_page(11, kind="article", turn=0, skew=0.0, worn=False, largest=900)
+    page = read_page(picture_of(made.image), PageReader(lines=FakeReader(confidence=0.1)))
+    assert page.lines == ()
+
+
+def test_words_have_their_own_boxes_in_order() -> None:
+    made = make_page(11, kind="article", turn=0, skew=0.0, worn=False, largest=900)
+    page = read_page(picture_of(made.image), PageReader(lines=FakeReader()), ReadSettings(turn=0))
+    long = max(page.lines, key=lambda line: line.box[2] - line.box[0])
+    first, second = long.words
+    assert first.box[2] <= second.box[0] + 1
+    assert (first.text, second.text) == ("ab", "cd")
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (7, 5)])
+def test_pages_of_hardly_a_pixel_are_blank(size: tuple[int, int]) -> None:
+    assert read_page(picture_of(np.full(size, 90, np.uint8)), PageReader(lines=FakeReader())).blocks == ()

@@ -1,0 +1,73 @@
+"""Columns, spanning titles, decks, running lines, margin notes and tables in the order in which a person reads."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitapps.pipelines.document.layout import group_lines
+from vitapps.pipelines.document.reading_order import reading_order
+
+X_HEIGHT = 10.0
+
+
+def order_of(lines: list[tuple[float, float, float, float]], height: float = 1000.0) -> list[int]:
+    """Lines as x0 x1 y size (x-height); every line is twice its x-height high."""
+    boxes = np.array([(x0, y, x1, y + 2 * size) for x0, x1, y, size in lines])
+    order = reading_order(boxes, np.array([line[3] for line in lines]), height)
+    return [*order.header, *(item for part in order.parts for item in part), *order.footer]
+
+
+def column(x0: float, x1: float, y: float, rows: int) -> list[tuple[float, float, float, float]]:
+    return [(x0, x1, y + 25 * row, X_HEIGHT) for row in range(rows)]
+
+
+def test_columns_are_read_one_after_the_other() -> None:
+    lines = [*column(0, 200, 100, 8), *column(230, 430, 100, 8), *column(460, 660, 100, 8)]
+    assert order_of(lines) == list(range(24))
+
+
+def test_a_title_above_columns_comes_first_and_one_below_comes_last() -> None:
+    lines = [(50, 400, 40, 20.0), *column(0, 200, 120, 8), *column(230, 430, 120, 8), (50, 400, 340, 20.0)]
+    assert order_of(lines) == list(range(18))
+
+
+def test_a_deck_over_a_spanning_title_is_read_with_the_title() -> None:
+    deck, title = (0, 150, 310, 14.0), (0, 430, 345, 24.0)
+    lines = [*column(0, 200, 100, 7), *column(230, 430, 100, 9), deck, title]
+    assert order_of(lines) == list(range(18))
+
+
+def test_rows_of_a_table_are_read_across() -> None:
+    rows = [(0, 150), (230, 262), (300, 340)]
+    lines = [(x0, x1, 100.0 + 25 * row, X_HEIGHT) for row in range(6) for x0, x1 in rows]
+    assert order_of(lines) == list(range(18))
+
+
+def test_margin_notes_are_a_column_of_their_own() -> None:
+    notes = [(0, 60, 113, 8.0), (0, 60, 131, 8.0), (0, 60, 149, 8.0)]
+    lines = [*notes, *column(100, 500, 100, 10)]
+    assert order_of(lines) == list(range(13))
+
+
+def test_running_lines_are_set_apart() -> None:
+    lines = [(0, 80, 20, X_HEIGHT), (380, 430, 20, X_HEIGHT), *column(0, 200, 100, 8), *column(230, 430, 100, 8),
+             (210, 230, 950, X_HEIGHT)]  # fmt: skip
+    boxes = np.array([(x0, y, x1, y + 2 * size) for x0, x1, y, size in lines])
+    order = reading_order(boxes, np.array([line[3] for line in lines]), 1000.0)
+    assert order.header == (0, 1)
+    assert order.footer == (18,)
+
+
+def test_blocks_have_kinds() -> None:
+    texts = ["A Title", *(["Words of a paragraph"] * 4), "1. first", "2. second", "Fig. 3 A caption"]
+    tops = [0.0, 80, 105, 130, 155, 220, 245, 330]
+    sizes = np.array([20.0, *([X_HEIGHT] * 7)])
+    boxes = np.array([(0, y, 400, y + 2 * size) for y, size in zip(tops, sizes, strict=True)])
+    order = reading_order(boxes, sizes, 2000.0)
+    kinds = [group.kind for group in group_lines(order, boxes, sizes, texts)]
+    assert kinds == ["title", "text", "list", "caption"]
+
+
+def test_no_lines_have_no_order() -> None:
+    order = reading_order(np.zeros((0, 4)), np.zeros(0), 100.0)
+    assert (order.header, order.parts, order.footer) == ((), (), ())
