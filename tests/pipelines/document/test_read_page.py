@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.fakes.line_readers import FakeReader
+from fakes.line_readers import FakeReader
 from vitapps.datasets.formats.page_text import Line, Page
 from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.pages import make_page
