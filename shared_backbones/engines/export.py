@@ -21,26 +21,34 @@ TOLERANCE = 2e-3  # relative to the largest output value; both sides use the rou
 
 
 def export_graph(
-    module: nn.Module, example: Tensor, path: Path, output_names: Sequence[str], *, half: bool = True
-) -> None:
+    module: nn.Module, example: Tensor, path: Path, output_names: Sequence[str], *, half: bool = True,
+    free_axes: Sequence[int] = (),
+) -> None:  # fmt: skip
     """Write `module` as ONNX with a free batch dimension. Raises VitappsError when the graph computes something else.
 
     With `half`, weights are stored as fp16 followed by a cast, which halves the file; arithmetic stays float32.
+    `free_axes`: axes of the input besides the batch whose size may be any, such as the width of a line.
     """
     require("onnxscript", extra="train")
     rounded = rounded_to_half(module) if half else copy.deepcopy(module).eval()
-    batch = torch.export.Dim("batch", min=1, max=1024)
+    axes = {0: torch.export.Dim("batch", min=1, max=1024)}
+    axes |= {axis: torch.export.Dim(f"size{axis}", min=2, max=1 << 20) for axis in free_axes}
     two = torch.cat([example, example])  # an example of one would fix the batch
     with warnings.catch_warnings(), torch.inference_mode():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             rounded, (two,), str(path), input_names=["image"], output_names=list(output_names), dynamo=True,
-            external_data=False, verbose=False, dynamic_shapes=({0: batch},),
+            external_data=False, verbose=False, dynamic_shapes=(axes,),
         )  # fmt: skip
     _forget_origin(path)
     if half:
         halve_graph(path, path)
-    _check(rounded, example, path)
+    _check(rounded, _other_size(example, free_axes), path)
+
+
+def _other_size(example: Tensor, axes: Sequence[int]) -> Tensor:
+    """The example twice as large along `axes`, so that the check sees a size that the export did not."""
+    return example.repeat([2 if axis in axes else 1 for axis in range(example.ndim)])
 
 
 def _forget_origin(path: Path) -> None:

@@ -32,12 +32,14 @@ def publish(
     example: Tensor,
     output_names: Sequence[str],
     calibration: NDArray[np.float32] | None = None,
+    free_axes: Sequence[int] = (),
 ) -> Path:
     """Write `<name>.safetensors`, `<name>.onnx`, `<name>.check.safetensors` and `<name>.toml` to `out`; returns the
     card's path.
 
     `card` holds the fields of `Card` but for files, sizes and checksums, which are filled in here. `calibration`
     B C *spatial: typical inputs, which add `<name>.int8.onnx`; the first of them becomes the check input, else noise.
+    `free_axes` of the input may have any size in the graph, as its batch has.
     """
     files = require("safetensors.torch", package="safetensors")
     out.mkdir(parents=True, exist_ok=True)
@@ -51,7 +53,7 @@ def publish(
         int8 = temporary.with_name(f"{name}.int8.onnx")
         with tempfile.TemporaryDirectory() as folder:
             source = Path(folder) / "float32.onnx"  # the quantizer folds no casts, so it does not start from the halves
-            export_graph(module, example, source, output_names, half=False)
+            export_graph(module, example, source, output_names, half=False, free_axes=free_axes)
             halve_graph(source, graph)
             if calibration is not None:
                 quantize_graph(source, int8, _batches(calibration))
