@@ -2,10 +2,218 @@
 
 from __future__ import annotations
 
-from vitapps.apps.console import group
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitapps.apps.console import OutputOption, Run, command, group
+from vitapps.apps.terminal import columns
+from vitapps.datasets.formats.tracks import TrackFormat
+from vitapps.datasets.formats.video_types import Decoder
+from vitapps.errors import UsageError
 
 app = group("Video: track, segment, classify and detect in clips.")
 train_app = group("Train an embedded model again, from its published recipe.")
 app.add_typer(train_app, name="train")
 eval_app = group("Score the embedded models beside their baselines.")
 app.add_typer(eval_app, name="eval")
+
+_READ = "How to read the clip"
+_WRITE = "What to write besides"
+_HOW = "How detections become tracks"
+ClipArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLIP", show_default=False,
+        help="A video file, a folder of pictures, a pattern (img/%05d.jpg) or a URL.",
+    ),
+]  # fmt: skip
+FormatOption = Annotated[
+    TrackFormat | None,
+    typer.Option(
+        "--format", show_default=False, rich_help_panel=_WRITE, help="Else by the suffix of -o; coco is .json."
+    ),
+]
+VideoOption = Annotated[
+    Path | None,
+    typer.Option("--video", show_default=False, rich_help_panel=_WRITE, help="The clip with boxes drawn, H.264 .mp4."),
+]
+PreviewOption = Annotated[
+    bool, typer.Option("--preview", rich_help_panel=_WRITE, help="Draw a contact sheet: OUT.preview.png.")
+]
+EndOption = Annotated[
+    float | None, typer.Option("--end", show_default=False, rich_help_panel=_READ, help="Stop before this second.")
+]
+StrideOption = Annotated[int, typer.Option("--stride", rich_help_panel=_READ, help="Every n-th frame.")]
+DecoderOption = Annotated[Decoder, typer.Option("--decoder", rich_help_panel=_READ, help="What decodes the clip.")]
+RateOption = Annotated[
+    float, typer.Option("--image-rate", rich_help_panel=_READ, help="Pictures a second of a folder.")
+]
+DataOption = Annotated[Path, typer.Option("--data", show_default=False, help="Folder of sequences with ground truth.")]
+
+
+@command(app, "track")
+def track(
+    run: Run,
+    clip: ClipArgument,
+    out: OutputOption,
+    box: Annotated[
+        list[str] | None,
+        typer.Option("--box", metavar="X,Y,W,H", show_default=False, help="Pixels, from the top left; once an object."),
+    ] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option("--point", metavar="X,Y", show_default=False, help="A pixel of the object instead of its box."),
+    ] = None,
+    mask: Annotated[
+        Path | None, typer.Option("--mask", show_default=False, help="A PNG whose values from 1 on are the objects.")
+    ] = None,
+    at: Annotated[
+        float, typer.Option("--at", help="Second at which box, point or mask hold; tracking starts there.")
+    ] = 0,
+    end: EndOption = None,
+    stride: StrideOption = 1,
+    decoder: DecoderOption = "auto",
+    image_rate: RateOption = 25.0,
+    output_format: FormatOption = None,
+    video: VideoOption = None,
+    preview: PreviewOption = False,
+) -> None:
+    """Follow one or several objects through a clip, with a score and a state (tracked, uncertain, lost) each frame."""
+    from vitapps.pipelines.video.track import TrackSettings
+    from vitapps.pipelines.video.track import track as follow
+
+    boxes = [_numbers("--box", text, 4, "X,Y,W,H in pixels") for text in box or ()]
+    points = [_numbers("--point", text, 2, "X,Y in pixels") for text in point or ()]
+    settings = TrackSettings(
+        boxes=tuple((x, y, w, h) for x, y, w, h in boxes), points=tuple((x, y) for x, y in points), mask=mask, at=at,
+        end=end, stride=stride, decoder=decoder, image_rate=image_rate, format=output_format, video=video,
+        preview=preview,
+    )  # fmt: skip
+    result = follow(
+        clip, out, settings, options=run.options, progress=run.progress, command=run.command_line
+    )  # fmt: skip
+    lost = ", ".join(f"object {number} lost in {share:.0%}" for number, share in result.lost.items() if share)
+    line = f"wrote {result.out}: {result.objects} object(s), {result.frames} frames, {result.p50_ms:.1f} ms a frame"
+    run.emit(result.to_json(), [f"{line}; {lost}" if lost else line])
+
+
+@command(app, "mot")
+def mot(
+    run: Run,
+    clip: ClipArgument,
+    out: OutputOption,
+    detections: Annotated[
+        Path,
+        typer.Option(
+            "--detections", show_default=False, help="Boxes of all frames: MOTChallenge .txt, CSV, JSON, COCO."
+        ),
+    ],
+    strong: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Score of a sure detection.")] = 0.5,
+    weak: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Score that may still prolong a track.")] = 0.1,
+    start: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Score that may begin a track.")] = 0.6,
+    overlap: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Least IoU of enlarged boxes.")] = 0.2,
+    keep: Annotated[int, typer.Option(rich_help_panel=_HOW, help="Frames that a lost track is waited for.")] = 15,
+    fill: Annotated[int, typer.Option(rich_help_panel=_HOW, help="Gaps of up to this many frames are filled.")] = 5,
+    appearance: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Weight of colours, 0 to 1.")] = 0.3,
+    smooth: Annotated[bool, typer.Option(rich_help_panel=_HOW, help="Smooth the finished tracks.")] = True,
+    image_rate: RateOption = 25.0,
+    output_format: FormatOption = None,
+    video: VideoOption = None,
+    preview: PreviewOption = False,
+) -> None:
+    """Join the detections of a clip to tracks of many objects."""
+    from vitapps.pipelines.video.associate import AssociateSettings
+    from vitapps.pipelines.video.mot import SMOOTHING, MotSettings
+    from vitapps.pipelines.video.mot import mot as join
+
+    settings = MotSettings(
+        detections=detections, format=output_format, video=video, preview=preview, image_rate=image_rate,
+        associate=AssociateSettings(
+            strong=strong, weak=weak, start=start, overlap=overlap, keep=keep, fill=fill, appearance=appearance
+        ),
+        smooth=SMOOTHING if smooth else (0.0, 0.0),
+    )  # fmt: skip
+    result = join(clip, out, settings, options=run.options, progress=run.progress, command=run.command_line)
+    run.emit(
+        result.to_json(),
+        [f"wrote {result.out}: {result.tracks} tracks, {result.rows} rows from {result.detections} detections"],
+    )
+
+
+@command(eval_app, "track")
+def evaluate_track(
+    run: Run,
+    data: DataOption,
+    tracker: Annotated[
+        list[str] | None,
+        typer.Option("--tracker", show_default=False, help="Only these: vitapps, static, template, flow, cv2-MIL, …"),
+    ] = None,
+) -> None:
+    """One pass from the first box over sequences in OTB, GOT-10k, VOT or DAVIS layout, beside simple baselines."""
+    from vitapps.pipelines.video.evaluate_track import evaluate_track as score
+
+    rows = score(data, trackers=tracker or (), options=run.options, progress=run.progress)
+    names = ("auc", "precision", "norm_precision", "ao", "sr50", "sr75")
+    table = [
+        (
+            row.tracker,
+            row.group,
+            row.sequences,
+            *(f"{getattr(row.scores, name):.3f}" for name in names),
+            f"{row.ms:.1f}",
+        )
+        for row in rows
+    ]
+    header = ("tracker", "sequences", "n", "AUC", "P@20", "normP", "AO", "SR.5", "SR.75", "ms")
+    run.emit({"rows": rows}, columns(header, table))
+
+
+@command(eval_app, "mot")
+def evaluate_mot(run: Run, data: DataOption) -> None:
+    """HOTA, MOTA and IDF1 of tracks from public detections: folders with gt/gt.txt and det/det.txt (MOTChallenge)."""
+    from vitapps.pipelines.video.evaluate_mot import evaluate_mot as score
+
+    rows = score(data, options=run.options, progress=run.progress)
+    table = [
+        (row.sequence, row.tracker, *(f"{value:.3f}" for value in (row.scores.hota, row.scores.mota, row.scores.idf1)),
+         row.scores.switches, row.scores.false_positives, row.scores.misses)
+        for row in rows
+    ]  # fmt: skip
+    run.emit({"rows": rows}, columns(("sequence", "tracker", "HOTA", "MOTA", "IDF1", "switches", "FP", "FN"), table))
+
+
+@command(train_app, "track")
+def train_track(
+    run: Run,
+    data: Annotated[
+        list[Path], typer.Option("--data", show_default=False, help="Folders of photographs and clips; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3000,
+    batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 16,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Train the one-stream transformer tracker from scratch on composited pairs and unlabelled clips."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.runtime.devices import cuda_devices
+    from vitapps.pipelines.video.train_track import TrackFit, train
+
+    device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
+    config = TrackFit(steps=steps, batch=batch, seed=run.options.seed, threads=run.options.threads or 1)
+    card = train(data, out, config=config, device=device, resume=resume, progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
+def _numbers(option: str, text: str, count: int, example: str) -> list[float]:
+    """`count` numbers of `text`, separated by commas; UsageError for anything else."""
+    try:
+        values = [float(part) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if len(values) != count or not all(abs(value) < 1e7 for value in values):
+        raise UsageError(f"{option} {text!r}: not understood", hint=f"give {example}")
+    return values

@@ -1,0 +1,168 @@
+"""One object followed through a clip: optical flow says where to look, the filter where it is, and how sure that is.
+
+Every frame: the points on the object are followed by optical flow (`flow.py`); the filter (`track_filter.py`) looks
+around the place that they point to, at three sizes, or around the last place where the points do not agree. The size
+follows the flow and the filter together, its sides in one proportion unless the flow sees them change.
+
+Update rule: the filter learns a frame when its answer is at least `sure` of what it usually is; below `lost` of it,
+for `patience` frames on end (three times as many while the flow still holds something, which may be the background),
+the object is lost: the box stays, nothing is learnt, and the filter looks around in rings that widen from frame to
+frame, until an answer reaches `found` again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.pipelines.video.colour_model import ColourModel
+from vitapps.pipelines.video.flow import Motion, follow
+from vitapps.pipelines.video.track_filter import FilterConfig, FilterTracker
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+State = Literal["tracked", "uncertain", "lost"]
+FASTER = 3  # a weak frame counts this often where the flow has lost the object too
+_FLOW_SIDE = 72.0  # pixels: root of the object's area in the picture that the flow sees
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SingleConfig:
+    """Shares of the usual answer (see the module docstring); `support` of the points from which the flow is believed;
+    `elastic` 0..1: how far the flow's growth is taken against the filter's; `colour` 0..1: how far the box goes to the
+    extent of the colours, where they are trusted."""
+
+    sure: float = 0.45
+    lost: float = 0.25
+    found: float = 0.6
+    patience: int = 3
+    support: float = 0.5
+    elastic: float = 0.5
+    colour: float = 0.7
+    doubt: float = 0.95
+    flow: bool = True
+    filter: FilterConfig = field(default_factory=FilterConfig)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """`box` x0 y0 x1 y1 in pixels of the frame, `score` 0..1, `state`."""
+
+    box: Floats
+    score: float
+    state: State
+
+
+class SingleTracker:
+    """`SingleTracker(frame, box)`, then `update(frame)` for each further frame; frames H W 3 RGB of one size."""
+
+    def __init__(self, frame: Picture, box: Floats, config: SingleConfig | None = None) -> None:
+        self.config = config or SingleConfig()
+        self._filter = FilterTracker(frame, box, self.config.filter)
+        self._colours = ColourModel(frame, box)
+        self._grey, self._ratio = self._small(frame, box)
+        self._usual = 0.0  # mean answer of the filter where it was sure
+        self._weak = 0  # frames on end with a weak answer
+        self._aim = self._filter.middle
+
+    @property
+    def box(self) -> Floats:
+        return self._filter.box
+
+    def update(self, frame: Picture) -> Sighting:
+        """Where the object is now."""
+        motion = self._flow(frame)
+        if self._weak >= self.config.patience * FASTER:
+            return self._search(frame)
+        believed = motion.support >= self.config.support
+        hint = (motion.box[:2] + motion.box[2:]) / 2 if believed else self._filter.middle
+        middle, growth, answer = self._filter.locate(frame, hint)
+        size = self._filter.size * self._growth(motion, believed, growth)
+        share = self._share(answer)
+        middle, size = self._by_colour(frame, middle, size, share)
+        if share < self.config.lost:  # the flow alone, or nothing, says where it is
+            self._weak += 1 if believed else FASTER
+            if believed:
+                self._filter.move(hint, self._filter.size, frame.shape)
+            return Sighting(box=self.box, score=self._score(share, motion), state="uncertain")
+        self._weak = 0
+        self._filter.move(middle, size, frame.shape)
+        if share >= self.config.sure:
+            self._learn(frame, answer)
+        state: State = "tracked" if share >= self.config.sure else "uncertain"
+        return Sighting(box=self.box, score=self._score(share, motion), state=state)
+
+    def _by_colour(self, frame: Picture, middle: Floats, size: Floats, share: float) -> tuple[Floats, Floats]:
+        """Drawn towards the extent that the colours show, the more the less the filter is sure."""
+        doubt = float(np.clip((self.config.doubt - share) / 0.3, 0, 1))
+        if doubt == 0:
+            return middle, size
+        seen = self._colours.extent(frame, np.concatenate([middle - size / 2, middle + size / 2]))
+        if seen is None:
+            return middle, size
+        pull = self.config.colour * self._colours.trust * doubt
+        return middle + pull * ((seen[:2] + seen[2:]) / 2 - middle), size * ((seen[2:] - seen[:2]) / size) ** pull
+
+    def _learn(self, frame: Picture, answer: float) -> None:
+        self._filter.learn(frame)
+        self._colours.learn(frame, self.box)
+        self._usual = answer if not self._usual else self._usual + 0.05 * (answer - self._usual)
+
+    def _growth(self, motion: Motion, believed: bool, growth: float) -> Floats:
+        """Factors of width and height."""
+        if not believed:
+            return np.full(2, growth)
+        sides = (motion.box[2:] - motion.box[:2]) / self._filter.size
+        return np.asarray(sides**self.config.elastic * growth ** (1 - self.config.elastic))
+
+    def _search(self, frame: Picture) -> Sighting:
+        """A few windows further out each frame, up to the whole picture; the nearest good answer wins."""
+        self._weak += 1
+        reach = self._filter.size.max() * self.config.filter.reach / 2
+        ring = 1 + (self._weak - self.config.patience * FASTER) // 3
+        start = self._filter.middle
+        angles = np.pi / 4 * (np.arange(4) * 2 + self._weak % 2)
+        places = [start, *(start + ring * reach * np.array([np.cos(a), np.sin(a)]) for a in angles)]
+        limit = np.array([frame.shape[1], frame.shape[0]])
+        inside = [place for place in places if (place > -reach / 4).all() and (place < limit + reach / 4).all()]
+        best = max((self._filter.locate(frame, place) for place in inside or [start]), key=lambda item: item[2])
+        share = self._share(best[2])
+        if share < self.config.found:
+            return Sighting(box=self.box, score=0.0, state="lost")
+        self._weak = 0
+        self._filter.move(best[0], self._filter.size * best[1], frame.shape)
+        return Sighting(box=self.box, score=0.5 * min(1.0, share), state="uncertain")
+
+    def _share(self, answer: float) -> float:
+        return answer / self._usual if self._usual else 1.0
+
+    def _score(self, share: float, motion: Motion) -> float:
+        """0..1 from the filter's answer and the flow's support; see docs/video.md for what it is worth."""
+        return float(np.clip(0.75 * min(share, 1.0) + 0.25 * motion.support, 0, 1))
+
+    def _flow(self, frame: Picture) -> Motion:
+        box = self._filter.box
+        before, ratio = self._grey, self._ratio
+        after = self._shrunk(frame, ratio)
+        motion = follow(before, after, box * ratio) if self.config.flow else Motion(box=box * ratio, support=0.0)
+        wanted = min(1.0, _FLOW_SIDE / np.sqrt(self._filter.size.prod()))
+        if 0.7 < wanted / ratio < 1.4:
+            self._grey = after
+        else:
+            self._grey, self._ratio = self._small(frame, box)
+        return Motion(box=motion.box / ratio, support=motion.support)
+
+    def _small(self, frame: Picture, box: Floats) -> tuple[Picture, float]:
+        ratio = float(min(1.0, _FLOW_SIDE / np.sqrt(max(1.0, (box[2:] - box[:2]).prod()))))
+        return self._shrunk(frame, ratio), ratio
+
+    def _shrunk(self, frame: Picture, ratio: float) -> Picture:
+        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+        if ratio < 1:
+            size = (max(16, round(frame.shape[1] * ratio)), max(16, round(frame.shape[0] * ratio)))
+            grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)
+        return np.asarray(grey, np.uint8)
