@@ -10,7 +10,7 @@ import typer
 from vitapps.apps.console import OutputOption, Run, command, group
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
-from vitapps.datasets.formats.video_types import Decoder
+from vitapps.datasets.formats.video_choices import Decoder
 from vitapps.errors import UsageError
 
 app = group("Video: track, segment, classify and detect in clips.")

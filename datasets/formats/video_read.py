@@ -14,7 +14,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from vitapps.datasets.formats.video_types import Clip, ClipMeta, Decoder, Frame
+from vitapps.datasets.formats.video_choices import Decoder
+from vitapps.datasets.formats.video_types import Clip, ClipMeta, Frame
 from vitapps.errors import UnreadableInputError, UsageError
 
 __all__ = ["VIDEO_SUFFIXES", "Clip", "ClipMeta", "Decoder", "Frame", "is_url", "open_clip"]

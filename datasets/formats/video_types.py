@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-Decoder = Literal["auto", "pyav", "decord"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
