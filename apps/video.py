@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitapps.apps.console import OutputOption, Run, command, group
+from vitapps.apps.console import OutputOption, Run, WeightsOption, command, group
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
@@ -79,6 +79,7 @@ def track(
     output_format: FormatOption = None,
     video: VideoOption = None,
     preview: PreviewOption = False,
+    weights: WeightsOption = None,
 ) -> None:
     """Follow one or several objects through a clip, with a score and a state (tracked, uncertain, lost) each frame."""
     from vitapps.pipelines.video.track import TrackSettings
@@ -92,7 +93,7 @@ def track(
         preview=preview,
     )  # fmt: skip
     result = follow(
-        clip, out, settings, options=run.options, progress=run.progress, command=run.command_line
+        clip, out, settings, weights=weights, options=run.options, progress=run.progress, command=run.command_line
     )  # fmt: skip
     lost = ", ".join(f"object {number} lost in {share:.0%}" for number, share in result.lost.items() if share)
     line = f"wrote {result.out}: {result.objects} object(s), {result.frames} frames, {result.p50_ms:.1f} ms a frame"

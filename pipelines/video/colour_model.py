@@ -3,8 +3,9 @@
 Two colour histograms, of the object's box and of the ring around it, give the probability of each pixel by Bayes' rule
 (Possegger et al. 2015, "In Defense of Color-based Model-free Tracking", eq. 2; Staple, Bertinetto et al. 2016, section
 3.3). The box is grown and shrunk side by side to where the sum of the probabilities less a threshold is highest. In the
-first frame the same is done from the given box: how well it is found again is how far the colours may be trusted, and
-what is missed on each side is added again later, so that the box keeps the meaning that the user gave it.
+first frame the same is done from the given box: how well it is found again, and how few pixels around it look like it,
+is how far the colours may be trusted. What is missed on each side is added again later, so that the box keeps the
+meaning that the user gave it.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ _SIDE = 96  # pixels of the window
 _REACH = 2.4  # its side in longer sides of the box
 _LEANS = (0.35, 0.45, 0.55, 0.65)  # probabilities from which a pixel argues for being inside
 _RATE = 0.04
+_ALIKE = 0.12  # share of likely pixels right around the box at which colours are no help
 
 
 class ColourModel:
@@ -34,7 +36,8 @@ class ColourModel:
         self._object, self._around = _histograms(window, local, _cut_out(window, local))
         tries = [(_iou(self._tight(window, local, lean), local), lean) for lean in _LEANS]
         fit, self._lean = max(tries)
-        self.trust = float(np.clip((fit - 0.5) / 0.3, 0, 1))  # 0..1
+        alike = _share_around(self._likely(window), local)
+        self.trust = float(np.clip((fit - 0.4) / 0.25, 0, 1) * np.clip(1 - alike / _ALIKE, 0, 1))  # 0..1
         found = self._tight(window, local, self._lean)
         size = np.tile(found[2:] - found[:2], 2)
         self._missed = (local - found) / size  # of each side, in sizes of the found box
@@ -76,6 +79,19 @@ def _window(frame: Picture, box: Floats) -> tuple[Picture, Floats, Callable[[Flo
     return crop(frame, middle, extent, _SIDE), (box - corner) * scale, lambda found: np.asarray(found / scale + corner)
 
 
+def _share_around(likely: NDArray[np.float32], local: Floats) -> float:
+    """0..1: how many pixels in a belt around the box look like the object."""
+    away = _away(local)
+    return float((cv2.blur(likely, (3, 3))[(away > 1.15) & (away < 1.8)] > 0.5).mean())
+
+
+def _away(local: Floats) -> Floats:
+    """H W of the window: distance from the middle of the box, 1 on its border."""
+    middle, half = (local[:2] + local[2:]) / 2, (local[2:] - local[:2]) / 2
+    y, x = np.arange(_SIDE)[:, None] + 0.5, np.arange(_SIDE)[None] + 0.5
+    return np.asarray(np.maximum(np.abs(x - middle[0]) / half[0], np.abs(y - middle[1]) / half[1]))
+
+
 def _bins(window: Picture) -> NDArray[np.int64]:
     """H W: number of each pixel's colour cell."""
     cell = (window // (256 // _BINS)).astype(np.int64)
@@ -100,7 +116,7 @@ def _histograms(window: Picture, local: Floats, likely: NDArray[np.float32]) -> 
     cells = _bins(window)
     y, x = np.arange(_SIDE)[:, None] + 0.5, np.arange(_SIDE)[None] + 0.5
     middle, half = (local[:2] + local[2:]) / 2, (local[2:] - local[:2]) / 2
-    away = np.maximum(np.abs(x - middle[0]) / half[0], np.abs(y - middle[1]) / half[1])
+    away = _away(local)
     round_ = ((x - middle[0]) / half[0]) ** 2 + ((y - middle[1]) / half[1]) ** 2
     weight = np.where(away < 1, np.clip(1 - 0.6 * round_, 0, 1), 0) * (0.1 + likely)  # corners are seldom object
     outside = np.where(away > 1.1, 1.0, np.where(away < 1, 0.5 * (likely < 0.2), 0.0))

@@ -41,9 +41,9 @@ class SingleConfig:
     found: float = 0.6
     patience: int = 3
     support: float = 0.5
-    elastic: float = 0.5
+    elastic: float = 0.3
     colour: float = 0.7
-    doubt: float = 0.95
+    doubt: float = 1.2
     flow: bool = True
     filter: FilterConfig = field(default_factory=FilterConfig)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from vitapps.datasets.formats.video_read import Clip, ClipMeta, Decoder, Frame, 
 from vitapps.datasets.formats.video_write import ClipWriter, open_writer
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.runtime.network_facts import new_record
+from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.single import Sighting, SingleTracker
 from vitapps.pipelines.video.starts import Start, find_starts
@@ -28,6 +28,17 @@ from vitapps.provenance import preview_path, write_run_record
 
 log = logging.getLogger("vitapps.video")
 Picture = NDArray[np.uint8]
+
+
+class Follower(Protocol):
+    """What follows one object."""
+
+    def update(self, frame: Picture) -> Sighting:
+        """Where the object is in the next frame."""
+        ...
+
+
+Maker = Callable[[Picture, NDArray[np.float64]], Follower]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,10 +85,12 @@ class TrackResult:
 
 
 def track(
-    source: str | Path, out: Path, settings: TrackSettings, *, options: RunOptions | None = None,
-    progress: Progress = null_progress, command: str = "",
+    source: str | Path, out: Path, settings: TrackSettings, *, weights: str | None = None,
+    options: RunOptions | None = None, progress: Progress = null_progress, command: str = "",
 ) -> TrackResult:  # fmt: skip
     """Follow the objects of `settings` and write one row an object and frame to `out`, with a run record beside it.
+
+    By correlation filter, flow and colours (`single.py`), or by the network of the card `weights` (`track_network.py`).
 
     Raises UsageError, UnreadableInputError or OutputError; then no output is left and older ones are untouched.
     """
@@ -86,15 +99,15 @@ def track(
     form = _check_outputs(source, out, settings, options)
     inputs = [] if is_url(source) or not Path(source).exists() else [Path(source)]
     facts = {**asdict(settings), "source": str(source)}
-    record = new_record([], options=options, settings=facts, command=command, inputs=inputs)
-    record.threads = options.threads
+    maker, networks = _trackers(weights, options)
+    record = new_record(networks, options=options, settings=facts, command=command, inputs=inputs)
     with open_clip(source, decoder=settings.decoder, threads=options.threads, image_rate=settings.image_rate) as clip:
-        record.engine, record.engine_reason = f"decoder: {clip.meta.decoder}", clip.meta.decoder_reason
+        record.options |= {"decoder": clip.meta.decoder, "decoder_reason": clip.meta.decoder_reason}
         with ExitStack() as stack:
             paths = _temporaries(stack, out, settings, options)
             sink = _Sink(stack, paths, clip.meta, settings)
             with record.timed("track"):
-                rows, times = _follow(clip, settings, sink, progress)
+                rows, times = _follow(clip, settings, maker, sink, progress)
             with record.timed("write"):
                 write_tracks(paths["out"], rows, _meta(clip.meta, rows), form)
                 sink.finish()
@@ -117,18 +130,20 @@ def check_settings(settings: TrackSettings) -> None:
         raise UsageError(f"--image-rate {settings.image_rate:g}: above 0", hint="pictures a second")
 
 
-def _follow(clip: Clip, settings: TrackSettings, sink: _Sink, progress: Progress) -> tuple[list[TrackRow], list[float]]:
+def _follow(
+    clip: Clip, settings: TrackSettings, maker: Maker, sink: _Sink, progress: Progress
+) -> tuple[list[TrackRow], list[float]]:
     """All rows, and the milliseconds of each frame."""
     rows: list[TrackRow] = []
     times: list[float] = []
-    trackers: list[SingleTracker] = []
+    trackers: list[Follower] = []
     total = clip.meta.frames / settings.stride if clip.meta.frames else None
     with progress.task(f"tracking in {Path(clip.meta.source).name}", total=total) as task:
         for frame in clip.frames(start=settings.at, end=settings.end, stride=settings.stride):
             begin = time.perf_counter()
             if not trackers:
                 starts = _starts(frame, settings)
-                trackers = [SingleTracker(frame.pixels, start.box) for start in starts]
+                trackers = [maker(frame.pixels, start.box) for start in starts]
                 seen = [Sighting(box=start.box, score=1.0, state="tracked") for start in starts]
             else:
                 seen = [tracker.update(frame.pixels) for tracker in trackers]
@@ -142,6 +157,15 @@ def _follow(clip: Clip, settings: TrackSettings, sink: _Sink, progress: Progress
             f"{clip.meta.source}: has no frame at {settings.at:g} s", hint=f"it lasts {clip.meta.duration_s:g} s"
         )
     return rows, times
+
+
+def _trackers(weights: str | None, options: RunOptions) -> tuple[Maker, list[NetworkFacts]]:
+    if weights is None:
+        return SingleTracker, []
+    from vitapps.pipelines.video.track_network import load_network
+
+    maker, facts = load_network(weights, options)
+    return maker, [facts]
 
 
 def _starts(frame: Frame, settings: TrackSettings) -> list[Start]:

@@ -131,6 +131,8 @@ class Tracker(nn.Module):
                 with torch.no_grad():
                     weight[:dim][rows] = tied
                     weight[dim : 2 * dim][rows] = tied
+        for hidden in (self.score[0], self.score[2], self.sides[0], self.sides[2]):
+            nn.init.xavier_uniform_(hidden.weight)  # type: ignore[arg-type]
         last = self.score[-1], self.sides[-1]
         nn.init.constant_(last[0].bias, -3.0)  # type: ignore[arg-type]
         nn.init.constant_(last[1].bias, -2.0)  # type: ignore[arg-type]
