@@ -14,6 +14,7 @@ from vitapps.datasets.formats.pdf_frame import PageFrame
 
 MAX_CHARACTERS = 200_000  # of a page; a hostile one could hold as many as its file has bytes
 _HYPHENS = (0x02, 0xFFFE)  # what pdfium makes of the hyphen at the end of a line
+_INVISIBLE = 3  # text rendering mode
 _LIGATURES = {chr(0xFB00 + index): text for index, text in enumerate(("ff", "fi", "fl", "ffi", "ffl", "st", "st"))}
 
 
@@ -36,11 +37,11 @@ class _Row:
         return around([run.box for run in self.runs])
 
 
-def read_text(page: Any, frame: PageFrame) -> tuple[Block, ...]:
-    """The blocks of a pypdfium2 page, in pixels of `frame`."""
+def read_text(page: Any, frame: PageFrame, *, visible: bool = False) -> tuple[Block, ...]:
+    """The blocks of a pypdfium2 page, in pixels of `frame`; with `visible` without what a layer over a scan holds."""
     text = page.get_textpage()
     try:
-        runs = list(_runs(text, frame))
+        runs = list(_runs(text, frame, visible))
     finally:
         text.close()
     rows: list[_Row] = []
@@ -65,13 +66,15 @@ def is_sound(blocks: tuple[Block, ...]) -> bool:
     return bool(text) and bad <= 0.05 * len(text) and any(letter.isalnum() for letter in text)
 
 
-def _runs(text: Any, frame: PageFrame) -> Iterator[_Run]:
+def _runs(text: Any, frame: PageFrame, visible: bool) -> Iterator[_Run]:
     """Words: characters without white space or a jump between them."""
     import pypdfium2.raw as raw
 
     run: _Run | None = None
     box = raw.FS_RECTF()
     for index in range(min(int(raw.FPDFText_CountChars(text)), MAX_CHARACTERS)):
+        if visible and raw.FPDFTextObj_GetTextRenderMode(raw.FPDFText_GetTextObject(text, index)) == _INVISIBLE:
+            continue
         code = int(raw.FPDFText_GetUnicode(text, index))
         letter = "-" if code in _HYPHENS else _legal(code)
         if not letter or letter.isspace() or raw.FPDFText_GetLooseCharBox(text, index, ctypes.byref(box)) != 1:

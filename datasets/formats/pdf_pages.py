@@ -160,14 +160,15 @@ class PdfSheet:
         warnings = (pixels.warning,) if pixels.warning else ()
         return Picture(pixels=kept, name=f"{self.name} page {self.number}", dpi=dpi, warnings=warnings)
 
-    def text(self, pixels: Pixels) -> Page:
-        """The text that the page already has, placed in pixels as `picture` would draw it."""
+    def text(self, pixels: Pixels, *, visible: bool = False) -> Page:
+        """The text that the page already has, placed in pixels as `picture` would draw it; with `visible` only what a
+        person sees."""
         from vitapps.datasets.formats.pdf_page_text import read_text
 
         x0, y0, x1, y1 = self.box
         size = math.ceil((x1 - x0) * pixels.scale), math.ceil((y1 - y0) * pixels.scale)
         width, height = size if self.rotation % 180 == 0 else (size[1], size[0])
-        blocks = read_text(self._page, self.frame(max(width, 1), max(height, 1)))
+        blocks = read_text(self._page, self.frame(max(width, 1), max(height, 1)), visible=visible)
         return Page(
             width=max(width, 1), height=max(height, 1), number=self.number, blocks=blocks, source="text layer",
             dpi=(pixels.dpi, pixels.dpi), dpi_guessed=pixels.guessed,

@@ -1,0 +1,77 @@
+"""Pages that were read, kept on disk: an interrupted job of a thousand pages goes on where it stopped.
+
+A page is found again by its pixels, the weights and the settings that it was read with, whatever its file is called.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from vitapps import __version__
+from vitapps.datasets.formats.page_json import page_from_dict, page_to_dict
+from vitapps.datasets.formats.page_text import Page
+from vitapps.datasets.formats.picture import Picture
+from vitapps.errors import VitappsError
+from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
+from vitapps.shared_backbones.engines.cache import DiskCache, entry_key, open_cache
+
+LIMIT = 256 << 20  # bytes: some 10,000 pages
+_LOGGER = logging.getLogger("vitapps.document")
+
+
+@dataclass(slots=True)
+class ReadPages:
+    """Reads pictures of pages; `load` is called when the first page is not known already. `read` and `found` count."""
+
+    load: Callable[[], PageReader]
+    weights: str  # sha256 of what `load` loads, without loading it
+    settings: ReadSettings = field(default_factory=ReadSettings)
+    cache: DiskCache | None = None
+    reader: PageReader | None = None
+    read: int = 0
+    found: int = 0
+
+    def __call__(self, picture: Picture) -> Page:
+        """The page in the picture; its number is left to the caller."""
+        key = self._key(picture) if self.cache else ""
+        known = self._known(key)
+        if known is not None:
+            self.found += 1
+            return known
+        self.reader = self.reader or self.load()
+        page = read_page(picture, self.reader, self.settings)
+        self.read += 1
+        if self.cache:
+            self.cache.put(key, json.dumps(page_to_dict(page)).encode())
+        return page
+
+    def _known(self, key: str) -> Page | None:
+        stored = self.cache.get(key) if self.cache else None
+        try:
+            return page_from_dict(json.loads(stored)) if stored else None
+        except (ValueError, VitappsError):
+            _LOGGER.debug("cached page %s is of another form", key)
+            return None
+
+    def _key(self, picture: Picture) -> str:
+        pixels = hashlib.sha256(np.ascontiguousarray(picture.pixels)).hexdigest()
+        return entry_key({
+            "pixels": pixels, "shape": picture.pixels.shape, "dpi": picture.dpi, "warnings": picture.warnings,
+            "weights": self.weights, "settings": asdict(self.settings), "version": __version__,
+        })  # fmt: skip
+
+
+def page_cache() -> DiskCache | None:
+    """Where pages are kept (`VITAPPS_CACHE`); None where nothing can be written."""
+    return open_cache("pages", LIMIT)
+
+
+def numbered(page: Page, number: int) -> Page:
+    """The page under another number."""
+    return replace(page, number=number)
