@@ -9,7 +9,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -27,10 +27,9 @@ _LOGGER = logging.getLogger("vitapps.document")
 
 @dataclass(slots=True)
 class ReadPages:
-    """Reads pictures of pages; `load` is called when the first page is not known already. `read` and `found` count."""
+    """Reads pictures of pages; `load` is called for the first. `read` counts pages read, `found` those known."""
 
     load: Callable[[], PageReader]
-    weights: str  # sha256 of what `load` loads, without loading it
     settings: ReadSettings = field(default_factory=ReadSettings)
     cache: DiskCache | None = None
     reader: PageReader | None = None
@@ -39,12 +38,12 @@ class ReadPages:
 
     def __call__(self, picture: Picture) -> Page:
         """The page in the picture; its number is left to the caller."""
-        key = self._key(picture) if self.cache else ""
+        self.reader = self.reader or self.load()
+        key = self._key(picture, self.reader) if self.cache else ""
         known = self._known(key)
         if known is not None:
             self.found += 1
             return known
-        self.reader = self.reader or self.load()
         page = read_page(picture, self.reader, self.settings)
         self.read += 1
         if self.cache:
@@ -59,19 +58,15 @@ class ReadPages:
             _LOGGER.debug("cached page %s is of another form", key)
             return None
 
-    def _key(self, picture: Picture) -> str:
-        pixels = hashlib.sha256(np.ascontiguousarray(picture.pixels)).hexdigest()
+    def _key(self, picture: Picture, reader: PageReader) -> str:
         return entry_key({
-            "pixels": pixels, "shape": picture.pixels.shape, "dpi": picture.dpi, "warnings": picture.warnings,
-            "weights": self.weights, "settings": asdict(self.settings), "version": __version__,
+            "pixels": hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest(),
+            "shape": picture.pixels.shape, "dpi": picture.dpi, "warnings": picture.warnings,
+            "weights": [facts.sha256 for facts in reader.facts], "settings": asdict(self.settings),
+            "version": __version__,
         })  # fmt: skip
 
 
 def page_cache() -> DiskCache | None:
     """Where pages are kept (`VITAPPS_CACHE`); None where nothing can be written."""
     return open_cache("pages", LIMIT)
-
-
-def numbered(page: Page, number: int) -> Page:
-    """The page under another number."""
-    return replace(page, number=number)

@@ -1,0 +1,8 @@
+"""The closed choices of `doc ocr`, apart from what computes: a command line that only prints its help imports this."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+OcrFormat = Literal["txt", "json", "hocr", "alto", "page", "tsv", "pdf"]
+TextMode = Literal["auto", "skip", "redo", "force"]

@@ -1,0 +1,5 @@
+"""Fixtures of the tests of documents."""
+
+from fakes.page_reading import reading
+
+__all__ = ["reading"]
