@@ -58,11 +58,15 @@ NoCacheOption = Annotated[
 ]
 
 
+commands = typer.Typer(add_completion=False)
+
+
 def add_commands(app: typer.Typer) -> None:
     """Add the commands of this file to the group `doc`."""
-    command(app, "ocr")(ocr)
+    app.registered_commands.extend(commands.registered_commands)
 
 
+@command(commands, "ocr")
 def ocr(
     run: Run,
     documents: DocumentsArgument,

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from vitapps.datasets.formats.line_metrics import metrics
@@ -50,6 +51,20 @@ class TextLayer:
     def finish(self) -> None:
         """Complete the font; call it once, before the document is saved."""
         self._font.finish()
+
+
+def write_text_pdf(path: Path, page: Page) -> None:
+    """A PDF of one page that is as large as the picture was and holds nothing but the text."""
+    import pikepdf
+
+    pdf = pikepdf.new()
+    width, height = (size * 72 / dpi for size, dpi in zip((page.width, page.height), page.dpi, strict=True))
+    pdf.add_blank_page(page_size=(max(width, 3.0), max(height, 3.0)))
+    layer = TextLayer(pdf)
+    frame = PageFrame(box=(0, 0, max(width, 3.0), max(height, 3.0)), rotation=0, width=page.width, height=page.height)
+    layer.add(0, page, frame)
+    layer.finish()
+    pdf.save(path)
 
 
 def layer_content(page: Page, frame: PageFrame, font: GlyphlessFont, *, artifact: bool = False) -> bytes:

@@ -115,11 +115,16 @@ def extension(form: OcrFormat) -> str:
     return ".pdf" if form == "pdf" else SUFFIXES[form]
 
 
-def check_ocr(path: Path, out: Path | None, settings: OcrSettings, *, overwrite: bool, sources: Sequence[Path]) -> None:
-    """Refuse early what cannot be written: raises UsageError or OutputError."""
-    form = choose_format(out, settings.format)
+def check_settings(settings: OcrSettings) -> None:
+    """Refuse settings that no document could fit."""
     if settings.dpi is not None and not 30 <= settings.dpi <= 2400:
         raise UsageError(f"--dpi {settings.dpi:g}: outside 30 to 2400", hint="300 suits print of common size")
+
+
+def check_ocr(path: Path, out: Path | None, settings: OcrSettings, *, overwrite: bool, sources: Sequence[Path]) -> None:
+    """Refuse early what cannot be written: raises UsageError or OutputError."""
+    check_settings(settings)
+    form = choose_format(out, settings.format)
     if out is None and (form == "pdf" or settings.preview):
         raise UsageError("a PDF and a preview need a file", hint=f"-o {path.stem}.searchable.pdf")
     targets = [out, settings.sidecar, preview_path(out) if out and settings.preview else None]
