@@ -122,9 +122,13 @@ def _globally_processed(base: Image, rng: np.random.Generator) -> Image:
     way = int(rng.integers(4))
     if way == 1:
         factor = rng.uniform(0.7, 1.3)
-        return np.asarray(cv2.resize(base, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)[
-            : base.shape[0], : base.shape[1]
-        ] if factor >= 1 else _back(cv2.resize(base, None, fx=factor, fy=factor), base)
+        return (
+            np.asarray(cv2.resize(base, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)[
+                : base.shape[0], : base.shape[1]
+            ]
+            if factor >= 1
+            else _back(cv2.resize(base, None, fx=factor, fy=factor), base)
+        )
     if way == 2:
         return (base * rng.uniform(0.8, 1.2) + rng.uniform(-10, 10)).clip(0, 255).astype(np.uint8)
     return np.asarray(cv2.GaussianBlur(base, (0, 0), rng.uniform(0.3, 1.0)), np.uint8) if way == 3 else base

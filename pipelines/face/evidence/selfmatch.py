@@ -7,6 +7,7 @@ comes from the picture laid over itself by each transform found: where it fits, 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -16,8 +17,9 @@ KEYPOINTS = 6000  # at most; the strongest are kept
 RATIO = 0.6  # of a match's distance to that of the next: Amerini et al. take 0.5
 APART = 24.0  # pixels between source and copy at least
 MIN_INLIERS = 6
-MAX_COPIES = 4
-FIT = 0.80  # local correlation from which the picture fits on itself
+MAX_TRANSFORMS = 8
+FIT = 0.80  # local correlation from which a place fits on its copy
+TYPICAL_FIT = 0.95  # median of that over the inliers: things that only look alike, as windows of a house do, stay below
 LONGEST = 1600  # side in pixels at which the search is done
 Points = NDArray[np.float32]
 
@@ -39,12 +41,12 @@ def self_match(pixels: NDArray[np.uint8]) -> SelfMatch:
     first, second = _matches(grey)
     mask = np.zeros(grey.shape, np.float32)
     strongest = 0
-    for _ in range(MAX_COPIES):
+    for _ in range(MAX_TRANSFORMS):
         found = _transform(first, second)
         if found is None:
             break
         matrix, inliers = found
-        region = _region(grey, matrix, first[inliers], second[inliers])
+        region = _region(grey, matrix, first[inliers])
         if region.any():
             strongest = max(strongest, int(inliers.sum()))
         mask = np.maximum(mask, region)
@@ -98,16 +100,18 @@ def _transform(first: Points, second: Points) -> tuple[NDArray[np.float64], NDAr
     return (matrix, agrees[:, 0].astype(bool)) if 0.25 < scale < 4 else None
 
 
-def _region(grey: NDArray[np.uint8], matrix: NDArray[np.float64], first: Points, second: Points) -> NDArray[np.float32]:
-    """Where the picture fits on itself, at the sources and at the copies, H W in 0..1."""
+def _region(grey: NDArray[np.uint8], matrix: NDArray[np.float64], first: Points) -> NDArray[np.float32]:
+    """Where the picture fits on itself, at the sources and at the copies, H W in 0..1; `first` N 2 lie in sources."""
     height, width = grey.shape
     fits = _fit(grey, matrix)
+    if float(np.median(_at(fits, first))) < TYPICAL_FIT:
+        return np.zeros(grey.shape, np.float32)
     source = _near(fits > FIT, first)
     copy = cv2.warpAffine(source.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST)
     return np.maximum(source.astype(np.float32), copy.astype(np.float32))
 
 
-def _fit(grey: NDArray[np.uint8], matrix: NDArray[np.float64], window: int = 9) -> NDArray[np.float32]:
+def _fit(grey: NDArray[np.uint8], matrix: NDArray[np.float64], window: int = 7) -> NDArray[np.float32]:
     """Correlation over a square of the picture at a place and at its image under `matrix`, H W."""
     height, width = grey.shape
     here = grey.astype(np.float32)
@@ -127,8 +131,12 @@ def _near(fits: NDArray[np.bool_], points: Points) -> NDArray[np.bool_]:
     cleaned = cv2.morphologyEx(fits.astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     closed = cv2.morphologyEx(cleaned, cv2.MORPH_CLOSE, np.ones((15, 15), np.uint8))
     _, labels = cv2.connectedComponents(closed)
-    x, y = points.round().astype(int).T
-    inside = labels[y.clip(0, fits.shape[0] - 1), x.clip(0, fits.shape[1] - 1)]
-    counts = np.bincount(inside, minlength=labels.max() + 1)
+    counts = np.bincount(_at(labels, points), minlength=labels.max() + 1)
     counts[0] = 0
     return np.asarray((counts >= 3)[labels])
+
+
+def _at(values: NDArray[Any], points: Points) -> NDArray[Any]:
+    """Values H W at the nearest pixels of `points` N 2."""
+    x, y = points.round().astype(int).T
+    return np.asarray(values[y.clip(0, values.shape[0] - 1), x.clip(0, values.shape[1] - 1)])

@@ -1,0 +1,81 @@
+"""`vitapps face localize`, with its calibration and scoring: where a photograph was edited."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitapps.apps.console import InputArgument, OutputOption, Run, command, group
+from vitapps.apps.face_groups import app, eval_app
+from vitapps.apps.terminal import columns
+from vitapps.pipelines.face.evidence.kinds import EvidenceName
+
+calibrate_app = group("Fit operating points on your own pictures.")
+app.add_typer(calibrate_app, name="calibrate")
+
+PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the map over the picture: OUT.preview.png.")]
+CalibrationOption = Annotated[
+    Path | None, typer.Option("--calibration", show_default=False, help="A file of `vitapps face calibrate`.")
+]
+DataOption = Annotated[Path, typer.Option("--data", show_default=False, help="Folder of the data set.")]
+
+
+@command(app, "localize")
+def localize(
+    run: Run,
+    picture: InputArgument,
+    out: OutputOption,
+    evidence: Annotated[EvidenceName, typer.Option("--evidence", help="All traces as one map, or one kind.")] = "all",
+    threshold: Annotated[float, typer.Option("--threshold", help="Of the mask, 0 to 1.")] = 0.5,
+    soft: Annotated[bool, typer.Option("--soft", help="Write the map, 0 to 255, in place of the mask.")] = False,
+    calibration: CalibrationOption = None,
+    preview: PreviewOption = False,
+) -> None:
+    """Where a photograph was edited: a mask (PNG, 255 = edited) from traces of compression, noise and copying."""
+    from vitapps.pipelines.face.evidence.fuse import Calibration
+    from vitapps.pipelines.face.localize import LocalizeSettings
+    from vitapps.pipelines.face.localize import localize as search
+    from vitapps.pipelines.face.localize_calibrate import read_calibration
+
+    curve = read_calibration(calibration) if calibration else Calibration()
+    settings = LocalizeSettings(evidence=evidence, threshold=threshold, soft=soft, preview=preview, calibration=curve)
+    result = search(picture, out, settings, options=run.options, progress=run.progress, command=run.command_line)
+    run.emit(
+        result.to_json(),
+        [f"wrote {result.out}: {result.verdict} (score {result.score:.2f}), {result.edited_share:.1%} marked"],
+    )
+
+
+@command(calibrate_app, "localize")
+def calibrate_localize(
+    run: Run,
+    pictures: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False, help="Untouched photographs.")],
+    out: OutputOption,
+    number: Annotated[int, typer.Option("--number", min=8, help="Edited pictures made from them.")] = 120,
+) -> None:
+    """Fit the operating point of `face localize` on pictures of yours, edited by the documented generator."""
+    from vitapps.atomic import check_output, write_text
+    from vitapps.pipelines.face.localize_calibrate import calibrate, calibration_text
+
+    check_output(out, overwrite=run.options.overwrite, sources=[pictures])
+    found = calibrate(pictures, number=number, seed=run.options.seed, progress=run.progress)
+    write_text(out, calibration_text(found), overwrite=run.options.overwrite)
+    run.emit({"output": out, "calibration": found}, [f"wrote {out}: offset {found.offset:g}, slope {found.slope:g}"])
+
+
+@command(eval_app, "localize")
+def evaluate_localize(run: Run, data: DataOption, calibration: CalibrationOption = None) -> None:
+    """Pixel F1 (best and at 0.5) and picture AUC by source: the fused map beside each classical trace."""
+    from vitapps.pipelines.face.localize_calibrate import read_calibration
+    from vitapps.pipelines.face.localize_eval import evaluate
+
+    rows = evaluate(data, read_calibration(calibration) if calibration else None, run.progress)
+    header = ("source", "method", "edited", "untouched", "best F1", "F1 at 0.5", "picture AUC")
+    table: list[tuple[Any, ...]] = [
+        (row.source, row.method, row.edited, row.untouched, f"{row.best_f1:.3f}", f"{row.f1_at_half:.3f}",
+         f"{row.picture_auc:.3f}")
+        for row in rows
+    ]  # fmt: skip
+    run.emit({"rows": rows}, columns(header, table))

@@ -1,0 +1,126 @@
+"""`vitapps face eval localize`: pixel F1 and picture AUC of every kind of evidence, by source, in one run."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
+from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather
+from vitapps.pipelines.face.scores import auc, best_f1, f1_of
+from vitapps.progress import Progress, null_progress
+
+LONGEST = 1200  # larger pictures are shrunk, as the published baselines here were
+TABLE = "localize.csv"  # columns image, mask, source
+_PARTS = ("ela", "ghost", "grid", "noise", "selfmatch")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One picture of a data set; `mask` None: untouched."""
+
+    image: Path
+    mask: Path | None
+    source: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """Means over the edited pictures of a source: F1 at each picture's best threshold and at 0.5; `picture_auc` against
+    the source's untouched ones (NaN without any)."""
+
+    source: str
+    method: str
+    edited: int
+    untouched: int
+    best_f1: float
+    f1_at_half: float
+    picture_auc: float
+
+
+def read_cases(data: Path) -> list[Case]:
+    """The rows of `localize.csv`, or a folder with `Tp/` (edited) and `Gt/` (masks of the same stem), `Au/` untouched.
+
+    Raises UnreadableInputError for a folder that is neither."""
+    table = data / TABLE
+    if table.is_file():
+        with table.open(encoding="utf-8", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+        return [
+            Case(image=data / row["image"], mask=data / row["mask"] if row["mask"] else None, source=row["source"])
+            for row in rows
+        ]
+    masks = {path.stem.removesuffix("_gt"): path for path in _pictures(data / "Gt")}
+    edited = [Case(image=path, mask=masks.get(path.stem), source=data.name) for path in _pictures(data / "Tp")]
+    missing = [case.image.name for case in edited if case.mask is None]
+    if missing or not edited:
+        raise UnreadableInputError(
+            f"{data}: " + (f"no mask for {missing[0]}" if missing else "neither localize.csv nor Tp/ and Gt/"),
+            hint="give a folder with Tp/NAME.jpg and Gt/NAME.png, or localize.csv with image,mask,source",
+        )
+    return edited + [Case(image=path, mask=None, source=data.name) for path in _pictures(data / "Au")]
+
+
+def evaluate(data: Path, calibration: Calibration | None = None, progress: Progress = null_progress) -> list[Row]:
+    """Rows by source and method, the fused map first."""
+    cases = read_cases(data)
+    methods = ("all", *_PARTS)
+    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    scores: dict[tuple[str, str], list[tuple[float, bool]]] = {}
+    with progress.task("evidence", total=len(cases)) as task:
+        for case in cases:
+            evidence, truth = _measure(case, calibration)
+            for method in methods:
+                values = evidence.map if method == "all" else _as_map(evidence, method)
+                score = evidence.score if method == "all" else float(np.quantile(values, 0.98))
+                scores.setdefault((case.source, method), []).append((score, case.mask is not None))
+                if case.mask is not None:
+                    pair = best_f1(values, truth), f1_of(values >= 0.5, truth)
+                    found.setdefault((case.source, method), []).append(pair)
+            task.advance()
+    sources = list(dict.fromkeys(case.source for case in cases))
+    return [
+        _row(source, method, found[source, method], scores[source, method])
+        for source in sources if any(case.source == source and case.mask for case in cases) for method in methods
+    ]  # fmt: skip
+
+
+def _measure(case: Case, calibration: Calibration | None) -> tuple[Evidence, NDArray[np.bool_]]:
+    """Evidence of a picture, and its mask on the grid of the map."""
+    pixels = read_picture(case.image).pixels
+    scale = LONGEST / max(pixels.shape[:2])
+    if scale < 1:
+        pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
+    evidence = gather(pixels, calibration=calibration)
+    height, width = evidence.map.shape
+    if case.mask is None:
+        return evidence, np.zeros((height, width), bool)
+    grey = np.ascontiguousarray(read_picture(case.mask).pixels[..., 0])
+    return evidence, cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA) > 127
+
+
+def _as_map(evidence: Evidence, method: str) -> NDArray[np.float32]:
+    """One trace as `--evidence` would show it: two deviations are 0.5."""
+    part = evidence.parts[method]
+    return part if method == "selfmatch" else np.asarray(1 / (1 + np.exp(2.0 - part)), np.float32)
+
+
+def _row(source: str, method: str, found: list[tuple[float, float]], scores: list[tuple[float, bool]]) -> Row:
+    values, edited = (np.array(column) for column in zip(*scores, strict=True))
+    best, half = np.mean(found, axis=0)
+    return Row(
+        source=source, method=method, edited=len(found), untouched=int((~edited).sum()),
+        best_f1=round(float(best), 3), f1_at_half=round(float(half), 3), picture_auc=round(auc(values, edited), 3),
+    )  # fmt: skip
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    if folder.is_dir():
+        yield from sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
