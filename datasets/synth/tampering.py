@@ -77,10 +77,10 @@ def _copy_move(base: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np
     centre = (float(xs.mean()), float(ys.mean()))
     turned = rng.random() < 0.5
     angle, scale = (rng.uniform(-40, 40), rng.uniform(0.7, 1.4)) if turned else (0.0, 1.0)
-    matrix = cv2.getRotationMatrix2D(centre, angle, scale)
+    matrix = np.asarray(cv2.getRotationMatrix2D(centre, angle, scale), np.float64)
     shift = np.array([rng.uniform(0.2, 0.8) * width, rng.uniform(0.2, 0.8) * height]) - centre
     matrix[:, 2] += shift if turned else shift.round()
-    moved = cv2.warpAffine(base, matrix, (width, height), flags=cv2.INTER_LINEAR)
+    moved = np.asarray(cv2.warpAffine(base, matrix, (width, height), flags=cv2.INTER_LINEAR), np.uint8)
     place = cv2.warpAffine(source.astype(np.uint8), matrix, (width, height), flags=cv2.INTER_NEAREST).astype(bool)
     place &= ~source
     return _blend(base, moved, place, rng), place | source
@@ -91,13 +91,14 @@ def _splice(base: Image, donor: Image, rng: np.random.Generator) -> tuple[Image,
     place = shape_mask(height, width, rng)
     scale = max(height / donor.shape[0], width / donor.shape[1]) * rng.uniform(1.0, 1.5)
     size = (max(width, round(donor.shape[1] * scale)), max(height, round(donor.shape[0] * scale)))
-    pasted = cv2.resize(donor, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
+    way = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    pasted = np.asarray(cv2.resize(donor, size, interpolation=way), np.uint8)
     top, left = int(rng.integers(size[1] - height + 1)), int(rng.integers(size[0] - width + 1))
     pasted = pasted[top : top + height, left : left + width]
     if rng.random() < 0.5 and place.any():
         pasted = _colours_like(pasted, base, place)
     if rng.random() < 0.3:
-        pasted = cv2.GaussianBlur(pasted, (0, 0), rng.uniform(0.4, 1.2))
+        pasted = np.asarray(cv2.GaussianBlur(pasted, (0, 0), rng.uniform(0.4, 1.2)), np.uint8)
     return _blend(base, np.ascontiguousarray(pasted), place, rng), place
 
 
@@ -114,7 +115,7 @@ def _retouch(base: Image, rng: np.random.Generator) -> tuple[Image, NDArray[np.b
     else:
         soft = cv2.GaussianBlur(base, (0, 0), rng.uniform(0.8, 3.0))
         changed = soft if way == 1 else cv2.addWeighted(base, 2.0, soft, -1.0, 0)
-    return _blend(base, changed, place, rng), place
+    return _blend(base, np.asarray(changed, np.uint8), place, rng), place
 
 
 def _globally_processed(base: Image, rng: np.random.Generator) -> Image:
@@ -122,20 +123,16 @@ def _globally_processed(base: Image, rng: np.random.Generator) -> Image:
     way = int(rng.integers(4))
     if way == 1:
         factor = rng.uniform(0.7, 1.3)
-        return (
-            np.asarray(cv2.resize(base, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC), np.uint8)[
-                : base.shape[0], : base.shape[1]
-            ]
-            if factor >= 1
-            else _back(cv2.resize(base, None, fx=factor, fy=factor), base)
-        )
+        return _scaled(_scaled(base, factor), 1.0, base.shape[:2])
     if way == 2:
         return (base * rng.uniform(0.8, 1.2) + rng.uniform(-10, 10)).clip(0, 255).astype(np.uint8)
     return np.asarray(cv2.GaussianBlur(base, (0, 0), rng.uniform(0.3, 1.0)), np.uint8) if way == 3 else base
 
 
-def _back(small: Image, base: Image) -> Image:
-    return np.asarray(cv2.resize(small, (base.shape[1], base.shape[0]), interpolation=cv2.INTER_CUBIC), np.uint8)
+def _scaled(image: Image, factor: float, size: tuple[int, int] | None = None) -> Image:
+    """By a factor, or to `size` H W."""
+    height, width = size or (round(image.shape[0] * factor), round(image.shape[1] * factor))
+    return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
 
 
 def _blend(base: Image, pasted: Image, place: NDArray[np.bool_], rng: np.random.Generator) -> Image:
@@ -143,7 +140,7 @@ def _blend(base: Image, pasted: Image, place: NDArray[np.bool_], rng: np.random.
     alpha = place.astype(np.float32)
     feather = rng.uniform(0, 3)
     if feather > 0.3:
-        alpha = cv2.GaussianBlur(alpha, (0, 0), feather / 2)
+        alpha = np.asarray(cv2.GaussianBlur(alpha, (0, 0), feather / 2), np.float32)
     mixed = base + alpha[..., None] * (pasted.astype(np.float32) - base)
     return mixed.round().clip(0, 255).astype(np.uint8)
 
@@ -153,7 +150,7 @@ def _colours_like(pasted: Image, base: Image, place: NDArray[np.bool_]) -> Image
     source, goal = pasted[place].astype(np.float32), base[place].astype(np.float32)  # N 3
     gain = ((goal.std(axis=0) + 1) / (source.std(axis=0) + 1)).clip(0.6, 1.6)
     moved = (pasted - source.mean(axis=0)) * gain + goal.mean(axis=0)
-    return moved.clip(0, 255).astype(np.uint8)
+    return np.asarray(moved.clip(0, 255), np.uint8)
 
 
 def _jpeg(image: Image, rng: np.random.Generator, qualities: tuple[int, int], *, never: float) -> Image:
@@ -161,4 +158,4 @@ def _jpeg(image: Image, rng: np.random.Generator, qualities: tuple[int, int], *,
         return image
     quality = int(rng.integers(qualities[0], qualities[1] + 1))
     _, data = cv2.imencode(".jpg", image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])

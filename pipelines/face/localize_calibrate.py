@@ -23,6 +23,7 @@ from vitapps.pipelines.face.evidence.fuse import (
     Calibration,
     Map,
     gather,
+    guide_of,
     local_sum,
     picture_score,
 )
@@ -88,7 +89,7 @@ def _local(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Map, NDA
     """The fused local sum of a picture, and its mask on the same grid."""
     evidence = gather(pixels, "ela")  # the local traces without the search for copies
     height, width = evidence.map.shape
-    guide = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+    guide = guide_of(pixels, height, width)
     truth = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) > 127
     return local_sum(evidence.parts, guide), truth
 

@@ -1,11 +1,10 @@
-"""What the surface of a face crop looks like: colour LBP at several scales, residual statistics, a power spectrum.
+"""What the surface of a face crop looks like: colour LBP at several scales and statistics of residuals.
 
 - Local binary patterns, uniform, 8 neighbours (Ojala, Pietikäinen, Mäenpää 2002, IEEE TPAMI 24(7)), of every channel of
   YCbCr and HSV, as Boulkenafet, Komulainen, Hadid 2016 (IEEE TIFS 11(8)) use them against prints and replays; here at
   radius 1 and 2 of the crop and radius 1 of its half.
 - Signs and sizes of neighbouring high-pass residuals (a short co-occurrence after Fridrich and Kodovský 2012, IEEE TIFS
   7(3)): moire, print dots and recompression change them.
-- Radial power spectrum, logarithm, slope and level taken out.
 Histograms carry square roots, so that inner products are those of Hellinger's kernel.
 """
 
@@ -20,14 +19,14 @@ from numpy.typing import NDArray
 SIZE = 96  # pixels a side of the crop
 Floats = NDArray[np.float32]
 _RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
-_BINS = 24  # of the spectrum
 
 
 def texture(crop: NDArray[np.uint8]) -> Floats:
     """Features of a face crop, H W 3 uint8 RGB of any size -> D float32."""
-    small = cv2.resize(crop, (SIZE, SIZE), interpolation=cv2.INTER_AREA if crop.shape[0] > SIZE else cv2.INTER_CUBIC)
-    half = cv2.resize(small, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA)
-    parts = [patterns(small, 1), patterns(small, 2), patterns(half, 1), residuals(small), spectrum(small)]
+    way = cv2.INTER_AREA if crop.shape[0] > SIZE else cv2.INTER_CUBIC
+    small = np.asarray(cv2.resize(crop, (SIZE, SIZE), interpolation=way), np.uint8)
+    half = np.asarray(cv2.resize(small, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA), np.uint8)
+    parts = [patterns(small, 1), patterns(small, 2), patterns(half, 1), residuals(small)]
     return np.concatenate(parts).astype(np.float32)
 
 
@@ -45,7 +44,7 @@ def patterns(pixels: NDArray[np.uint8], radius: int) -> Floats:
             y, x = radius * (1 + down), radius * (1 + right)
             code |= (plane[y : y + inner.shape[0], x : x + inner.shape[1]] >= inner).astype(np.uint8) << bit
         found.append(np.bincount(_uniform()[code].ravel(), minlength=59) / code.size)
-    return np.sqrt(np.concatenate(found)).astype(np.float32)
+    return np.asarray(np.sqrt(np.concatenate(found)), np.float32)
 
 
 def residuals(pixels: NDArray[np.uint8]) -> Floats:
@@ -60,22 +59,7 @@ def residuals(pixels: NDArray[np.uint8]) -> Floats:
             triples = 25 * steps[:, :-2] + 5 * steps[:, 1:-1] + steps[:, 2:]
             counts += np.bincount(triples.ravel(), minlength=125)
         found.append(counts / counts.sum())
-    return np.sqrt(np.concatenate(found)).astype(np.float32)
-
-
-def spectrum(pixels: NDArray[np.uint8]) -> Floats:
-    """Mean log power in rings of equal width from low to high frequency, a fitted line in log frequency taken out."""
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    window = np.hanning(grey.shape[0])[:, None] * np.hanning(grey.shape[1])
-    power = np.log(np.abs(np.fft.fftshift(np.fft.fft2((grey - grey.mean()) * window))) ** 2 + 1)
-    centre = np.array(grey.shape) // 2
-    rows, columns = np.indices(grey.shape)
-    ring = (np.hypot(rows - centre[0], columns - centre[1]) * _BINS / centre.min()).astype(int)
-    inside = (ring < _BINS) & (ring > 0)
-    means = np.bincount(ring[inside], power[inside], _BINS)[1:] / np.bincount(ring[inside], minlength=_BINS)[1:]
-    frequency = np.log(np.arange(1, _BINS))
-    line = np.polyfit(frequency, means, 1)
-    return (0.1 * (means - np.polyval(line, frequency))).astype(np.float32)
+    return np.asarray(np.sqrt(np.concatenate(found)), np.float32)
 
 
 @cache

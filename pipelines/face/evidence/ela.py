@@ -22,4 +22,4 @@ def error_level(pixels: NDArray[np.uint8], quality: int = QUALITY, window: int =
 def compressed(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
     """RGB H W 3 uint8 after JPEG at `quality` (libjpeg's scale, chroma at half resolution)."""
     _, data = cv2.imencode(".jpg", pixels[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, quality])
-    return np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR)[..., ::-1])
+    return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])

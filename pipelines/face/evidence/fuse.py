@@ -9,7 +9,7 @@ docs/face_trust.md names, slope and offset by `vitapps face calibrate localize` 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -73,8 +73,9 @@ def gather(
     if kind in ("all", "selfmatch"):
         found = self_match(pixels)
         inliers = found.inliers
-        parts["selfmatch"] = cv2.resize(found.mask, (width, height), interpolation=cv2.INTER_AREA)
-    guide = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+        mask = cv2.resize(found.mask, (width, height), interpolation=cv2.INTER_AREA)
+        parts["selfmatch"] = np.asarray(mask, np.float32)
+    guide = guide_of(pixels, height, width)
     total = _probability(parts, guide, kind, inliers, calibration)
     return Evidence(map=total, score=picture_score(total), inliers=inliers, cell=cell, parts=parts)
 
@@ -83,6 +84,12 @@ def local_sum(parts: dict[str, Map], guide: Map) -> Map:
     """The weighted sum of the standardised local traces, smoothed along the edges of `guide` h w 3 in 0..1."""
     total = np.sum([weight * parts[name] for name, weight in WEIGHTS.items()], axis=0).astype(np.float32)
     return guided_filter(guide, total, radius=12, softness=1e-2)
+
+
+def guide_of(pixels: NDArray[np.uint8], height: int, width: int) -> Map:
+    """The picture at the size of the maps, height width 3 in 0..1."""
+    small = cv2.resize(pixels, (width, height), interpolation=cv2.INTER_AREA)
+    return np.asarray(small, np.float32) / np.float32(255)
 
 
 def picture_score(values: Map) -> float:
@@ -170,4 +177,10 @@ def _deviations(values: Map) -> Map:
     return np.asarray(((values - middle) / spread).clip(-6, 6), np.float32)
 
 
-_TRACES = {"ela": error_level, "ghost": jpeg_ghost, "noise": noise_level, "grid": block_grid, "texture": _texture}
+_TRACES: dict[str, Callable[[NDArray[np.uint8]], Map]] = {
+    "ela": error_level,
+    "ghost": jpeg_ghost,
+    "noise": noise_level,
+    "grid": block_grid,
+    "texture": _texture,
+}

@@ -22,7 +22,7 @@ def jpeg_ghost(pixels: NDArray[np.uint8], qualities: tuple[int, ...] = QUALITIES
     low, high = curves.min(axis=0), curves.max(axis=0)
     curves = (curves - low) / (high - low + 1e-3)  # eq. 4, every pixel by itself
     typical = np.median(curves[:, ::8, ::8].reshape(len(qualities), -1), axis=1)  # Q
-    return np.abs(curves - typical[:, None, None]).mean(axis=0).astype(np.float32)  # Q H W -> H W
+    return np.asarray(np.abs(curves - typical[:, None, None]).mean(axis=0), np.float32)  # Q H W -> H W
 
 
 def _difference(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.float32]:

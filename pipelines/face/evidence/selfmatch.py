@@ -37,7 +37,7 @@ def self_match(pixels: NDArray[np.uint8]) -> SelfMatch:
     height, width = pixels.shape[:2]
     scale = min(1.0, LONGEST / max(height, width))
     small = cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else pixels
-    grey = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY)
+    grey = np.asarray(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY), np.uint8)
     first, second = _matches(grey)
     mask = np.zeros(grey.shape, np.float32)
     strongest = 0
@@ -51,13 +51,14 @@ def self_match(pixels: NDArray[np.uint8]) -> SelfMatch:
             strongest = max(strongest, int(inliers.sum()))
         mask = np.maximum(mask, region)
         first, second = first[~inliers], second[~inliers]
-    return SelfMatch(mask=cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR), inliers=strongest)
+    full = cv2.resize(mask, (width, height), interpolation=cv2.INTER_LINEAR)
+    return SelfMatch(mask=np.asarray(full, np.float32), inliers=strongest)
 
 
 def _matches(grey: NDArray[np.uint8]) -> tuple[Points, Points]:
     """Pairs of places that look alike, each N 2 (x, y)."""
     none = np.zeros((0, 2), np.float32)
-    finder = cv2.SIFT_create(nfeatures=KEYPOINTS, contrastThreshold=0.01, edgeThreshold=20)
+    finder = cv2.SIFT.create(nfeatures=KEYPOINTS, contrastThreshold=0.01, edgeThreshold=20)
     keypoints, descriptors = finder.detectAndCompute(grey, None)
     if descriptors is None or len(keypoints) < 2 * MIN_INLIERS:
         return none, none
@@ -97,7 +98,7 @@ def _transform(first: Points, second: Points) -> tuple[NDArray[np.float64], NDAr
     if matrix is None or int(agrees.sum()) < MIN_INLIERS:
         return None
     scale = float(np.hypot(matrix[0, 0], matrix[0, 1]))
-    return (matrix, agrees[:, 0].astype(bool)) if 0.25 < scale < 4 else None
+    return (np.asarray(matrix, np.float64), agrees[:, 0].astype(bool)) if 0.25 < scale < 4 else None
 
 
 def _region(grey: NDArray[np.uint8], matrix: NDArray[np.float64], first: Points) -> NDArray[np.float32]:

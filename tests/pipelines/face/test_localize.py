@@ -118,7 +118,7 @@ def test_command_writes_mask_preview_record(tmp_path: Path, capsys: pytest.Captu
     assert (tmp_path / "m.png.run.json").exists()
     assert 0 <= result["score"] <= 1 and result["operating_point"]["mask_threshold"] == 0.5
     assert main(words) == 5
-    assert "exists already" in capsys.readouterr().err
+    assert "exists already" in capsys.readouterr().out
 
 
 def test_settings_and_small_pictures_are_refused(tmp_path: Path) -> None:

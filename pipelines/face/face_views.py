@@ -1,0 +1,104 @@
+"""The face that a command is to judge: from a picture or some frames of a clip, cut out with a margin."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
+from vitapps.datasets.formats.video_read import open_clip
+from vitapps.errors import MissingError, UnreadableInputError
+from vitapps.options import RunOptions
+from vitapps.pipelines.face.find_faces import FaceFinder
+
+FRAMES = 16  # of a clip, evenly spread
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaceView:
+    """`pixels` H W 3 uint8 of the face with its margin; `box` x0 y0 x1 y1 in the picture, None where the whole picture
+    is the face; `frame` and `time_s` in a clip, 0 for a picture; `faces` how many the finder saw."""
+
+    pixels: NDArray[np.uint8]
+    box: tuple[float, float, float, float] | None = None
+    frame: int = 0
+    time_s: float = 0.0
+    faces: int = 0
+
+
+class FaceReader:
+    """Reads inputs for a command, the face finder loaded once."""
+
+    def __init__(self, options: RunOptions, *, crop: bool, margin: float = 1.0, frames: int = FRAMES) -> None:
+        """`crop`: every picture is a face already. `margin` side of the cut-out over that of the box."""
+        self.margin, self.frames, self._crop = margin, frames, crop
+        self._absent = ""  # why there is no finder
+        self._finder = None if crop else self._load(options)
+
+    def views(self, path: Path) -> tuple[list[FaceView], list[str]]:
+        """The largest face of a picture, or of up to `frames` frames of a clip, and what a user must know of it.
+
+        Raises UnreadableInputError."""
+        found = [self._view(pixels, frame, time_s) for frame, time_s, pixels in self._pictures(path)]
+        if self._crop or self._absent:
+            return found, [self._absent] if self._absent else []
+        seen = [view for view in found if view.box is not None]
+        notes = ["several faces: the largest is judged"] if any(view.faces > 1 for view in seen) else []
+        if not seen:
+            return found, ["no face was found: the whole picture is taken as the face"]
+        if len(seen) < len(found):
+            notes.append(f"no face in {len(found) - len(seen)} of {len(found)} frames: they are left out")
+        return seen, notes
+
+    def _pictures(self, path: Path) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        if path.suffix.lower() in PICTURE_SUFFIXES and path.suffix.lower() != ".gif":
+            yield 0, 0.0, read_picture(path).pixels
+            return
+        with open_clip(path) as clip:
+            count = clip.meta.frames or round(clip.meta.duration_s * clip.meta.rate)
+            wanted = np.unique(np.linspace(0, max(0, count - 1), self.frames).round().astype(int)).tolist()
+            read = 0
+            for frame in clip.frames_at(wanted) if count else clip.frames():
+                read += 1
+                yield frame.index, frame.time_s, frame.pixels
+                if read == self.frames:
+                    break
+        if not read:
+            raise UnreadableInputError(f"{path}: holds no frame that can be read", hint="does a player show it?")
+
+    def _view(self, pixels: NDArray[np.uint8], frame: int, time_s: float) -> FaceView:
+        faces = self._finder.find(pixels) if self._finder is not None else ()
+        if not faces:
+            return FaceView(pixels=pixels, frame=frame, time_s=time_s)
+        largest = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
+        x0, y0, x1, y1 = (float(value) for value in largest.box)
+        cut = cut_out(pixels, (x0, y0, x1, y1), self.margin)
+        return FaceView(pixels=cut, box=(x0, y0, x1, y1), frame=frame, time_s=time_s, faces=len(faces))
+
+    def _load(self, options: RunOptions) -> FaceFinder | None:
+        try:
+            return FaceFinder.load(None, options)
+        except MissingError as error:
+            self._absent = f"the face finder is missing ({error.message}): whole pictures are taken as faces"
+            return None
+
+
+def cut_out(
+    pixels: NDArray[np.uint8], box: tuple[float, float, float, float], margin: float = 1.0
+) -> NDArray[np.uint8]:
+    """The part of H W 3 in a box grown about its centre to `margin` times its sides, borders repeated beyond."""
+    x0, y0, x1, y1 = box
+    centre, half = ((x0 + x1) / 2, (y0 + y1) / 2), ((x1 - x0) * margin / 2, (y1 - y0) * margin / 2)
+    left, top = round(centre[0] - half[0]), round(centre[1] - half[1])
+    right, bottom = max(left + 1, round(centre[0] + half[0])), max(top + 1, round(centre[1] + half[1]))
+    height, width = pixels.shape[:2]
+    inner = pixels[max(0, top) : max(0, min(bottom, height)), max(0, left) : max(0, min(right, width))]
+    if not inner.size:
+        raise UnreadableInputError(f"box {box} lies outside of the picture", hint="check the boxes of the data")
+    beyond = max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width)
+    return np.asarray(cv2.copyMakeBorder(inner, *beyond, cv2.BORDER_REPLICATE), np.uint8)
