@@ -39,9 +39,9 @@ class Calibration:
     """`1 / (1 + exp(-slope (x - offset)))` of the fused sum x; an image score from `threshold` is called edited."""
 
     slope: float = 1.0
-    offset: float = 2.0
-    threshold: float = 0.5
-    source: str = "built in"
+    offset: float = 2.75
+    threshold: float = 0.787
+    source: str = "60 pictures edited by datasets/synth from 30 untouched ones (BSDS500), seed 0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
