@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from vitapps.pipelines.document.components import Components, letter_like
 from vitapps.pipelines.document.found_line import FoundLine, sloped_quad
+from vitapps.pipelines.document.join_pieces import join_pieces
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
-REACH = 0.55  # of a letter's height: how far its band reaches over the gap beside it
+REACH = 0.3  # of a letter's height: how far its band reaches over the gap beside it
 BAND = (0.3, 0.7)  # of a letter's height: its middle band
 LONGEST_SLOPE = 0.1
-WIDE_GAP = 2.2  # x-heights: a gap this wide ends a line
+INITIAL = 1.5  # times the tallest letter of its row: a large initial
 
 
 def lines_by_components(found: Components, height: float) -> list[FoundLine]:
@@ -30,18 +31,46 @@ def lines_by_components(found: Components, height: float) -> list[FoundLine]:
     if not len(letters.boxes):
         return []
     names = core_names(letters, height, found.ink.shape)
-    lines = [gathered(letters, np.flatnonzero(names == name).astype(np.int32), height) for name in np.unique(names)]
-    kept = [line for line in lines if line is not None]
+    pieces = [np.flatnonzero(names == name).astype(np.int32) for name in np.unique(names)]
+    marks = [len(piece) == 1 and letters.heights[piece[0]] < 0.8 * height for piece in pieces]  # commas, quotes
+    words = [piece for piece, mark in zip(pieces, marks, strict=True) if not mark]
+    rows = join_pieces([gathered(letters, word) for word in words], letters, height)
+    lines = [gathered(letters, part) for row in rows for part in without_initial(letters, [words[i] for i in row])]
+    lines += [gathered(letters, piece) for piece, mark in zip(pieces, marks, strict=True) if mark]
     small = found.chosen(~likely & (found.heights < 2 * height) & (found.areas >= 2))
-    return absorbed(join_rows([_with_small(line, small) for line in kept], height), height)
+    return absorbed([_with_small(line, small) for line in without_strokes(lines)], height)
 
 
-def core_names(letters: Components, height: float, shape: tuple[int, ...]) -> Ints:
-    """The number of the core of each letter; n."""
+def without_initial(letters: Components, row: list[Ints]) -> list[Ints]:
+    """The letters of a row, without a large initial at its beginning, which becomes a line of its own."""
+    members = np.concatenate(row)
+    members = members[np.argsort(letters.boxes[members, 0], kind="stable")]
+    tall = letters.heights[members]
+    rest = float(tall[1:].max()) if len(tall) > 4 else np.inf
+    return [members[:1], members[1:]] if tall[0] > INITIAL * rest else [members]
+
+
+def without_strokes(lines: list[FoundLine]) -> list[FoundLine]:
+    """Lines but for lone upright strokes, unless one stands level with a line of its own height, as a 1 in a table."""
+    boxes = np.array([line.box for line in lines]).reshape(-1, 4)
+    tall = boxes[:, 3] - boxes[:, 1]
+    stroke = boxes[:, 2] - boxes[:, 0] < 0.45 * tall
+    kept = []
+    for line, box, height, lone in zip(lines, boxes, tall, stroke, strict=True):
+        if lone:
+            level = np.abs(boxes[:, 3] - box[3]) + np.abs(boxes[:, 1] - box[1]) < 0.35 * height
+            if not (level & ~stroke).any():
+                continue
+        kept.append(line)
+    return kept
+
+
+def core_names(letters: Components, height: float, shape: tuple[int, ...], reach: float = REACH) -> Ints:
+    """The number of the core of each letter; n. Bands reach `reach` letter heights over the gaps beside them."""
     bands = np.zeros(shape, np.uint8)
     tall = np.clip(letters.heights, 0.7 * height, 4 * height)
-    x0 = np.maximum(0, letters.boxes[:, 0] - REACH * tall).astype(int)
-    x1 = np.ceil(letters.boxes[:, 2] + REACH * tall).astype(int)
+    x0 = np.maximum(0, letters.boxes[:, 0] - reach * tall).astype(int)
+    x1 = np.ceil(letters.boxes[:, 2] + reach * tall).astype(int)
     y0 = (letters.boxes[:, 1] + BAND[0] * letters.heights).astype(int)
     y1 = np.maximum(y0 + 1, (letters.boxes[:, 1] + BAND[1] * letters.heights).astype(int))
     for left, top, right, foot in zip(x0, y0, x1, y1, strict=True):
@@ -51,8 +80,8 @@ def core_names(letters: Components, height: float, shape: tuple[int, ...]) -> In
     return np.asarray(names[(y0 + y1) // 2, middle_x], np.int32)
 
 
-def gathered(letters: Components, members: Ints, height: float) -> FoundLine | None:
-    """The line of some letters; None where they look like no writing."""
+def gathered(letters: Components, members: Ints) -> FoundLine:
+    """The line of some letters."""
     boxes = letters.boxes[members].astype(np.float64)
     tall = boxes[:, 3] - boxes[:, 1]
     usual = float(np.median(tall))
@@ -62,8 +91,6 @@ def gathered(letters: Components, members: Ints, height: float) -> FoundLine | N
     top = boxes[:, 1] - slope * middle
     foot = boxes[:, 3] - slope * middle
     x0, x1 = float(boxes[:, 0].min()), float(boxes[:, 2].max())
-    if x1 - x0 < 0.4 * usual and len(members) < 2 and usual < 1.2 * height:
-        return None
     return FoundLine(
         quad=sloped_quad(x0, x1, float(top[normal].min()), float(foot[normal].max()), slope),
         slope=slope,
@@ -136,69 +163,3 @@ def _widened(line: FoundLine, x0: float, x1: float) -> FoundLine:
     """A line from `x0` to `x1` with its own slope, top and foot."""
     top, foot = line.quad[0][1] - line.slope * line.quad[0][0], line.quad[3][1] - line.slope * line.quad[3][0]
     return replace(line, quad=sloped_quad(x0, x1, top, foot, line.slope))
-
-
-def join_rows(lines: list[FoundLine], height: float) -> list[FoundLine]:
-    """Pieces of a row that a gap of less than `WIDE_GAP` x-heights parts become one line, but not across a gutter."""
-    lines = sorted(lines, key=lambda line: line.box[0])
-    gaps = _gaps(lines)
-    gutters = _stacked(lines, gaps)
-    joined = {place: [place] for place in range(len(lines))}
-    head = list(range(len(lines)))
-    for (left, right), (x0, x1) in sorted(gaps.items(), key=lambda item: item[1][1] - item[1][0]):
-        size = max(lines[left].x_height, lines[right].x_height)
-        if x1 - x0 > WIDE_GAP * size or (left, right) in gutters:
-            continue
-        a, b = head[left], head[right]
-        if a != b:
-            joined[a] += joined.pop(b)
-            for place in joined[a]:
-                head[place] = a
-    return [_merged([lines[place] for place in places]) for places in joined.values()]
-
-
-def _gaps(lines: list[FoundLine]) -> dict[tuple[int, int], tuple[float, float]]:
-    """For each line its next neighbour to the right in the same row, and the gap x0 x1 between them."""
-    boxes = np.array([line.box for line in lines]).reshape(-1, 4)
-    found: dict[tuple[int, int], tuple[float, float]] = {}
-    for place, box in enumerate(boxes):
-        over = np.minimum(boxes[:, 3], box[3]) - np.maximum(boxes[:, 1], box[1])
-        low = np.minimum(boxes[:, 3] - boxes[:, 1], box[3] - box[1])
-        tall = np.maximum(boxes[:, 3] - boxes[:, 1], box[3] - box[1])
-        same = (over > 0.55 * low) & (low > 0.4 * tall) & (boxes[:, 0] > box[0]) & (boxes[:, 2] > box[2])
-        if same.any():
-            right = int(np.flatnonzero(same)[boxes[same, 0].argmin()])
-            found[place, right] = (float(box[2]), float(boxes[right, 0]))
-    return found
-
-
-def _stacked(
-    lines: list[FoundLine], gaps: dict[tuple[int, int], tuple[float, float]]
-) -> set[tuple[int, int]]:  # fmt: skip
-    """Gaps that stand over one another in four rows or more: a gutter between columns."""
-    pairs = list(gaps)
-    spans = np.array([gaps[pair] for pair in pairs]).reshape(-1, 2)
-    rows = np.array([(lines[a].box[1] + lines[a].box[3]) / 2 for a, _ in pairs])
-    tall = np.array([lines[a].height for a, _ in pairs])
-    found = set()
-    for place, pair in enumerate(pairs):
-        shared = np.minimum(spans[:, 1], spans[place, 1]) - np.maximum(spans[:, 0], spans[place, 0])
-        near = (np.abs(rows - rows[place]) < 5 * tall[place]) & (shared > 0.5 * lines[pair[0]].x_height)
-        if near.sum() >= 5 and spans[place, 1] - spans[place, 0] > 0.9 * lines[pair[0]].x_height:
-            found.add(pair)
-    return found
-
-
-def _merged(parts: list[FoundLine]) -> FoundLine:
-    """One line of several pieces of a row."""
-    if len(parts) == 1:
-        return parts[0]
-    longest = max(parts, key=lambda line: line.box[2] - line.box[0])
-    slope = longest.slope
-    x0, x1 = min(line.box[0] for line in parts), max(line.box[2] for line in parts)
-    top = min(line.quad[0][1] - slope * line.quad[0][0] for line in parts)
-    foot = max(line.quad[3][1] - slope * line.quad[3][0] for line in parts)
-    return FoundLine(
-        quad=sloped_quad(x0, x1, top, foot, slope), slope=slope, x_height=longest.x_height,
-        score=max(line.score for line in parts), light=longest.light,
-    )  # fmt: skip

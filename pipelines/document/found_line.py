@@ -11,13 +11,14 @@ from vitapps.datasets.formats.page_text import Box, Quad, box_of
 class FoundLine:
     """`quad`: top left, top right, bottom right, bottom left of the ink, in pixels of the upright page. `slope`: how
     far it falls a pixel to the right. `x_height`: pixels, of its small letters or else an estimate. `score` 0 to 1.
-    `light`: light letters on dark. `words`: the `box`es of its words where they are known."""
+    `light`: light letters on dark. `in_picture`: it lies on what looks like a picture."""
 
     quad: Quad
     slope: float = 0.0
     x_height: float = 0.0
     score: float = 1.0
     light: bool = False
+    in_picture: bool = False
 
     @property
     def box(self) -> Box:

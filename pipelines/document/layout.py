@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.page_text import BlockKind
+from vitapps.datasets.formats.page_text import BlockKind, Box
 from vitapps.pipelines.document.reading_order import HEADING, Order, rows_of
 
 Floats = NDArray[np.float64]
@@ -22,10 +22,11 @@ _CAPTION = re.compile(r"^\s*(fig(ure|\.)?|table|tab\.|plate|photo|abbildung|abb\
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Numbers of the lines of one block, in order, and its kind."""
+    """Numbers of the lines of one block, in order, and its kind; its `box` where it has no lines."""
 
     lines: tuple[int, ...]
     kind: BlockKind = "text"
+    box: Box = (0.0, 0.0, 0.0, 0.0)
 
 
 def group_lines(order: Order, boxes: Floats, sizes: Floats, texts: Sequence[str] = ()) -> list[Group]:
@@ -36,6 +37,22 @@ def group_lines(order: Order, boxes: Floats, sizes: Floats, texts: Sequence[str]
         for block in paragraphs(part, boxes, sizes):
             found.append(Group(lines=tuple(block), kind=kind_of(block, boxes, sizes, body, texts)))
     return [*found, *([Group(lines=order.footer, kind="footer")] if order.footer else [])]
+
+
+def with_figures(groups: Sequence[Group], boxes: Floats, figures: Sequence[Box]) -> list[Group]:
+    """Blocks with pictures among them, each before the first block that stands below it in its columns."""
+    found = list(groups)
+    for figure in figures:
+        below = [
+            place
+            for place, group in enumerate(found)
+            if group.lines
+            and boxes[list(group.lines), 1].min() > figure[3] - 1
+            and boxes[list(group.lines), 0].min() < figure[2]
+            and boxes[list(group.lines), 2].max() > figure[0]
+        ]
+        found.insert(below[0] if below else len(found), Group(lines=(), kind="figure", box=figure))
+    return found
 
 
 def paragraphs(part: Sequence[int], boxes: Floats, sizes: Floats) -> list[list[int]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -17,7 +18,25 @@ Grey = NDArray[np.uint8]
 Matrix = NDArray[np.floating]
 MARGIN = 0.08  # of a line's height, left around it
 TALLEST = 96.0  # pixels: a crop needs no more
-Char = tuple[float, float, float]  # x0 x1 of the crop in pixels, chance that it is right
+HEAD, FOOT = 0.45, 0.4  # of the small letters' height: what `d` has above, `g` below them
+_NO_HEADS = frozenset("acegmnopqrsuvwxyz.,:;-_ ")
+_FEET = frozenset("gjpqy,;()[]{}|$Q@/")
+
+
+class PlacedWord(Protocol):
+    """A word of a reading: `x0`, `x1` in pixels of the crop; `confidence` 0 to 1 that it is right."""
+
+    @property
+    def text(self) -> str: ...
+
+    @property
+    def x0(self) -> float: ...
+
+    @property
+    def x1(self) -> float: ...
+
+    @property
+    def confidence(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,25 +98,36 @@ def _sliced(grey: Grey, quad: NDArray[np.float64]) -> tuple[Grey, tuple[int, int
     return np.ascontiguousarray(grey[y0 : max(y0 + 1, y1), x0 : max(x0 + 1, x1)]), (x0, y0)
 
 
-def to_line(crop: Crop, text: str, chars: tuple[Char, ...]) -> Line | None:
+def to_line(crop: Crop, words: Sequence[PlacedWord]) -> Line | None:
     """The words of a reading, each in a quad snapped to its ink, in pixels of the picture the crop was cut from; None
     for a reading without words."""
-    ink = ink_of(crop.grey)
-    columns = np.asarray(ink.any(axis=0))
-    words: list[Word] = []
-    spans = word_spans(text, chars, columns)
-    for word, (first, last), (x0, x1) in spans:
-        rows = np.flatnonzero(ink[:, int(x0) : max(int(x0) + 1, int(np.ceil(x1)))].any(axis=1))
-        y0, y1 = (float(rows[0]), float(rows[-1]) + 1) if len(rows) else (0.0, float(ink.shape[0]))
-        quad = moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix)
-        chance = float(np.prod([chars[place][2] for place in range(first, last)]))
-        words.append(Word(text=word, quad=quad, confidence=min(1.0, max(0.0, chance))))
     if not words:
         return None
+    ink = ink_of(crop.grey)
+    height, width = crop.grey.shape
+    found: list[Word] = []
+    for word in words:
+        x0, x1 = max(0.0, min(word.x0, width - 1.0)), max(1.0, min(word.x1, float(width)))
+        y0, y1 = _rows(ink[:, int(x0) : max(int(x0) + 1, int(np.ceil(x1)))], height)
+        quad = moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix)
+        found.append(Word(text=word.text, quad=quad, confidence=word.confidence))
+    y0, y1 = type_height(" ".join(word.text for word in words), *_rows(ink, height))
+    x0, x1 = max(0.0, words[0].x0), min(float(width), words[-1].x1)
+    return Line(words=tuple(found), quad=moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix))
+
+
+def _rows(ink: NDArray[np.bool_], height: int) -> tuple[float, float]:
+    """Top and foot of the ink, the whole height where there is none."""
     rows = np.flatnonzero(ink.any(axis=1))
-    y0, y1 = (float(rows[0]), float(rows[-1]) + 1) if len(rows) else (0.0, float(ink.shape[0]))
-    x0, x1 = spans[0][2][0], spans[-1][2][1]
-    return Line(words=tuple(words), quad=moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix))
+    return (float(rows[0]), float(rows[-1]) + 1) if len(rows) else (0.0, float(height))
+
+
+def type_height(text: str, y0: float, y1: float) -> tuple[float, float]:
+    """From the top of `d` to the foot of `g`, of a line whose ink reaches from `y0` to `y1`: what its letters leave out
+    is added, in shares of the small letters' height."""
+    heads, feet = not set(text) <= _NO_HEADS, bool(set(text) & _FEET)
+    small = (y1 - y0) / (1 + HEAD * heads + FOOT * feet)
+    return y0 - (0.0 if heads else HEAD * small), y1 + (0.0 if feet else FOOT * small)
 
 
 def moved_far(quad: Quad, matrix: Matrix) -> Quad:
@@ -113,47 +143,3 @@ def ink_of(grey: Grey) -> NDArray[np.bool_]:
     if paper - dark < 12:
         return np.zeros(grey.shape, bool)
     return grey < (paper + dark) / 2
-
-
-def word_spans(
-    text: str, chars: tuple[Char, ...], columns: NDArray[np.bool_]
-) -> list[tuple[str, tuple[int, int], tuple[float, float]]]:
-    """Each word, its first and last + 1 character, and the x0 x1 of its ink: words are parted in the widest bare
-    stretch of `columns` around the blank between them."""
-    places = [(match, match + len(word)) for match, word in _words_at(text)]
-    if not places:
-        return []
-    cuts = [0.0]
-    for (_, end), (start, _) in pairwise(places):
-        cuts.append(_bare(columns, chars[end - 1][0], chars[end - 1][1], chars[start][0], chars[start][1]))
-    cuts.append(float(len(columns)))
-    found = []
-    for number, (first, last) in enumerate(places):
-        low, high = int(cuts[number]), int(np.ceil(cuts[number + 1]))
-        inked = np.flatnonzero(columns[low:high])
-        x0, x1 = (
-            (low + float(inked[0]), low + float(inked[-1]) + 1) if len(inked) else (chars[first][0], chars[last - 1][1])
-        )
-        found.append((text[first:last], (first, last), (x0, max(x1, x0 + 1))))
-    return found
-
-
-def _words_at(text: str) -> list[tuple[int, str]]:
-    found, place = [], 0
-    for word in text.split(" "):
-        if word:
-            found.append((place, word))
-        place += len(word) + 1
-    return found
-
-
-def _bare(columns: NDArray[np.bool_], a0: float, a1: float, b0: float, b1: float) -> float:
-    """The middle of the widest bare stretch between the middles of two characters."""
-    low, high = max(0, int((a0 + a1) / 2)), min(len(columns), int(np.ceil((b0 + b1) / 2)))
-    part = columns[low:high]
-    if not len(part) or part.all():
-        return (a1 + b0) / 2
-    edges = np.flatnonzero(np.diff(np.concatenate([[1], part.astype(np.int8), [1]])))
-    starts, ends = edges[::2], edges[1::2]
-    widest = int((ends - starts).argmax())
-    return low + float(starts[widest] + ends[widest]) / 2

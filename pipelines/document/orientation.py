@@ -20,6 +20,7 @@ from vitapps.pipelines.document.found_line import FoundLine
 Grey = NDArray[np.uint8]
 LONGEST = 1700  # pixels of the longer side at which a page is surveyed
 SMALL = 5.0  # pixels: type that has become lower is surveyed at full size
+ROW_REACH = 0.55  # of a letter's height: words of a row run together
 SURE = 0.25  # of (heads - feet) / (heads + feet)
 Confidence = Callable[[Grey, Sequence[FoundLine]], float]
 
@@ -87,7 +88,7 @@ def _stand(found: Components, quarter: int) -> Stand:
     letters = found.chosen(letter_like(found) & (found.heights > 0.6 * height) & (found.heights < 2.5 * height))
     if not height or len(letters.boxes) < 3:
         return Stand(components=found, x_height=height)
-    names = core_names(letters, height, found.ink.shape)
+    names = core_names(letters, height, found.ink.shape, ROW_REACH)
     order = np.argsort(names, kind="stable")
     rows = np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
     counts = [_row_counts(letters.boxes[row].astype(np.float64), height) for row in rows if len(row) >= 5]

@@ -8,27 +8,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
-from typing import Literal, Protocol
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.page_text import Block, Line, Page, around, box_of
+from vitapps.datasets.formats.page_text import Block, Box, Line, Page, around, box_of, quad_of
 from vitapps.datasets.formats.picture import Picture
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.components import binarise, components_of, x_height
 from vitapps.pipelines.document.deskew import Upright, make_upright
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
-from vitapps.pipelines.document.layout import group_lines
-from vitapps.pipelines.document.line_crops import Char, Crop, crop_line, to_line
+from vitapps.pipelines.document.layout import group_lines, with_figures
+from vitapps.pipelines.document.line_crops import Crop, PlacedWord, crop_line, to_line
 from vitapps.pipelines.document.orientation import Survey, survey
+from vitapps.pipelines.document.pictures import figure_boxes, light_lines, mark_pictures, picture_density
 from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 Grey = NDArray[np.uint8]
-Finder = Literal["auto", "components", "network"]
 BATCH = 64  # lines that are cut out at a time, which bounds the memory of a dense page
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
 USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
@@ -36,17 +36,10 @@ POINTS = 4.7  # x-height of 10-point type in points, for a guess at the resoluti
 
 
 class Reading(Protocol):
-    """What a reader says of one crop: `text` with single blanks; `confidence` 0 to 1; `chars` for each character of
-    the text, blanks too, its x0 x1 in pixels of the crop and the chance that it is right."""
+    """What a reader says of one crop: its words from left to right, none for bare paper."""
 
     @property
-    def text(self) -> str: ...
-
-    @property
-    def confidence(self) -> float: ...
-
-    @property
-    def chars(self) -> Sequence[Char]: ...
+    def words(self) -> Sequence[PlacedWord]: ...
 
 
 class LineReader(Protocol):
@@ -65,7 +58,6 @@ class ReadSettings:
     turn: int | None = None
     deskew: bool = True
     dpi: float | None = None
-    finder: Finder = "auto"
     least_confidence: float = 0.3
 
 
@@ -80,8 +72,7 @@ class PageReader:
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> PageReader:
         """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
         recognise = import_module("vitapps.pipelines.document.recognise")
-        options = options or RunOptions()
-        recogniser = recognise.Recogniser.load(weights or recognise.DEFAULT_WEIGHTS, options)
+        recogniser = recognise.Recogniser.load(weights, options)
         return cls(lines=recogniser, facts=(recogniser.facts,))
 
 
@@ -91,9 +82,9 @@ def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | Non
     grey = grey_of(picture)
     look = survey(grey, turn=settings.turn, confidence=lambda page, lines: _confidence(page, lines, reader.lines))
     page = straight_page(grey, look, settings)
-    lines = find_lines(page)
-    read = _read_lines(grey, page, lines, reader.lines, settings)
-    blocks = _blocks(page, read)
+    found = find_on(page)
+    read = _read_lines(grey, page, found.lines, reader.lines, settings)
+    blocks = _blocks(page, read, found.figures)
     dpi, guessed = dpi_of(picture, look.x_height, settings)
     return Page(
         width=picture.pixels.shape[1],
@@ -119,18 +110,37 @@ def straight_page(grey: Grey, look: Survey, settings: ReadSettings) -> Upright:
     return make_upright(grey, turn=look.turn, skew=look.skew if settings.deskew else 0.0, scale=scale)
 
 
-def find_lines(page: Upright) -> list[FoundLine]:
-    """Lines of an upright page, in no order."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FoundPage:
+    """What stands on an upright page: lines in no order, and boxes of pictures."""
+
+    lines: tuple[FoundLine, ...] = ()
+    figures: tuple[Box, ...] = ()
+
+
+def find_on(page: Upright) -> FoundPage:
+    """Lines and pictures of an upright page."""
     found = components_of(binarise(page.grey))
     height = x_height(found)
-    return lines_by_components(found, height) if height else []
+    if not height:
+        return FoundPage()
+    density = picture_density(found, height)
+    lines = mark_pictures(lines_by_components(found, height), density)
+    written = [line for line in lines if not line.in_picture]
+    figures = figure_boxes(density, height, written)
+    return FoundPage(lines=(*lines, *light_lines(found, density, height)), figures=tuple(figures))
 
 
 def _confidence(page: Grey, lines: Sequence[FoundLine], reader: LineReader) -> float:
     """Mean confidence of a reader in some lines of a page."""
-    crops = [crop_line(page, line, np.eye(3)).grey for line in lines]
-    readings = reader.read(crops)
-    return float(np.mean([reading.confidence for reading in readings])) if readings else 0.0
+    readings = reader.read([crop_line(page, line, np.eye(3)).grey for line in lines])
+    return float(np.mean([confidence_in(reading.words) for reading in readings])) if readings else 0.0
+
+
+def confidence_in(words: Sequence[PlacedWord]) -> float:
+    """Mean confidence by characters, 0 for no words."""
+    weights = [len(word.text) for word in words]
+    return float(np.average([word.confidence for word in words], weights=weights)) if sum(weights) else 0.0
 
 
 def _read_lines(
@@ -144,28 +154,33 @@ def _read_lines(
         crops = [crop_line(grey, line, to_given) for line in part]
         readings = reader.read([crop.grey for crop in crops])
         for line, crop, reading in zip(part, crops, readings, strict=True):
-            if (words := _written(crop, reading, settings)) is not None:
+            if (words := _written(line, crop, reading.words, settings)) is not None:
                 kept.append((line, words))
     return kept
 
 
-def _written(crop: Crop, reading: Reading, settings: ReadSettings) -> Line | None:
-    """The line of a reading, None for what is no writing."""
-    if reading.confidence < settings.least_confidence:
+def _written(line: FoundLine, crop: Crop, words: Sequence[PlacedWord], settings: ReadSettings) -> Line | None:
+    """The line of a reading, None for what is no writing: few letters have to be surer, those on pictures more so."""
+    letters = sum(char.isalnum() for word in words for char in word.text)
+    doubt = settings.least_confidence + (0.15 if letters < 4 else 0.0) + (0.2 if line.in_picture else 0.0)
+    if confidence_in(words) < doubt or (letters == 0 and line.in_picture):
         return None
-    return to_line(crop, reading.text, tuple(reading.chars))
+    return to_line(crop, words)
 
 
-def _blocks(page: Upright, read: Sequence[tuple[FoundLine, Line]]) -> tuple[Block, ...]:
+def _blocks(
+    page: Upright, read: Sequence[tuple[FoundLine, Line]], figures: Sequence[Box]
+) -> tuple[Block, ...]:  # fmt: skip
     """Blocks in reading order."""
     boxes = np.array([line.box for line, _ in read], np.float64).reshape(-1, 4)
     sizes = np.array([line.x_height for line, _ in read], np.float64)
     order = reading_order(boxes, sizes, page.grey.shape[0])
     groups = group_lines(order, boxes, sizes, [words.text for _, words in read])
     found = []
-    for group in groups:
+    for group in with_figures(groups, boxes, figures):
         lines = tuple(read[place][1] for place in group.lines)
-        found.append(Block(kind=group.kind, lines=lines, box=around([box_of(line.quad) for line in lines])))
+        box = around([line.box for line in lines]) if lines else box_of(page.back(quad_of(group.box)))
+        found.append(Block(kind=group.kind, lines=lines, box=box))
     return tuple(found)
 
 

@@ -10,12 +10,20 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, slots=True)
-class FakeReading:
-    """As `vitapps.pipelines.document.read_page.Reading`."""
+class FakeWord:
+    """As `PlacedWord` of `vitapps.pipelines.document.line_crops`."""
 
     text: str
+    x0: float
+    x1: float
     confidence: float
-    chars: tuple[tuple[float, float, float], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FakeReading:
+    """As `Reading` of `vitapps.pipelines.document.read_page`."""
+
+    words: tuple[FakeWord, ...]
 
 
 class FakeReader:
@@ -31,6 +39,8 @@ class FakeReader:
         return [self._reading(crop.shape[1]) for crop in crops]
 
     def _reading(self, width: int) -> FakeReading:
-        step = width / max(1, len(self.text))
-        chars = tuple((place * step, (place + 1) * step, self.confidence) for place in range(len(self.text)))
-        return FakeReading(self.text, self.confidence, chars)
+        parts = self.text.split()
+        step = width / max(1, len(parts))
+        return FakeReading(
+            tuple(FakeWord(part, place * step, (place + 1) * step, self.confidence) for place, part in enumerate(parts))
+        )

@@ -1,0 +1,74 @@
+"""Where a page holds pictures, borders and dark panels: ink that belongs to no letter, dense over several x-heights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.page_text import Box
+from vitapps.pipelines.document.components import Components, components_of, letter_like, x_height
+from vitapps.pipelines.document.find_lines import lines_by_components
+from vitapps.pipelines.document.found_line import FoundLine
+
+Floats = NDArray[np.float32]
+AROUND = 5.0  # x-heights over which density is taken
+DENSE, SOLID = 0.18, 0.55  # shares of ink in a picture and in a dark panel
+LEAST = 7.0  # x-heights: no picture is narrower or lower
+MARGIN_SHARE = 0.4  # of a side of the page: a dark strip that runs along more of it is the scanner's border
+
+
+def picture_density(found: Components, height: float) -> Floats:
+    """Share of ink that belongs to no letter in the surroundings of each pixel; H W in 0..1."""
+    rest = found.ink.copy()
+    small = letter_like(found) & (found.heights < 4 * height) | (found.heights < 1.5 * height)
+    for x0, y0, x1, y1 in found.boxes[small]:
+        rest[y0:y1, x0:x1] = 0
+    side = max(3, int(AROUND * height))
+    return np.asarray(cv2.blur(rest.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def mark_pictures(lines: list[FoundLine], density: Floats) -> list[FoundLine]:
+    """Lines, those that lie on pictures marked."""
+    return [replace(line, in_picture=_mean(density, line.box) > DENSE) for line in lines]
+
+
+def _mean(density: Floats, box: Box) -> float:
+    x0, y0, x1, y1 = (max(0, int(value)) for value in box)
+    part = density[y0 : y1 + 1, x0 : x1 + 1]
+    return float(part.mean()) if part.size else 0.0
+
+
+def light_lines(found: Components, density: Floats, height: float) -> list[FoundLine]:
+    """Lines of light letters on dark panels."""
+    dark = density > SOLID
+    if dark.mean() < 0.002:
+        return []
+    inside = components_of(((found.ink == 0) & dark).astype(np.uint8))
+    own = x_height(inside)
+    if not 0.4 * height < own < 6 * height:
+        return []
+    lines = lines_by_components(inside, own)
+    return [replace(line, light=True, in_picture=True) for line in lines if line.box[2] - line.box[0] > 2 * own]
+
+
+def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list[Box]:
+    """Boxes of pictures on a page, borders of the scan left out, nor panels that hold the given `lines` of writing."""
+    mask = (density > DENSE).astype(np.uint8)
+    high, wide = mask.shape
+    found: list[Box] = []
+    for x0, y0, x1, y1 in components_of(mask).boxes.tolist():
+        if min(x1 - x0, y1 - y0) < LEAST * height:
+            continue
+        edges = (x0 <= 1) + (x1 >= wide - 1), (y0 <= 1) + (y1 >= high - 1)
+        border = (edges[0] and y1 - y0 > MARGIN_SHARE * high) or (edges[1] and x1 - x0 > MARGIN_SHARE * wide)
+        written = sum(_overlap((x0, y0, x1, y1), line.box) for line in lines)
+        if not border and written < 0.3 * (x1 - x0) * (y1 - y0):
+            found.append((float(x0), float(y0), float(x1), float(y1)))
+    return found
+
+
+def _overlap(a: Box, b: Box) -> float:
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
