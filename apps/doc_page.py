@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from vitapps.apps.console import Run, command
+from vitapps.apps.console import InputArgument, Run, command
+from vitapps.apps.terminal import columns
 
 
 def add_commands(app: typer.Typer, train_app: typer.Typer) -> None:
     """Register the commands of this file with `vitapps doc` and `vitapps doc train`."""
+    command(app, "layout")(layout)
+    command(app, "eval-layout")(evaluate_layout)
     command(train_app, "detector")(train_detector)
+
+
+def layout(
+    run: Run,
+    page: InputArgument,
+    out: Annotated[Path | None, typer.Option("--out", "-o", show_default=False, help="JSON file to write.")] = None,
+    preview: Annotated[bool, typer.Option("--preview", help="Draw blocks and lines: OUT.preview.png.")] = False,
+) -> None:
+    """Find the lines, blocks, pictures and reading order of a page, without reading it."""
+    from vitapps.pipelines.document.lay_out import lay_out
+
+    result = lay_out(page, out, preview=preview, options=run.options, command=run.command_line)
+    kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items()) or "no writing"
+    lines = [f"{result.lines} lines in {result.blocks} blocks ({kinds}); turned {result.rotation}, skew {result.skew}"]
+    lines += [f"wrote {path}" for path in (result.out, result.preview) if path is not None]
+    run.emit(dataclasses.asdict(result), lines)
+
+
+def evaluate_layout(
+    run: Run,
+    data: Annotated[
+        Path, typer.Option("--data", show_default=False, help="Folder with sroie, publaynet, pages, or some of them.")
+    ],
+) -> None:
+    """Score line finding on receipts, blocks on journal pages, and quarter turns on whole pages."""
+    from vitapps.pipelines.document.evaluate_layout import evaluate_layout as score
+
+    rows = score(data, progress=run.progress)
+    table = [
+        (row.measure, row.pages, f"{row.right}/{row.total}", f"{row.score:.3f}",
+         "" if row.precision is None else f"{row.precision:.3f}", "" if row.recall is None else f"{row.recall:.3f}",
+         f"{row.seconds:.2f}")
+        for row in rows
+    ]  # fmt: skip
+    header = ("measure", "pages", "right", "score", "precision", "recall", "CPU s/page")
+    run.emit({"rows": rows}, columns(header, table))
 
 
 def train_detector(

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from vitapps.errors import UnreadableInputError
 
 if TYPE_CHECKING:
     from vitapps.datasets.formats.vector import BoxTable
@@ -44,3 +47,17 @@ def _annotations(table: BoxTable) -> list[dict[str, Any]]:
         }
         for number, (box, area, score, label) in enumerate(rows, 1)
     ]  # fmt: skip
+
+
+def read_coco_boxes(path: Path) -> dict[str, list[tuple[float, float, float, float]]]:
+    """Boxes x0 y0 x1 y1 of every picture of a COCO file, by its name; raises UnreadableInputError for another file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        names = {int(image["id"]): str(image["file_name"]) for image in content["images"]}
+        found: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
+        for item in content["annotations"]:
+            x, y, width, height = (float(value) for value in item["bbox"])
+            found[names[int(item["image_id"])]].append((x, y, x + width, y + height))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UnreadableInputError(f"{path}: no COCO boxes: {error}", hint="images, annotations, categories") from None
+    return dict(found)

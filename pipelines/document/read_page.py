@@ -84,8 +84,17 @@ def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | Non
     page = straight_page(grey, look, settings)
     found = find_on(page)
     read = _read_lines(grey, page, found.lines, reader.lines, settings)
-    blocks = _blocks(page, read, found.figures)
+    return page_of(picture, page, look, read, found.figures, settings)
+
+
+def page_of(
+    picture: Picture, page: Upright, look: Survey, lines: Sequence[tuple[FoundLine, Line]], figures: Sequence[Box],
+    settings: ReadSettings,
+) -> Page:  # fmt: skip
+    """The tree of a page: `lines` as found on the upright `page` and as they lie in the picture given."""
+    blocks = _blocks(page, lines, figures)
     dpi, guessed = dpi_of(picture, look.x_height, settings)
+    written = any(block.lines for block in blocks)
     return Page(
         width=picture.pixels.shape[1],
         height=picture.pixels.shape[0],
@@ -95,7 +104,7 @@ def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | Non
         dpi_guessed=guessed,
         rotation=look.turn,
         skew=round(look.skew, 3),
-        warnings=picture.warnings + (() if blocks else ("no writing found",)),
+        warnings=picture.warnings + (() if written else ("no writing found",)),
     )
 
 

@@ -1,0 +1,128 @@
+"""`vitapps doc eval-layout`: cover of receipts' lines, blocks of journal pages, and quarter turns of whole pages.
+
+Measures
+- cover: share of drawn line boxes that lie to more than 60 % inside the union of the found lines' boxes.
+- blocks: F at IoU 0.5 of found blocks and drawn ones, whatever their kind (one to one, `windows/boxes.match`).
+- turns: every page is turned by 0, 90, 180 and 270 degrees and has to be found so; only the pixels are looked at.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from vitapps.datasets.formats.coco import read_coco_boxes
+from vitapps.datasets.formats.page_text import Box, Page
+from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, Picture, read_picture
+from vitapps.datasets.sets.receipts import read_receipts
+from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.document.lay_out import layout_page
+from vitapps.pipelines.document.orientation import survey
+from vitapps.pipelines.document.read_page import grey_of
+from vitapps.pipelines.windows.boxes import match
+from vitapps.progress import Progress, null_progress
+
+INSIDE = 0.6
+IOU = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LayoutScore:
+    """`right` of `total` of a `measure` over some `pages`; `precision` and `recall` where they differ from it."""
+
+    measure: str
+    pages: int
+    right: int
+    total: int
+    score: float
+    precision: float | None = None
+    recall: float | None = None
+    seconds: float = 0.0  # of the processor a page
+
+
+def evaluate_layout(data: Path, *, progress: Progress = null_progress) -> list[LayoutScore]:
+    """The measures for which `data` holds a folder: `sroie`, `publaynet`, `pages`."""
+    found: list[LayoutScore] = []
+    if (data / "sroie").is_dir():
+        found.append(receipt_cover(data / "sroie", progress=progress))
+    if (data / "publaynet" / "coco.json").exists():
+        found.append(block_score(data / "publaynet", progress=progress))
+    if (data / "pages").is_dir():
+        found.append(turn_score(data / "pages", progress=progress))
+    if not found:
+        raise UnreadableInputError(f"{data}: no folder sroie, publaynet or pages", hint="give the folder above them")
+    return found
+
+
+def receipt_cover(folder: Path, *, progress: Progress = null_progress) -> LayoutScore:
+    """Cover of the lines of SROIE receipts."""
+    receipts = read_receipts(folder)
+    right = total = 0
+    start = time.process_time()
+    with progress.task("receipts", total=len(receipts)) as task:
+        for receipt in receipts:
+            page = layout_page(read_picture(receipt.picture))
+            right += covered(receipt.boxes, page)
+            total += len(receipt.boxes)
+            task.advance()
+    seconds = (time.process_time() - start) / len(receipts)
+    return LayoutScore(
+        measure="line cover, receipts", pages=len(receipts), right=right, total=total, score=right / max(1, total),
+        seconds=seconds,
+    )  # fmt: skip
+
+
+def covered(drawn: Sequence[Box], page: Page) -> int:
+    """How many drawn boxes lie to more than 60 % inside the union of the page's lines."""
+    mask = np.zeros((page.height, page.width), bool)
+    for line in page.lines:
+        x0, y0, x1, y1 = (max(0, round(value)) for value in line.box)
+        mask[y0:y1, x0:x1] = True
+    parts = [mask[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))] for x0, y0, x1, y1 in drawn]
+    return sum(bool(part.size) and float(part.mean()) > INSIDE for part in parts)
+
+
+def block_score(folder: Path, *, progress: Progress = null_progress) -> LayoutScore:
+    """F of the blocks of PubLayNet pages."""
+    drawn = read_coco_boxes(folder / "coco.json")
+    right = found = total = 0
+    start = time.process_time()
+    with progress.task("journal pages", total=len(drawn)) as task:
+        for name, boxes in sorted(drawn.items()):
+            page = layout_page(read_picture(folder / name))
+            blocks = np.array([block.box for block in page.blocks], np.float64).reshape(-1, 4)
+            right += int(match(blocks, np.ones(len(blocks)), np.array(boxes), IOU).sum())
+            found, total = found + len(blocks), total + len(boxes)
+            task.advance()
+    precision, recall = right / max(1, found), right / max(1, total)
+    return LayoutScore(
+        measure="blocks at IoU 0.5, journal pages", pages=len(drawn), right=right, total=total,
+        score=2 * right / max(1, found + total), precision=precision, recall=recall,
+        seconds=(time.process_time() - start) / max(1, len(drawn)),
+    )  # fmt: skip
+
+
+def turn_score(folder: Path, *, progress: Progress = null_progress) -> LayoutScore:
+    """Quarter turns of the pictures of a folder, each shown in four ways."""
+    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+    right = 0
+    start = time.process_time()
+    with progress.task("quarter turns", total=4 * len(paths)) as task:
+        for path in paths:
+            picture = read_picture(path)
+            for turn in (0, 90, 180, 270):
+                right += survey(grey_of(quarter_turned(picture, turn))).turn == turn
+                task.advance()
+    return LayoutScore(
+        measure="quarter turns", pages=len(paths), right=right, total=4 * len(paths),
+        score=right / max(1, 4 * len(paths)), seconds=(time.process_time() - start) / max(1, 4 * len(paths)),
+    )  # fmt: skip
+
+
+def quarter_turned(picture: Picture, turn: int) -> Picture:
+    """A picture turned so that `turn` degrees clockwise make it upright again."""
+    return replace(picture, pixels=np.ascontiguousarray(np.rot90(picture.pixels, turn // 90)))
