@@ -74,7 +74,7 @@ def is_gutter(mask: NDArray[np.bool_], gap: tuple[float, float], piece: FoundLin
     for above, below in LOOKS:
         y0, y1 = max(0, int(middle - above * PITCH * size)), int(middle + below * PITCH * size)
         bare = ~mask[y0:y1, x0:x1].any(axis=0)
-        if _longest_run(bare) < max(2.0, 0.3 * size):
+        if _longest_run(np.asarray(bare)) < max(2.0, 0.3 * size):
             continue
         sides = mask[y0:y1, max(0, x0 - reach) : x0], mask[y0:y1, x1 : x1 + reach]
         if all(side.size and side.any(axis=1).sum() > WRITTEN * (above + below) * PITCH * size for side in sides):

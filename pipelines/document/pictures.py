@@ -23,8 +23,8 @@ MARGIN_SHARE = 0.4  # of a side of the page: a dark strip that runs along more o
 def picture_density(found: Components, height: float) -> Floats:
     """Share of ink that belongs to no letter in the surroundings of each pixel; H W in 0..1."""
     rest = found.ink.copy()
-    small = letter_like(found) & (found.heights < 4 * height) | (found.heights < 1.5 * height)
-    for x0, y0, x1, y1 in found.boxes[small]:
+    letters = letter_like(found) & (found.heights > 0.5 * height) & (found.heights < 4 * height)
+    for x0, y0, x1, y1 in found.boxes[letters]:
         rest[y0:y1, x0:x1] = 0
     side = max(3, int(AROUND * height))
     return np.asarray(cv2.blur(rest.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE), np.float32)

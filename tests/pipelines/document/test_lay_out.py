@@ -93,6 +93,6 @@ def test_a_picture_is_a_figure_and_light_writing_on_dark_is_found() -> None:
     picture = Picture(pixels=np.repeat(grey[..., None], 3, axis=2), name="made")
     page = layout_page(picture)
     assert [block.kind for block in page.blocks].count("figure") >= 1
-    assert len(page.lines) == 8
+    assert sum(line.box[3] < 300 for line in page.lines) == 8
     read = read_page(picture, PageReader(lines=FakeReader()))
     assert [640 < line.box[1] < 760 for line in read.lines].count(True) == 1
