@@ -2,33 +2,57 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 STEP = 4  # pixels: widths are multiples of it
-LEAST_WIDTH = 16
+SIDE = 8  # pixels of paper that are added before and behind the writing
 LEAST_CONTRAST = 20.0  # grey values between paper and full ink at least: no noise is blown up to letters
+MARGIN = 0.15
 Line = NDArray[np.float32]
 
 
 def prepare_line(picture: NDArray[np.uint8], height: int) -> Line:
-    """H W or H W 3, 0..255 -> height W' float32, W' a multiple of 4 in proportion to the picture.
-
-    Paper is the median, which writing does not reach; where more of the picture's range lies above it than below, the
-    writing is light on dark. Ink is the first percentile on its side.
-    """
+    """H W or H W 3, 0..255 -> height W' float32: the picture's own width in proportion, to a multiple of 4, between 8
+    columns of paper on either side. Wide margins above and below the writing are cut off first."""
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
+    grey = without_margins(np.asarray(grey, np.uint8))
     rows, columns = grey.shape
-    width = max(LEAST_WIDTH, STEP * round(columns * height / rows / STEP))
+    width = max(STEP, STEP * round(columns * height / rows / STEP))
     smooth = cv2.INTER_AREA if rows > height else cv2.INTER_CUBIC if rows < height else cv2.INTER_LINEAR
-    scaled = cv2.resize(grey, (width, height), interpolation=smooth).astype(np.float32)
-    paper = float(np.median(scaled))
-    dark, light = (float(value) for value in np.percentile(scaled, (1, 99)))
-    above, below = light - paper, paper - dark
-    if above > below:
-        ink = (scaled - paper) / max(above, LEAST_CONTRAST)
+    ink = ink_of(cv2.resize(grey, (width, height), interpolation=smooth))
+    return np.pad(ink, ((0, 0), (SIDE, SIDE)))
+
+
+def ink_of(grey: NDArray[Any]) -> Line:
+    """0 paper, 1 ink, H W. Paper is the median, which writing does not reach; where more of the picture's range lies
+    above it than below, the writing is light on dark. Ink is the first percentile on its side."""
+    values = grey.astype(np.float32)
+    paper = float(np.median(values))
+    dark, light = (float(value) for value in np.percentile(values, (1, 99)))
+    if light - paper > paper - dark:
+        ink = (values - paper) / max(light - paper, LEAST_CONTRAST)
     else:
-        ink = (paper - scaled) / max(below, LEAST_CONTRAST)
+        ink = (paper - values) / max(paper - dark, LEAST_CONTRAST)
     line: Line = np.clip(ink, -0.5, 1.25).astype(np.float32)
     return line
+
+
+def without_margins(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Rows without ink above and below the writing are cut off but for `MARGIN` of its height; half of the picture's
+    height stays in any case, so that a lone dash does not grow into a bar."""
+    height = len(grey)
+    rows = np.flatnonzero((ink_of(grey) > 0.5).sum(axis=1) >= 2)
+    if not len(rows):
+        return grey
+    top, foot = int(rows[0]), int(rows[-1]) + 1
+    margin = max(1, round(MARGIN * (foot - top)))
+    top, foot = max(0, top - margin), min(height, foot + margin)
+    short = height // 2 - (foot - top)
+    if short > 0:
+        top = max(0, top - short // 2)
+        foot = min(height, top + height // 2)
+    return grey[top:foot]

@@ -18,6 +18,7 @@ ARCHS = {
     "volume_segmenter": "vitapps.shared_backbones.models.volume_segmenter:VolumeSegmenter:VolumeSegmenterConfig",
     "plain_detector": "vitapps.shared_backbones.models.plain_detector:PlainDetector:PlainDetectorConfig",
     "tracker": "vitapps.shared_backbones.models.tracker:Tracker:TrackerConfig",
+    "line_recogniser": "vitapps.shared_backbones.models.line_recogniser:LineRecogniser:LineRecogniserConfig",
     "text_detector": "vitapps.shared_backbones.models.text_detector:TextDetector:TextDetectorConfig",
 }
 

@@ -121,8 +121,32 @@ _FIRMS = (
 )
 _STREETS = ("JALAN", "LORONG", "TAMAN", "NO.", "LOT", "STREET", "ROAD", "AVENUE", "UNIT", "BLOCK", "P.O. BOX", "LEVEL")
 _SIZES = ("{}G", "{}ML", "{}KG", "{}L", "{}'S", "{}PCS", "{}MM", "{}CM", "({})", "{}%", "{}X{}")
+_FRAMES = ("***{}***", "** {} **", "*** {} ***", "<<{}>>", "- {} -", "[{}]", "({})", "*{}", "{}*", "#{}", "= {} =")
+_RULES = ("-", "=", "*", "_", ".", "- ", "* ", "~")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec", "January", "June")
-_CODES = ("SR", "ZR", "S", "Z", "*", "(S)", "T", "A", "x", "X", "@", "PCS", "KG", "EA", "UNIT(S)", "%")
+_CODES = (
+    "SR",
+    "ZR",
+    "S",
+    "Z",
+    "*",
+    "(S)",
+    "T",
+    "A",
+    "x",
+    "X",
+    "@",
+    "PCS",
+    "KG",
+    "EA",
+    "UNIT(S)",
+    "%",
+    "@6%",
+    "(6%)",
+    "0%",
+    "SR 6%",
+    "(0.0%)",
+)
 
 
 def amount(rng: random.Random) -> str:
@@ -217,12 +241,19 @@ def receipt(rng: random.Random, word: Word, length: int) -> str:
         text = rng.choice(_PHRASES)
     elif kind < 0.66:
         text = rng.choice([date(rng), identifier(rng)])
-    elif kind < 0.72:
+    elif kind < 0.69:
+        text = rng.choice(_RULES) * rng.randint(3, 24) if rng.random() < 0.25 else _framed(rng, word)
+    elif kind < 0.73:
         text = rng.choice([*_CODES, str(rng.randint(0, 30)), f"{rng.randint(1, 9)} {rng.choice(_CODES)}"])
     else:
         text = _item(rng, word, length)
     style = rng.random()
     return text.upper() if style < 0.55 else text.title() if style < 0.72 else text
+
+
+def _framed(rng: random.Random, word: Word) -> str:
+    """A heading between stars or brackets."""
+    return rng.choice(_FRAMES).format(rng.choice([rng.choice(_PHRASES), word(), rng.choice(_TOTALS)]))
 
 
 def _item(rng: random.Random, word: Word, length: int) -> str:

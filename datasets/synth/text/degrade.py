@@ -36,6 +36,8 @@ def _scan(cover: Floats, rng: Generator, strength: float) -> Grey:
     cover = cover + _fine_noise(cover.shape, rng, rng.uniform(0.0, 0.24) * strength)
     if rng.random() < 0.4:
         cover = cover + _smooth_noise(cover.shape, rng, 0.15 * strength, cells=6)  # uneven pressure along the line
+    if rng.random() < 0.08 * strength:
+        cover = cover + _gutter(cover.shape, rng)
     if rng.random() < 0.30:  # a grey scan
         soft = np.clip((cover - 0.5) * rng.uniform(1.0, 2.5) + 0.5 + rng.uniform(-0.15, 0.2), 0, 1)
         return _compressed(_to_grey(rng.uniform(0.75, 1.0) * (1 - soft * rng.uniform(0.6, 1.0))), rng, 0.4)
@@ -76,6 +78,14 @@ def _screen(cover: Floats, rng: Generator, strength: float) -> Grey:
     if rng.random() < 0.2 * strength:
         light, dark = dark, light
     return _compressed(_to_grey(light + (dark - light) * cover), rng, 0.4)
+
+
+def _gutter(shape: tuple[int, ...], rng: Generator) -> Floats:
+    """The shadow of the binding at one end of the line: darker and speckled towards the edge."""
+    height, width = shape
+    away = np.arange(width, dtype=np.float32) / (height * rng.uniform(0.7, 3.0))
+    shade = np.clip(1 - (away if rng.random() < 0.6 else away[::-1]), 0, 1)
+    return np.asarray(shade * (rng.uniform(0.0, 0.35) + _fine_noise(shape, rng, rng.uniform(0.1, 0.35))), np.float32)
 
 
 def _specks(black: NDArray[np.bool_], rng: Generator) -> NDArray[np.bool_]:

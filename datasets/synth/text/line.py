@@ -91,7 +91,7 @@ class LineMaker:
             return Setting()
         blanks = text.count(" ")
         return Setting(
-            gap=words.uniform(0.7, 1.9),
+            gap=words.uniform(0.5 if style == "thermal" else 0.7, 1.9),
             tracking=words.choice([0, 0, 0, 0, words.uniform(-0.02, 0.03), words.uniform(0.0, 0.15)]),
             wide_gap=words.randrange(blanks) if blanks and words.random() < 0.08 else -1,
             stretch=words.uniform(*((0.6, 1.4) if style == "thermal" and words.random() < 0.4 else (0.85, 1.2))),

@@ -1,0 +1,248 @@
+"""Crops of lines or words to text: the embedded recogniser with its places and calibrated confidences, no torch.
+
+crop H W 3      any size and colours     `line_input.prepare_line`
+batches         lines of like width share a call, padded with paper; very wide ones go in overlapping tiles
+network         B 1 40 W -> B W/4 1+characters log probabilities
+best path       `ctc_decode`
+places          peaks of characters, words brought to the ink between the gaps
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.errors import MissingError
+from vitapps.options import RunOptions
+from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
+from vitapps.pipelines.document.line_input import SIDE, STEP, Line, prepare_line
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
+
+DEFAULT_WEIGHTS = "line-latin"
+TASK = "doc.read"
+BUCKET = 64  # widths of a batch are multiples of it: few shapes for an engine to prepare
+CALL_PIXELS = 12_800  # columns of a call at most, over its lines
+TILE, OVERLAP = 2_400, 320  # columns
+INK = 0.35  # of full ink: a column that reaches it is written on
+Crop = NDArray[np.uint8]
+Network = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadChar:
+    """`x0`, `x1`: columns of the crop, left to right; `probability` 0 to 1 of the network, as it comes."""
+
+    char: str
+    x0: float
+    x1: float
+    probability: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReadWord:
+    """`x0`, `x1`: columns of the crop, brought to the ink; `confidence` 0 to 1: calibrated chance that every character
+    of the word is right."""
+
+    text: str
+    x0: float
+    x1: float
+    confidence: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What one crop says, empty for bare paper. `confidence`: chance that the whole line is right, the product of its
+    words' (1 for an empty one)."""
+
+    text: str = ""
+    confidence: float = 1.0
+    chars: tuple[ReadChar, ...] = ()
+    words: tuple[ReadWord, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Calibration:
+    """Platt scaling of a word's path probability p: sigmoid(slope x logit(p) + offset) (Platt 1999)."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, log_probability: float) -> float:
+        """The calibrated chance of a path with this log probability."""
+        return 1 / (1 + math.exp(-(self.slope * logit_of(log_probability) + self.offset)))
+
+
+def logit_of(log_probability: float) -> float:
+    """log(p / (1 - p)), p kept within 1e-9 of 0 and 1."""
+    bounded = min(max(log_probability, math.log(1e-9)), math.log1p(-1e-9))
+    return bounded - math.log(-math.expm1(bounded))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recogniser:
+    """`network` computes B 1 height W -> (B W/4 1+characters log probabilities,)."""
+
+    network: Network
+    charset: str
+    height: int = 40
+    calibration: Calibration = field(default_factory=Calibration)
+    facts: NetworkFacts = field(default_factory=NetworkFacts)
+
+    @classmethod
+    def load(cls, weights: str | None = None, options: RunOptions | None = None) -> Recogniser:
+        """A card by name or path, its network compiled; raises MissingError for weights of another task."""
+        from vitapps.shared_backbones.engines.load import load_model
+        from vitapps.shared_backbones.weights.cards import load_card
+
+        card = load_card(weights or DEFAULT_WEIGHTS)
+        if card.task != TASK:
+            raise MissingError(f"{card.name}: weights for {card.task}, not for {TASK}", hint="vitapps models list")
+        model = load_model(card, options or RunOptions())
+        return cls(
+            network=model,
+            charset=str(card.preprocess["charset"]),
+            height=int(card.preprocess["height"]),
+            calibration=Calibration(**card.preprocess["calibration"]),
+            facts=NetworkFacts.of(card, model),
+        )
+
+    def read(self, crops: Sequence[Crop]) -> tuple[Reading, ...]:
+        """The readings of crops H W 3 (or H W) uint8, in their order. Empty crops (no pixel) read as nothing."""
+        lines = [prepare_line(crop, self.height) if crop.size else None for crop in crops]
+        found = self._log_probs([line for line in lines if line is not None])
+        return tuple(
+            Reading() if line is None else self._reading(line, next(found), crop.shape[1])
+            for line, crop in zip(lines, crops, strict=True)
+        )
+
+    def _log_probs(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
+        """W/4 1+characters of each line, in their order."""
+        tiles = [(number, tile) for number, line in enumerate(lines) for tile in tiles_of(line)]
+        answers: list[NDArray[np.float32] | None] = [None] * len(tiles)
+        for group in grouped([tile.shape[1] for _, tile in tiles]):
+            width = _bucket(max(tiles[place][1].shape[1] for place in group))
+            images = np.zeros((len(group), 1, self.height, width), np.float32)
+            for row, place in enumerate(group):
+                images[row, 0, :, : tiles[place][1].shape[1]] = tiles[place][1]
+            output = self.network(images)[0]
+            for row, place in enumerate(group):
+                answers[place] = np.asarray(output[row, : tiles[place][1].shape[1] // STEP])
+        parts: list[list[NDArray[np.float32]]] = [[] for _ in lines]
+        for (number, _), answer in zip(tiles, answers, strict=True):
+            assert answer is not None
+            parts[number].append(answer)
+        return (joined(part) for part in parts)
+
+    def _reading(self, line: Line, log_probs: NDArray[np.float32], columns: int) -> Reading:
+        peaks = best_path(log_probs, self.charset)
+        if not peaks:
+            return Reading()
+        scale = columns / (line.shape[1] - 2 * SIDE)
+        written: NDArray[np.bool_] = np.max(line, axis=0) > INK
+        edges = char_edges(peaks, written)
+        spans = [
+            (min(max((x0 - SIDE) * scale, 0.0), columns), min(max((x1 - SIDE) * scale, 0.0), columns))
+            for x0, x1 in edges
+        ]
+        words = tuple(self._word(peaks, spans, first, last) for first, last in word_spans(peaks))
+        return Reading(
+            text="".join(peak.char for peak in peaks),
+            confidence=math.prod(word.confidence for word in words),
+            chars=tuple(
+                ReadChar(char=peak.char, x0=x0, x1=x1, probability=peak.probability)
+                for peak, (x0, x1) in zip(peaks, spans, strict=True)
+            ),
+            words=words,
+        )
+
+    def _word(
+        self, peaks: Sequence[Peak], spans: Sequence[tuple[float, float]], first: int, last: int
+    ) -> ReadWord:  # fmt: skip
+        path = sum(peak.path for peak in peaks[first:last])
+        return ReadWord(
+            text="".join(peak.char for peak in peaks[first:last]), x0=spans[first][0], x1=spans[last - 1][1],
+            confidence=self.calibration(path),
+        )  # fmt: skip
+
+
+def tiles_of(line: Line) -> list[Line]:
+    """The line itself, or overlapping parts of one that is wider than a tile."""
+    width = line.shape[1]
+    if width <= TILE:
+        return [line]
+    starts = range(0, width - OVERLAP, TILE - OVERLAP)
+    return [line[:, start : min(width, start + TILE)] for start in starts]
+
+
+def joined(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """Log probabilities of overlapping tiles as those of the line: each overlap is cut where both sides are surest that
+    no character stands."""
+    out = parts[0]
+    shared = OVERLAP // STEP
+    for part in parts[1:]:
+        margin = shared // 4  # characters at a tile's very end are read without what follows
+        sure = out[len(out) - shared :, 0] + part[:shared, 0]
+        cut = margin + int(sure[margin : shared - margin].argmax())
+        out = np.concatenate([out[: len(out) - shared + cut], part[cut:]])
+    return out
+
+
+def grouped(widths: Sequence[int]) -> Iterator[list[int]]:
+    """Numbers of lines that share a call: alike in width, `CALL_PIXELS` columns together at most."""
+    order = sorted(range(len(widths)), key=lambda place: widths[place])
+    group: list[int] = []
+    for place in order:
+        if group and (len(group) + 1) * _bucket(widths[place]) > CALL_PIXELS:
+            yield group
+            group = []
+        group.append(place)
+    if group:
+        yield group
+
+
+def _bucket(width: int) -> int:
+    return -(-width // BUCKET) * BUCKET
+
+
+def char_edges(peaks: Sequence[Peak], written: NDArray[np.bool_]) -> list[tuple[float, float]]:
+    """x0, x1 of each character in columns of the line. Within a word, halfway between peaks; at a blank, the longest
+    run of bare columns there; at the ends, the nearest bare column beyond the peak."""
+    centres = [STEP * (peak.token + 0.5) for peak in peaks]
+    usual = float(np.median(np.diff(centres))) if len(centres) > 1 else 3.0 * STEP
+    halves = [(left + right) / 2 for left, right in pairwise(centres)]
+    starts = [_outer(written, centres[0], -1, usual), *halves]
+    ends = [*halves, _outer(written, centres[-1], 1, usual)]
+    for place, peak in enumerate(peaks):
+        if peak.char == " ":
+            gap = _bare_run(written, centres[place - 1], centres[place + 1])
+            ends[place - 1], starts[place + 1] = gap
+            starts[place], ends[place] = gap
+    return list(zip(starts, ends, strict=True))
+
+
+def _bare_run(written: NDArray[np.bool_], left: float, right: float) -> tuple[float, float]:
+    """The longest run of columns without ink between two columns; the middle where there is none."""
+    first, last = int(left) + 1, max(int(left) + 2, int(right))
+    marks = np.concatenate([[True], written[first:last], [True]])
+    inked = np.flatnonzero(marks)
+    sizes = np.diff(inked)
+    place = int(sizes.argmax())
+    if sizes[place] < 2:
+        return ((left + right) / 2,) * 2
+    return float(first + inked[place]), float(first + inked[place + 1] - 1)
+
+
+def _outer(written: NDArray[np.bool_], centre: float, step: int, usual: float) -> float:
+    """The last written column from `centre` outwards, over gaps narrower than a third of a character."""
+    column = reach = int(centre)
+    bare = 0
+    while 0 <= column < len(written) and bare <= max(2.0, usual / 3) and abs(column - centre) < 3 * usual:
+        bare = 0 if written[column] else bare + 1
+        reach = column if written[column] else reach
+        column += step
+    return float(reach + (step > 0))
