@@ -12,8 +12,8 @@ from vitapps.errors import MissingError
 from vitapps.pipelines.batch.job import Job
 from vitapps.pipelines.batch.journal import Journal
 from vitapps.pipelines.batch.plan import Choices, Planner
-from vitapps.pipelines.batch.run import default_workers
 from vitapps.pipelines.batch.task import find_task
+from vitapps.shared_backbones.engines.machine import usable_cores
 
 _SHOWN = 20
 
@@ -50,7 +50,7 @@ def check_job(job: Job) -> list[StepCheck]:
 
 def _check(job: Job, index: int, journal: Journal | None) -> StepCheck:
     step = job.steps[index]
-    workers = job.limits.workers or default_workers(job.spec(step))
+    workers = job.limits.workers or usable_cores()
     try:
         plan = Planner(job, step, journal, Choices()).all()
     except MissingError as error:
@@ -120,12 +120,14 @@ folder = "outputs"
 # exclude = ["*_mask.tif"]
 
 [limits]
-# workers = 0                 # 0: one a core, or one a GPU
+# workers = 0                 # 0: one a core
+# share_networks = true       # one copy for all workers, their windows computed together; by default on a GPU
 # memory = "4 GB"             # of one worker; beyond it the item is tried again alone, then put aside
 # timeout = "1 h"             # of one item
 # window = "22:00-06:00"      # local time; the run pauses outside (exit code 0) and goes on when started again
 # max_failed = 0              # or "2%": more failures make the exit code 6
 # drain = "30 s"              # how long items in flight may go on after SIGTERM
+# gpu_share = 0.5             # of a GPU for an actor, with --engine ray
 
 [retry]
 # times = 2                   # for faults that may pass: I/O, time, a worker that died

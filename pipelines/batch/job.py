@@ -15,8 +15,9 @@ OnError = Literal["continue", "stop"]
 EngineKind = Literal["local", "ray"]
 
 
-_DURATION, _SIZE, _WINDOW, _SHARE = (
-    {"read": reader} for reader in (quantities.duration, quantities.size, quantities.day_window, quantities.share)
+_DURATION, _SIZE, _WINDOW, _SHARE, _PART = (
+    {"read": reader}
+    for reader in (quantities.duration, quantities.size, quantities.day_window, quantities.share, quantities.part)
 )
 
 
@@ -62,9 +63,11 @@ class Output:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """`workers` 0: as many as cores (one a GPU). `memory` is the resident ceiling of one worker. `timeout` is for one
+    """`workers` 0: as many as cores. `share_networks`: one copy of the networks for all workers, which computes their
+    windows together; unset, on a GPU. `memory` is the resident ceiling of one worker. `timeout` is for one
     item, model loading excluded. `window` is when the job may work, local time. More than `max_failed` failures make
-    the exit code 6. `drain` is how long items in flight may go on after SIGTERM."""
+    the exit code 6. `drain` is how long items in flight may go on after SIGTERM. `gpu_share` is the part of a GPU that
+    an actor on Ray gets, 0..1: with 0.5 two share one."""
 
     workers: int = 0
     memory: int | None = field(default=None, metadata=_SIZE)
@@ -72,6 +75,8 @@ class Limits:
     window: DayWindow | None = field(default=None, metadata=_WINDOW)
     max_failed: Share = field(default=Share(0), metadata=_SHARE)
     drain: float = field(default=30.0, metadata=_DURATION)
+    share_networks: bool | None = None
+    gpu_share: float = field(default=0.5, metadata=_PART)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,23 +1,29 @@
 """The engine of one machine: worker processes, each with the task loaded once and a short queue of its own.
 
-A worker that hangs, grows beyond its memory or dies costs the item in its hands, never the queue behind it.
+Their networks may be those of one further process, which computes for all of them (`model_server.py`). A worker that
+hangs, grows beyond its memory or dies costs the item in its hands, never the queue behind it; when the process of the
+networks ends, that goes for all workers.
 """
 
 from __future__ import annotations
 
-import os
+import logging
 import time
 from collections import deque
 from multiprocessing.connection import wait
-from pathlib import Path
 from typing import Any
 
 from vitapps.errors import VitappsError
+from vitapps.pipelines.batch.child import Child
 from vitapps.pipelines.batch.faults import Fault
+from vitapps.pipelines.batch.model_client import Address
+from vitapps.pipelines.batch.model_server import ModelServer, Used
 from vitapps.pipelines.batch.quantities import shown_seconds
 from vitapps.pipelines.batch.task import TaskSpec
 from vitapps.pipelines.batch.work import Done, Work
-from vitapps.pipelines.batch.worker import READY, start_worker
+from vitapps.pipelines.batch.worker import READY
+
+log = logging.getLogger("vitapps.batch")
 
 _AHEAD = (2, 16)  # works a worker holds, at least and at most
 _FILL = 0.02  # seconds
@@ -28,13 +34,17 @@ _MIB = 1 << 20
 
 class LocalEngine:
     """Two works a worker: the one in its hands and the next, which it reads meanwhile. Of works that take less than
-    the driver may need to answer, as many as fill `_FILL` seconds."""
+    the driver may need to answer, as many as fill `_FILL` seconds. With `shared_threads` the networks are one for all
+    workers, computed with so many threads; with 0 each worker has its own."""
 
     def __init__(
         self, task: str, spec: TaskSpec, *, workers: int, timeout: float | None = None, memory: int | None = None,
+        shared_threads: int = 0,
     ) -> None:  # fmt: skip
         self._make = (task, spec)
         self._count, self._timeout, self._memory = workers, timeout, memory
+        self._shared_threads = shared_threads
+        self._server: ModelServer | None = None
         self._ahead, self._typical = _AHEAD[0], _FILL
         self._workers: list[_Worker] = []
         self._backlog: deque[Work] = deque()
@@ -56,13 +66,14 @@ class LocalEngine:
     def poll(self, timeout: float) -> list[Done]:
         """See `Engine`; looks after hanging and growing workers as well."""
         self._deal()
-        links: dict[Any, _Worker] = {worker.link: worker for worker in self._workers}
+        links: dict[Any, _Worker] = {worker.child.link: worker for worker in self._workers}
         ready = wait(list(links), min(timeout, _LOOK)) if links else []
         done: list[Done] = []
         for link in ready:
             done += self._receive(links[link])
         if time.monotonic() - self._looked >= _LOOK:
             self._looked = time.monotonic()
+            done += self._look_at_server()
             done += [fault for worker in list(self._workers) for fault in self._look_at(worker)]
         self._deal()
         return done
@@ -73,13 +84,28 @@ class LocalEngine:
 
     def stop(self) -> None:
         for worker in self._workers:
-            worker.end()
+            worker.child.end()
         self._workers, self._backlog = [], deque()
+        if self._server is not None:
+            log.info("the shared networks: %s", self.used())
+            self._server.child.end()
+            self._server = None
+
+    @property
+    def server_pid(self) -> int | None:
+        """Of the process that owns the networks; None where each worker has its own."""
+        return self._server.child.pid if self._server else None
+
+    def used(self) -> Used | None:
+        """What the shared networks have done so far; None without them."""
+        return self._server.used() if self._server else None
 
     def _start(self) -> None:
-        worker = _Worker(*self._make)
+        if self._shared_threads and (self._server is None or not self._server.child.is_alive()):
+            self._server = ModelServer(self._shared_threads)
+        worker = _Worker(*self._make, self._server.address if self._server else None)
         self._workers.append(worker)
-        self._started.append(worker.pid)
+        self._started.append(worker.child.pid)
 
     def _deal(self) -> None:
         """Hand out the backlog, to the worker with the shortest queue first."""
@@ -98,8 +124,8 @@ class LocalEngine:
     def _receive(self, worker: _Worker) -> list[Done]:
         done: list[Done] = []
         try:
-            while worker.link.poll():
-                message = worker.link.recv()
+            while worker.child.link.poll():
+                message = worker.child.link.recv()
                 if isinstance(message, VitappsError):
                     raise message
                 if message == READY:
@@ -121,15 +147,30 @@ class LocalEngine:
         if self._timeout is not None and time.monotonic() - worker.since > self._timeout:
             took = shown_seconds(self._timeout)
             return self._lost(worker, Fault("timeout", f"not done after {took}", "limits.timeout sets the time"))
-        used = _resident(worker.pid) if self._memory is not None else 0
-        if self._memory is not None and used > self._memory:
-            words = f"the worker took {used // _MIB} MiB, the limit is {self._memory // _MIB} MiB"
-            return self._lost(worker, Fault("memory", words, "limits.memory sets the ceiling of one worker"))
-        return []
+        return self._lost(worker, fault) if (fault := self._too_large(worker.child)) else []
+
+    def _look_at_server(self) -> list[Done]:
+        """When the process of the networks is gone or too large: what its workers have in hands is lost with them."""
+        if self._server is None:
+            return []
+        fault = None if self._server.child.is_alive() else Fault("killed", "", "")
+        fault = fault or self._too_large(self._server.child)
+        if fault is None:
+            return []
+        self._server.child.end()
+        self._server = None
+        return [done for worker in list(self._workers) for done in self._lost(worker, fault)]
+
+    def _too_large(self, child: Child) -> Fault | None:
+        used = child.resident() if self._memory is not None else 0
+        if self._memory is None or used <= self._memory:
+            return None
+        words = f"the worker took {used // _MIB} MiB, the limit is {self._memory // _MIB} MiB"
+        return Fault("memory", words, "limits.memory sets the ceiling of one worker")
 
     def _lost(self, worker: _Worker, fault: Fault) -> list[Done]:
         """End a worker; the item in its hands gets the fault, those behind it go back."""
-        worker.end()
+        worker.child.end()
         self._workers.remove(worker)
         works = list(worker.works)
         if not worker.ready:
@@ -137,7 +178,7 @@ class LocalEngine:
             self._backlog.extendleft(reversed(works))
             if self._dead_starts >= _STARTS:
                 raise VitappsError(
-                    f"workers end before they are ready ({worker.ending()})",
+                    f"workers end before they are ready ({worker.child.ending()})",
                     hint="run one input with the single command to see why",
                 )
             return []
@@ -146,17 +187,16 @@ class LocalEngine:
             return []
         if fault.kind == "killed":
             hint = "a lack of memory is the usual cause: limits.workers, limits.memory"
-            fault = Fault("killed", f"the worker died ({worker.ending()})", hint)
+            fault = Fault("killed", f"the worker died ({worker.child.ending()})", hint)
         elapsed = round(time.monotonic() - worker.since, 6)
-        return [Done(works[0].id, fault, seconds=elapsed, worker=worker.pid)]
+        return [Done(works[0].id, fault, seconds=elapsed, worker=worker.child.pid)]
 
 
 class _Worker:
-    """A process and its pipe. `since` is when it took up what it has in hands."""
+    """A process and what it has to do. `since` is when it took up what it has in hands."""
 
-    def __init__(self, task: str, spec: TaskSpec) -> None:
-        self._process, self.link = start_worker(task, spec)
-        self.pid = self._process.pid
+    def __init__(self, task: str, spec: TaskSpec, server: Address | None) -> None:
+        self.child = Child("vitapps.pipelines.batch.worker", [(task, spec, server)])
         self.works: deque[Work] = deque()
         self.ready = False
         self.since = time.monotonic()
@@ -164,24 +204,5 @@ class _Worker:
     def give(self, work: Work) -> None:
         if not self.works:
             self.since = time.monotonic()
-        self.link.send(work)
+        self.child.link.send(work)
         self.works.append(work)
-
-    def end(self) -> None:
-        """Kill: every output is whole or absent at any moment, so nothing is gained by asking."""
-        self._process.kill()
-        self._process.wait()
-        self.link.close()
-
-    def ending(self) -> str:
-        code = self._process.returncode
-        return f"signal {-code}" if code is not None and code < 0 else f"exit code {code}"
-
-
-def _resident(pid: int) -> int:
-    """Resident bytes of a process; 0 where the system does not tell."""
-    try:
-        pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
-    return pages * os.sysconf("SC_PAGE_SIZE")

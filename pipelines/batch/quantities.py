@@ -75,6 +75,13 @@ def share(value: Any) -> Share:
     return Share(number, unit == "%")
 
 
+def part(value: Any) -> float:
+    """A part of one thing, above 0 and at most 1."""
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= 1:
+        return float(value)
+    raise ValueError("a number above 0 and at most 1, such as 0.5")
+
+
 def day_window(value: Any) -> DayWindow:
     """`"22:00-06:00"`, local time."""
     try:

@@ -1,149 +1,192 @@
-"""The engine of a Ray cluster: actors that hold the task, as many works in flight as keep them busy.
+"""The engine of a Ray cluster: Ray Data with an autoscaling pool of actors, each of which holds the task.
 
-The journal stays with the driver, so a job on a cluster is done exactly once by the same rules as on one machine. An
-actor that dies, or whose node dies, costs the work in its hands, which is then tried again alone. Inputs and outputs
-must have the same paths on every node (a shared file system, or inputs by URL).
+The driver feeds works into a streaming data set (`ray_feed.py`) and reads outcomes from its end; what is between is
+Ray's: back-pressure, how many actors, on which nodes, and what is done again when a node dies. The journal stays with
+the driver, so a job on a cluster is done exactly once by the same rules as on one machine. Within an actor the task
+runs in a worker process of the local engine, which ends what hangs or outgrows its memory without losing the actor.
+Inputs and outputs must have the same paths on every node (a shared file system, or inputs by URL).
 """
 
 from __future__ import annotations
 
+import logging
+import os
+import pickle
+import queue
+import sys
+import threading
 import time
-from collections import deque
 from typing import Any
 
 from vitapps.errors import MissingError, VitappsError
-from vitapps.pipelines.batch.faults import Fault
-from vitapps.pipelines.batch.quantities import shown_seconds
+from vitapps.pipelines.batch.faults import fault_of
+from vitapps.pipelines.batch.local import LocalEngine
 from vitapps.pipelines.batch.task import TaskSpec
 from vitapps.pipelines.batch.work import Done, Work
 from vitapps.require import require
 
-_AHEAD = 2  # works an actor: one in its hands, one on the way
+_AHEAD = 3  # works an actor: one in its hands, one on the way, one that makes Ray want another actor
+_LOOK = 10.0  # seconds between looks at the size of the cluster
+_QUIET = 5.0  # seconds without news after which the tail is asked for
 _CPUS = 1.0
 
 
 class Holder:
-    """What runs in an actor: the task, loaded once."""
+    """What runs in an actor: one worker process, which loads the task once. A row is a work in, a Done out."""
 
-    def __init__(self, task: str, spec: TaskSpec, path: list[str]) -> None:
-        import sys
-
+    def __init__(self, path: list[str], packed: bytes) -> None:
         sys.path[:] = [*sys.path, *(item for item in path if item not in sys.path)]
-        from vitapps.pipelines.batch.task import find_task
+        task, spec, limits = pickle.loads(packed)  # by now the modules of its classes are found
+        self._engine = LocalEngine(task, spec, workers=1, **limits)
 
-        self._task = find_task(task)(spec)
-
-    def handle(self, work: Work) -> Done:
-        from vitapps.pipelines.batch.handle import handle
-
-        return handle(self._task, work)
+    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
+        work: Work = pickle.loads(row["work"])
+        self._engine.submit(work)
+        try:
+            while not (done := self._engine.poll(1.0)):
+                pass
+        except VitappsError as error:  # the task cannot load: no work of this step can be done
+            done = [Done(work.id, fault_of(error))]
+        return {"done": pickle.dumps(done[0])}
 
 
 class RayEngine:
-    """`workers` actors (0: one for each CPU of the cluster, or two a GPU), which Ray places and, if it can, scales."""
+    """`workers` actors at most (0: as many as Ray finds room for), each with `gpu_share` of a GPU if there is one."""
 
     def __init__(
-        self, task: str, spec: TaskSpec, *, workers: int, address: str = "auto", timeout: float | None = None
-    ) -> None:
+        self, task: str, spec: TaskSpec, *, workers: int, address: str = "auto", timeout: float | None = None,
+        memory: int | None = None, gpu_share: float = 0.5,
+    ) -> None:  # fmt: skip
+        if address == "local":  # read when Ray is imported: no address but the loopback, nothing to reach from outside
+            os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         self._ray = require("ray", extra="ray")
-        self._connect(address)
-        on_gpu = spec.options.device.startswith("cuda") or bool(self._ray.cluster_resources().get("GPU"))
-        if spec.options.device == "cpu":
-            on_gpu = False
+        _connect(self._ray, address)
         resources = self._ray.cluster_resources()
-        count = workers or int(2 * resources.get("GPU", 0) if on_gpu else resources.get("CPU", 1)) or 1
-        self._actor = self._ray.remote(Holder).options(
-            num_cpus=_CPUS, num_gpus=0.5 if on_gpu else 0, max_restarts=-1, max_task_retries=0
-        )
-        self._make = (task, spec)
-        self._actors = [self._new() for _ in range(count)]
-        self._timeout = timeout
-        self._load: dict[int, int] = dict.fromkeys(range(count), 0)
-        self._flight: dict[Any, tuple[Work, int, float]] = {}
-        self._backlog: deque[Work] = deque()
+        self._share = gpu_share if _wants_gpu(spec, resources) else 0.0
+        self._workers, self._slots, self._looked = workers, 0, float("-inf")
+        self._holds = pickle.dumps((task, spec, {"timeout": timeout, "memory": memory}))
+        self._flight: set[int] = set()
+        self._arrived: queue.Queue[Done | VitappsError] = queue.Queue()
+        self._feeder: Any = None  # of the data set that takes works; None when there is none
+        self._reader: threading.Thread | None = None
+        self._heard = time.monotonic()
 
     def free(self) -> int:
-        return len(self._actors) * _AHEAD - len(self._flight) - len(self._backlog)
+        """Room for `_AHEAD` works an actor of the cluster as it is now, and of one more; none while a tail runs out."""
+        if self._flight and self._feeder is None:
+            return 0
+        if time.monotonic() - self._looked > _LOOK:
+            self._looked, self._slots = time.monotonic(), self._room()
+        return max(0, _AHEAD * (self._slots + 1) - len(self._flight))
 
     def submit(self, work: Work) -> None:
-        index = min(self._load, key=lambda item: self._load[item])
-        self._load[index] += 1
-        self._flight[self._actors[index].handle.remote(work)] = (work, index, time.monotonic())
+        if self._feeder is None:
+            self._open()
+        self._flight.add(work.id)
+        self._heard = time.monotonic()
+        self._feeder.put.remote(pickle.dumps(work))
 
     def poll(self, timeout: float) -> list[Done]:
-        ready, _ = self._ray.wait(list(self._flight), num_returns=1, timeout=timeout)
-        if ready:  # and whatever else is ready by now
-            ready, _ = self._ray.wait(list(self._flight), num_returns=len(self._flight), timeout=0)
-        return [self._take(reference) for reference in ready] + self._overdue()
+        """See `Engine`. Raises VitappsError when Ray gives up.
+
+        After a while without news the feed is closed. Only when its input has ended does Ray Data give up idle actors,
+        whose place an actor of a lost node may need to start again with the works in its hands.
+        """
+        done: list[Done] = []
+        try:
+            arrived = self._arrived.get(timeout=timeout)
+            while True:
+                if isinstance(arrived, VitappsError):
+                    raise arrived
+                if arrived.id in self._flight:  # done again after a fault, it may come twice
+                    self._flight.remove(arrived.id)
+                    done.append(arrived)
+                self._heard = time.monotonic()
+                arrived = self._arrived.get_nowait()
+        except queue.Empty:
+            pass
+        if self._flight and self._feeder is not None and time.monotonic() - self._heard > _QUIET:
+            self._feeder.close.remote()
+            self._feeder = None
+        return done
 
     def pids(self) -> list[int]:
         return []  # actors belong to Ray
 
     def stop(self) -> None:
-        for actor in self._actors:
-            self._ray.kill(actor)
-        self._actors, self._flight = [], {}
+        """Let the data set end; with works in flight by taking its source away, so that it fails and ends its actors."""
+        if self._feeder is not None and self._flight:
+            self._ray.kill(self._feeder)
+        elif self._feeder is not None:
+            self._feeder.close.remote()
+        self._feeder = None
+        if self._reader is not None:
+            self._reader.join(timeout=60)
 
-    def _take(self, reference: Any) -> Done:
-        work, index, since = self._flight.pop(reference)
-        self._load[index] -= 1
+    def _open(self) -> None:
+        """A lazy data set from works to outcomes, and the thread that draws from it."""
+        import ray.data
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        from vitapps.pipelines.batch.ray_feed import Feed, Feeder
+
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it says reaches the user as an error
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        beside = {"num_cpus": 0, "scheduling_strategy": here}  # it dies with the driver's node, and with no other
+        self._feeder = ray.remote(Feeder).options(**beside).remote()
+        context = ray.data.DataContext.get_current()  # of this process; a data set takes it when it is made
+        context.target_max_block_size = 1  # a row a block: an outcome is told when it is there
+        context.enable_progress_bars = False
+        works = ray.data.read_datasource(Feed(self._feeder), override_num_blocks=1, ray_remote_args=beside)
+        pool = ray.data.ActorPoolStrategy(min_size=1, max_size=self._workers or None, max_tasks_in_flight_per_actor=2)
+        outcomes = works.map(
+            Holder, fn_constructor_args=(list(sys.path), self._holds), compute=pool, num_cpus=_CPUS,
+            num_gpus=self._share or None,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read, args=(outcomes,), name="vitapps-ray", daemon=True)
+        self._reader.start()
+
+    def _read(self, outcomes: Any) -> None:
         try:
-            done: Done = self._ray.get(reference)
-        except self._ray.exceptions.RayTaskError as error:
-            raise _plain(error) from error
-        except self._ray.exceptions.ActorDiedError as error:
-            cause = getattr(error, "cause", None) or error.__cause__
-            if "creation task failed" in str(error) or cause is not None:
-                raise _plain(error) from error
-            return self._lost(work, since, str(error))
-        except self._ray.exceptions.RayError as error:
-            return self._lost(work, since, str(error))
-        return done
+            for batch in outcomes.iter_batches(batch_size=None, prefetch_batches=0, batch_format="pyarrow"):
+                for done in batch["done"].to_pylist():
+                    self._arrived.put(pickle.loads(done))
+        except Exception as error:  # whatever Ray raises when it gives up
+            lines = [line for line in str(error).strip().splitlines() if line.strip()] or [type(error).__name__]
+            self._arrived.put(VitappsError(f"Ray gave up: {lines[-1].strip()}", hint="run the job again: it goes on"))
 
-    def _lost(self, work: Work, since: float, words: str) -> Done:
-        first = words.strip().splitlines()[0] if words.strip() else "no reason given"
-        fault = Fault("killed", f"the actor died: {first}", "a lost node, or a lack of memory")
-        return Done(work.id, fault, seconds=round(time.monotonic() - since, 6))
+    def _room(self) -> int:
+        resources = self._ray.cluster_resources()
+        slots = int(resources.get("CPU", 0) / _CPUS)
+        if self._share:
+            slots = min(slots, int(resources.get("GPU", 0) / self._share))
+        return max(1, min(slots, self._workers) if self._workers else slots)
 
-    def _overdue(self) -> list[Done]:
-        """Actors take works in turn: a work counts from when it was sent, so `ahead` times the limit is allowed."""
-        if self._timeout is None:
-            return []
-        limit, done = self._timeout * _AHEAD, []
-        for reference, (work, index, since) in list(self._flight.items()):
-            if time.monotonic() - since > limit and reference in self._flight:
-                self._ray.kill(self._actors[index], no_restart=True)
-                self._actors[index] = self._new()
-                words = f"not done after {shown_seconds(self._timeout)}"
-                done += [Done(work.id, Fault("timeout", words, "limits.timeout sets the time"))]
-                del self._flight[reference]
-                self._load[index] -= 1
-        return done
 
-    def _new(self) -> Any:
-        import sys
+def _wants_gpu(spec: TaskSpec, resources: dict[str, float]) -> bool:
+    """Whether the actors get a share of a GPU. Raises MissingError when the job wants one that the cluster lacks."""
+    there = bool(resources.get("GPU"))
+    if spec.options.device.startswith("cuda") and not there:
+        raise MissingError(
+            f"device {spec.options.device!r}: no node of the Ray cluster has a GPU", hint="device = 'cpu'"
+        )
+    return there and spec.options.device != "cpu"
 
-        return self._actor.remote(*self._make, list(sys.path))
 
-    def _connect(self, address: str) -> None:
-        if self._ray.is_initialized():
+def _connect(ray: Any, address: str) -> None:
+    """Join the cluster, once a process; Ray itself leaves it, or ends the local one, at the end of the process."""
+    if ray.is_initialized():
+        return
+    alone = address == "local"
+    for last in (False, True):
+        try:
+            ray.init(
+                address=address, log_to_driver=False, logging_level="ERROR", include_dashboard=False if alone else None
+            )
             return
-        try:
-            self._ray.init(
-                address=None if address == "local" else address, log_to_driver=False, logging_level="ERROR",
-                include_dashboard=False if address == "local" else None,
-            )  # fmt: skip
-        except Exception as error:  # Ray raises that very class when a node does not start in time
-            raise MissingError(
-                f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}",
-                hint="`ray start --head` starts one; --address local starts one for this job alone",
-            ) from error
-
-
-def _plain(error: Exception) -> VitappsError:
-    """What made the actor fail to load, as an error of ours."""
-    cause = getattr(error, "cause", None)
-    if isinstance(cause, VitappsError):
-        return cause
-    lines = [line for line in str(error).strip().splitlines() if line.strip()]
-    return MissingError(f"the task cannot load in an actor: {lines[-1].strip()}", hint="is vitapps on every node?")
+        except Exception as error:  # Ray raises that very class when a node does not start in time: 30 s, fixed
+            if last or not alone:
+                raise MissingError(
+                    f"no Ray cluster at {address!r}: {str(error).splitlines()[0]}",
+                    hint="`ray start --head` starts one; --address local starts one for this job alone",
+                ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from vitapps.pipelines.batch.lock import job_lock
 from vitapps.pipelines.batch.plan import Choices, Planner
 from vitapps.pipelines.batch.signals import draining
 from vitapps.pipelines.batch.step import Ending, StepRun, exit_code
-from vitapps.pipelines.batch.task import TaskSpec
+from vitapps.pipelines.batch.task import Task, TaskSpec, find_task
 from vitapps.pipelines.batch.work import Engine
 from vitapps.pipelines.runtime.devices import cpu_name, cuda_devices
 from vitapps.shared_backbones.engines.machine import usable_cores
@@ -124,17 +125,29 @@ def make_engine(job: Job, task: str, spec: TaskSpec, choices: RunChoices, worker
     if choices.engine == "ray":
         from vitapps.pipelines.batch.ray_engine import RayEngine
 
-        return RayEngine(task, spec, workers=workers or limits.workers, address=choices.address, timeout=limits.timeout)
-    count = workers or limits.workers or default_workers(spec)
+        spec = replace(spec, options=replace(spec.options, threads=spec.options.threads or 1))
+        return RayEngine(
+            task, spec, workers=workers or limits.workers, address=choices.address, timeout=limits.timeout,
+            memory=limits.memory, gpu_share=limits.gpu_share,
+        )  # fmt: skip
+    count = workers or limits.workers or usable_cores()
+    shared = shares_networks(job, find_task(task), spec, count)
     threads = spec.options.threads or max(1, usable_cores() // count)
-    spec = replace(spec, options=replace(spec.options, threads=threads))
-    return LocalEngine(task, spec, workers=count, timeout=limits.timeout, memory=limits.memory)
+    return LocalEngine(
+        task, replace(spec, options=replace(spec.options, threads=threads)), workers=count, timeout=limits.timeout,
+        memory=limits.memory, shared_threads=threads * count if shared else 0,
+    )  # fmt: skip
 
 
-def default_workers(spec: TaskSpec) -> int:
-    """One a core; on a GPU one, so that its memory holds one model."""
+def shares_networks(job: Job, task: type[Task], spec: TaskSpec, workers: int) -> bool:
+    """Whether `workers` workers share their networks: as the job says, else on a GPU, whose memory holds one copy.
+
+    On a CPU each has its own by default: the same speed (docs/scaling.md), and nothing that all depend on.
+    """
+    if sys.platform != "linux" or workers == 1 or (task.default_weights is None and spec.weights is None):
+        return False
     on_gpu = spec.options.device.startswith("cuda") or (spec.options.device == "auto" and bool(cuda_devices()))
-    return 1 if on_gpu else usable_cores()
+    return on_gpu if job.limits.share_networks is None else job.limits.share_networks
 
 
 def machine(choices: RunChoices) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.shared_backbones.engines.machine import cpu_has_bf16, has_cuda, usable_cores
@@ -9,6 +11,13 @@ from vitapps.shared_backbones.engines.model import CompiledModel
 from vitapps.shared_backbones.weights.cards import Card
 
 GRAPH_ENGINES = ("openvino", "onnxruntime")
+Loader = Callable[[Card, RunOptions], CompiledModel]
+_elsewhere: list[Loader] = []
+
+
+def load_elsewhere(loader: Loader) -> None:
+    """From now on `load_model` asks `loader`: in a process whose networks are another's, who owns them for several."""
+    _elsewhere[:] = [loader]
 
 
 def load_model(card: Card, options: RunOptions) -> CompiledModel:
@@ -16,6 +25,8 @@ def load_model(card: Card, options: RunOptions) -> CompiledModel:
 
     Raises MissingError for absent or damaged files, packages or GPUs, UsageError for combinations without sense.
     """
+    if _elsewhere:
+        return _elsewhere[0](card, options)
     device = _device(options)
     threads = options.threads or usable_cores()
     if options.engine == "auto" and device == "cpu":

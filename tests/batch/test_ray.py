@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,36 @@ import pytest
 from fakes.batch_job import handled, make_job, outputs, run
 from vitapps.errors import ExitCode
 from vitapps.pipelines.batch.status import job_status
+
+LIMITS = '[limits]\nworkers = 2\ntimeout = "2 s"\n[retry]\ntimes = 0'
+SOON = {"health_check_period_ms": 500, "health_check_timeout_ms": 1000, "health_check_failure_threshold": 2}
+
+
+def failed(folder: Path) -> dict[str, str]:
+    return {Path(record.key).name: record.kind for record in job_status(folder / "job.batch").failed}
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """A head of one CPU; Ray gives it 30 s to start, so a machine that is too busy skips."""
+    import pytest_socket
+
+    ray = pytest.importorskip("ray")
+    from ray.cluster_utils import Cluster
+
+    pytest_socket.enable_socket()
+    arguments = {"num_cpus": 1, "include_dashboard": False, "_system_config": SOON}
+    try:
+        made: Any = Cluster(initialize_head=True, head_node_args=arguments)
+    except Exception as error:  # the class that Ray raises
+        pytest.skip(f"Ray did not start: {error}")
+    try:
+        ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
+        yield made
+    finally:
+        ray.shutdown()
+        made.shutdown()
+        pytest_socket.disable_socket(allow_unix_socket=True)
 
 
 def test_without_ray_the_message_is_clear(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -22,34 +53,70 @@ def test_without_ray_the_message_is_clear(tmp_path: Path, monkeypatch: pytest.Mo
 
 
 @pytest.mark.slow
-def test_two_nodes_and_the_death_of_one(tmp_path: Path, socket_enabled: None) -> None:
-    """Needs a machine that is not busy: Ray gives a node 30 s to start, and nothing changes that."""
-    ray = pytest.importorskip("ray")
-    from ray.cluster_utils import Cluster
-
-    cluster: Any = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+def test_two_nodes_and_the_death_of_one(tmp_path: Path, cluster: Any) -> None:
     second = cluster.add_node(num_cpus=1)
+    texts = {f"{number:02d}.txt": f"text {number}" for number in range(40)} | {"xx.txt": "bad"}
+    job = make_job(tmp_path, texts, workers=2, options="seconds = 0.3")
+
+    class KillNode:
+        done = 0
+
+        def event(self, kind: str, fields: object, counts: object) -> None:
+            self.done += kind == "item_done"
+            if kind == "item_done" and self.done == 12:
+                cluster.remove_node(second, allow_graceful=False)
+
+    result = run(job, KillNode(), engine="ray")  # type: ignore[arg-type]
+    assert (result.exit_code, result.counts.done, result.counts.failed) == (ExitCode.PARTIAL, 40, 1)
+    assert outputs(tmp_path) == {f"{number:02d}.loud": f"TEXT {number}!" for number in range(40)}
+    assert job_status(tmp_path / "job.batch").items == {"shout": {"done": 40, "failed": 1}}
+    workers = {record.worker for record in journal_records(tmp_path)}
+    assert len(workers) >= 2, "one node did everything"
+    twice = len(handled(tmp_path)) - len(texts)
+    assert 0 <= twice <= 4, "more was done twice than was in flight"
+    again = run(job, engine="ray")
+    assert (again.counts.skipped, again.counts.done) == (40, 0)
+
+
+@pytest.mark.slow
+def test_bad_inputs_cost_no_actor(tmp_path: Path, cluster: Any) -> None:
+    """A decoder that hangs and a worker that dies are the local engine's to judge, also within an actor."""
+    texts = {f"{number}.txt": "fine" for number in range(4)} | {"die.txt": "die", "hang.txt": "hang"}
+    result = run(make_job(tmp_path, texts, extra=LIMITS), engine="ray")
+    assert (result.exit_code, result.counts.done) == (ExitCode.PARTIAL, 4)
+    assert failed(tmp_path) == {"die.txt": "killed", "hang.txt": "timeout"}
+    assert handled(tmp_path).count("die.txt") == 2, "it was not tried again alone"
+
+
+@pytest.mark.slow
+def test_weights_and_gpus_that_are_not_there(tmp_path: Path, cluster: Any) -> None:
+    job = make_job(tmp_path, {"a.txt": "hello"}, extra='[compute]\ndevice = "cuda"')
+    result = run(job, engine="ray")
+    assert (result.exit_code, "no node of the Ray cluster has a GPU" in result.error) == (ExitCode.MISSING, True)
+    job.write_text(
+        job.read_text().replace('"cuda"', '"cpu"').replace("[step.options]", 'weights = "none"\n[step.options]')
+    )
+    result = run(job, engine="ray")
+    assert (result.exit_code, result.reason, "'none'" in result.error) == (ExitCode.MISSING, "stopped", True)
+
+
+@pytest.mark.slow
+def test_two_actors_share_a_gpu(tmp_path: Path, cluster: Any) -> None:
+    """Ray counts what it is told: one GPU, half for an actor, so two actors run at once and a third waits."""
+    node = cluster.add_node(num_cpus=4, num_gpus=1)
     try:
-        ray.init(address=cluster.address, log_to_driver=False)
-        texts = {f"{number:02d}.txt": f"text {number}" for number in range(24)} | {"xx.txt": "bad"}
-        job = make_job(tmp_path, texts, workers=2, options="seconds = 0.5")
-
-        class KillNode:
-            done = 0
-
-            def event(self, kind: str, fields: object, counts: object) -> None:
-                self.done += kind == "item_done"
-                if kind == "item_done" and self.done == 8:
-                    cluster.remove_node(second, allow_graceful=False)
-
-        result = run(job, KillNode(), engine="ray")  # type: ignore[arg-type]
-        assert (result.exit_code, result.counts.done, result.counts.failed) == (ExitCode.PARTIAL, 24, 1)
-        assert len(outputs(tmp_path)) == 24
-        assert job_status(tmp_path / "job.batch").items == {"shout": {"done": 24, "failed": 1}}
-        twice = len(handled(tmp_path)) - len(texts)
-        assert 0 <= twice <= 4, "more was done twice than was in flight"
-        again = run(job, engine="ray")
-        assert (again.counts.skipped, again.counts.done) == (24, 0)
+        job = make_job(tmp_path, {f"{n}.txt": "text" for n in range(12)}, workers=0, options="seconds = 0.5")
+        assert run(job, engine="ray").counts.done == 12
+        assert len({record.worker for record in journal_records(tmp_path)}) == 2
     finally:
-        ray.shutdown()
-        cluster.shutdown()
+        cluster.remove_node(node)
+
+
+def journal_records(folder: Path) -> list[Any]:
+    from vitapps.pipelines.batch.journal import Journal
+
+    journal = Journal(folder / "job.batch" / "journal.sqlite", read_only=True)
+    try:
+        return list(journal.records())
+    finally:
+        journal.close()
