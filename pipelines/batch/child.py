@@ -26,7 +26,7 @@ class Child:
         code = f"from vitapps.pipelines.batch.child import run; run({module!r}, {other.fileno()}, {os.getpid()})"
         self._process = subprocess.Popen(
             [sys.executable, "-c", code], pass_fds=[other.fileno()], stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C in the terminal is for the driver, which drains
+            process_group=0,  # Ctrl-C in the terminal is for the driver, which drains
         )  # fmt: skip
         other.close()
         with suppress(OSError):  # it died at once: seen by whoever reads the link

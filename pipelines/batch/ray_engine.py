@@ -114,7 +114,7 @@ class RayEngine:
         return []  # actors belong to Ray
 
     def stop(self) -> None:
-        """Let the data set end; with works in flight by taking its source away, so that it fails and ends its actors."""
+        """Let the data set end; with works in flight by taking its source away: it fails and ends its actors."""
         if self._feeder is not None and self._flight:
             self._ray.kill(self._feeder)
         elif self._feeder is not None:

@@ -38,7 +38,7 @@ class Feeder:
         return self._works[index:], not self._closed
 
 
-class Feed(Datasource):  # type: ignore[misc]  # Ray publishes no types
+class Feed(Datasource):
     """The works of a feeder as blocks of one row."""
 
     def __init__(self, feeder: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +21,17 @@ def failed(folder: Path) -> dict[str, str]:
     return {Path(record.key).name: record.kind for record in job_status(folder / "job.batch").failed}
 
 
+def started(start: Callable[[], Any]) -> Any:
+    """Ray gives a node 30 s to start, and nothing changes that: a machine that is too busy skips."""
+    try:
+        return start()
+    except Exception as error:  # the class that Ray raises
+        pytest.skip(f"Ray did not start: {error}")
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A head of one CPU; Ray gives it 30 s to start, so a machine that is too busy skips."""
+    """A head of one CPU."""
     import pytest_socket
 
     ray = pytest.importorskip("ray")
@@ -31,10 +39,7 @@ def cluster() -> Iterator[Any]:
 
     pytest_socket.enable_socket()
     arguments = {"num_cpus": 1, "include_dashboard": False, "_system_config": SOON}
-    try:
-        made: Any = Cluster(initialize_head=True, head_node_args=arguments)
-    except Exception as error:  # the class that Ray raises
-        pytest.skip(f"Ray did not start: {error}")
+    made = started(lambda: Cluster(initialize_head=True, head_node_args=arguments))
     try:
         ray.init(address=made.address, log_to_driver=False, logging_level="ERROR")
         yield made
@@ -54,7 +59,7 @@ def test_without_ray_the_message_is_clear(tmp_path: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.slow
 def test_two_nodes_and_the_death_of_one(tmp_path: Path, cluster: Any) -> None:
-    second = cluster.add_node(num_cpus=1)
+    second = started(lambda: cluster.add_node(num_cpus=1))
     texts = {f"{number:02d}.txt": f"text {number}" for number in range(40)} | {"xx.txt": "bad"}
     job = make_job(tmp_path, texts, workers=2, options="seconds = 0.3")
 
@@ -103,7 +108,7 @@ def test_weights_and_gpus_that_are_not_there(tmp_path: Path, cluster: Any) -> No
 @pytest.mark.slow
 def test_two_actors_share_a_gpu(tmp_path: Path, cluster: Any) -> None:
     """Ray counts what it is told: one GPU, half for an actor, so two actors run at once and a third waits."""
-    node = cluster.add_node(num_cpus=4, num_gpus=1)
+    node = started(lambda: cluster.add_node(num_cpus=4, num_gpus=1))
     try:
         job = make_job(tmp_path, {f"{n}.txt": "text" for n in range(12)}, workers=0, options="seconds = 0.5")
         assert run(job, engine="ray").counts.done == 12

@@ -125,7 +125,7 @@ setTimeout(() => {
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_search_and_pages_in_a_browser(tmp_path: Path) -> None:
-    big_journal(tmp_path, 2000, previews=30)
+    big_journal(tmp_path, 10_000, previews=30)
     page = write_report(tmp_path).page
     page.write_text(page.read_text().replace("</body>", PROBE + "</body>"))
     done = subprocess.run(
@@ -136,9 +136,9 @@ def test_search_and_pages_in_a_browser(tmp_path: Path) -> None:
     assert "CONSOLE" not in done.stderr, done.stderr
     (text,) = re.findall(r'<pre id="seen">(.*?)</pre>', done.stdout, re.S)
     seen = json.loads(text)
-    assert (seen["first"], seen["count"]) == (50, "2000 of 2000 inputs")
-    assert "page 1 of 40" in seen["pages"]
+    assert (seen["first"], seen["count"]) == (50, "10000 of 10000 inputs")
+    assert "page 1 of 200" in seen["pages"]
     assert seen["second"].startswith("/in/00050.txt")
-    assert seen["found"] == "1 of 2000 inputs"
-    assert (seen["failed"], seen["slow"]) == ("200 of 2000 inputs", "/in/01999.txt")
+    assert seen["found"] == "1 of 10000 inputs"
+    assert (seen["failed"], seen["slow"]) == ("1000 of 10000 inputs", "/in/09999.txt")
     assert (seen["pictures"], seen["unnamed"]) == (24, 0)
