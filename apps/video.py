@@ -194,6 +194,7 @@ def train_track(
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3000,
     batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 16,
+    occlusion: Annotated[float, typer.Option(min=0, help="Weight of ORTrack's covered templates; 0: none.")] = 0.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train the one-stream transformer tracker from scratch on composited pairs and unlabelled clips."""
@@ -204,7 +205,9 @@ def train_track(
     from vitapps.pipelines.video.train_track import TrackFit, train
 
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
-    config = TrackFit(steps=steps, batch=batch, seed=run.options.seed, threads=run.options.threads or 1)
+    config = TrackFit(
+        steps=steps, batch=batch, seed=run.options.seed, threads=run.options.threads or 1, occlusion=occlusion
+    )
     card = train(data, out, config=config, device=device, resume=resume, progress=run.progress)
     run.emit({"card": str(card)}, [f"wrote {card}"])
 

@@ -27,6 +27,7 @@ Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 State = Literal["tracked", "uncertain", "lost"]
 FASTER = 3  # a weak frame counts this often where the flow has lost the object too
+_LOGISTIC = (-3.58, 2.07, 3.37)  # constant, filter, flow; see docs/video.md
 _FLOW_SIDE = 72.0  # pixels: root of the object's area in the picture that the flow sees
 
 
@@ -141,8 +142,9 @@ class SingleTracker:
         return answer / self._usual if self._usual else 1.0
 
     def _score(self, share: float, motion: Motion) -> float:
-        """0..1 from the filter's answer and the flow's support; see docs/video.md for what it is worth."""
-        return float(np.clip(0.75 * min(share, 1.0) + 0.25 * motion.support, 0, 1))
+        """How likely the box overlaps the object by more than half: a logistic fit to frames with ground truth."""
+        start, by_share, by_support = _LOGISTIC
+        return float(1 / (1 + np.exp(-(start + by_share * min(share, 1.2) + by_support * motion.support))))
 
     def _flow(self, frame: Picture) -> Motion:
         box = self._filter.box

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from vitapps.datasets.synth.tracking import Pair, TrackingPairs
 from vitapps.errors import UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.video.occlusion import cox_counts, invariance_loss
 from vitapps.pipelines.video.track_data import find_clips, read_photos, read_tracks_of_clips
 from vitapps.pipelines.video.track_loss import tracking_loss
 from vitapps.progress import Progress, null_progress
-from vitapps.shared_backbones.models.tracker import Tracker, TrackerConfig, frame_example
+from vitapps.shared_backbones.models.tracker import STRIDE, Tracker, TrackerConfig, frame_example
 
 NAME = "track-lorat-s"
 SEED_STRIDE = 10_000_019  # pairs of different seeds never coincide
@@ -32,7 +34,8 @@ AHEAD = 6  # batches that the generator may be ahead
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackFit:
-    """`batch` pairs a step; `photos` pictures taken of each folder; `threads` of a CPU."""
+    """`batch` pairs a step; `photos` pictures taken of each folder; `threads` of a CPU; `occlusion`: weight of the
+    invariance to covered templates (`occlusion.py`), which doubles the time of a step; 0: none."""
 
     steps: int = 3000
     batch: int = 16
@@ -40,6 +43,7 @@ class TrackFit:
     photos: int = 60
     seed: int = 0
     threads: int = 1
+    occlusion: float = 0.0
 
 
 def train(
@@ -63,13 +67,14 @@ def train(
     )  # fmt: skip
     pairs = make_pairs(data, config)
     average = fit(
-        module, lambda first: batches(pairs, config, first), _loss, schedule, checkpoint=out / "checkpoint.pt",
-        resume=resume, progress=progress,
+        module, lambda first: batches(pairs, config, first), partial(_loss, config.occlusion), schedule,
+        checkpoint=out / "checkpoint.pt", resume=resume, progress=progress,
     )  # fmt: skip
     facts = {
         "data": f"{len(pairs.photos)} photographs and frames, {len(pairs.tracks)} tracks found by optical flow,"
         " composited (datasets/synth/tracking.py)",
         "command": f"vitapps video train track --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
+        f"{f' --occlusion {config.occlusion:g}' if config.occlusion else ''}"
         f" --seed {config.seed}",
         "hardware": training_hardware(device, config.threads, bf16=True, generators=1),
         "minutes": round((time.monotonic() - clock) / 60, 1),
@@ -121,13 +126,17 @@ def joined(pair: Pair) -> NDArray[np.uint8]:
     return image
 
 
-def _loss(module: nn.Module, batch: Batch) -> Tensor:
+def _loss(occlusion: float, module: nn.Module, batch: Batch) -> Tensor:
     assert isinstance(module, Tracker)
     image, box, present = batch
     # at 180 tokens torch's fused attention on a CPU costs three times the plain products in the backward pass
     with sdpa_kernel(SDPBackend.MATH) if image.device.type == "cpu" else nullcontext():
         logits, boxes = module.forward_logits(image)
-    return tracking_loss(logits, boxes, box, present)
+        if not occlusion:
+            return tracking_loss(logits, boxes, box, present)
+        tokens = module.config.template // STRIDE
+        counts = cox_counts(len(image), tokens, 0.3 * tokens**2)
+        return tracking_loss(logits, boxes, box, present) + occlusion * invariance_loss(module, image, counts)
 
 
 def export(module: nn.Module, facts: dict[str, Any], out: Path) -> Path:

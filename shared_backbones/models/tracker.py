@@ -82,14 +82,14 @@ class Tracker(nn.Module):
 
     def forward_logits(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """As `forward`, scores before the sigmoid."""
-        return self.head(self.search_tokens(image))
+        return self.head(self.tokens(image)[:, : self.config.grid**2])
 
-    def search_tokens(self, image: Tensor) -> Tensor:
-        """B 4 S S+T -> B g*g C: the search tokens after all blocks and the norm."""
+    def tokens(self, image: Tensor) -> Tensor:
+        """B 4 S S+T -> B g*g + t*t C: search tokens, then template tokens, after all blocks and the norm."""
         tokens = self.embed(image)
         for block in self.blocks:
             tokens, _ = block(tokens, None, None, None)
-        out: Tensor = self.norm(tokens[:, : self.config.grid**2])
+        out: Tensor = self.norm(tokens)
         return out
 
     def embed(self, image: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from vitapps.pipelines.video.occlusion import GREY, covered, cox_counts, invariance_loss
 from vitapps.pipelines.video.track_loss import centre_cells, overlaps, tracking_loss
 from vitapps.shared_backbones.models import build
 from vitapps.shared_backbones.models.tracker import Tracker, TrackerConfig, frame_example
@@ -87,3 +88,21 @@ def test_the_loss_falls_on_one_batch() -> None:
         optimizer.step()
         values.append(value.item())
     assert values[-1] < 0.8 * values[0]
+
+
+def test_covers_come_from_a_cox_process() -> None:
+    counts = cox_counts(20_000, 6, 9.0, torch.Generator().manual_seed(2)).sum(dim=(1, 2))
+    error = counts.std() / len(counts) ** 0.5
+    assert abs(counts.mean() - 9.0) < 3 * error
+    assert counts.var() / counts.mean() > 1.1, "a Poisson process would have 1"
+
+
+def test_invariance_to_covered_templates(tracker: Tracker) -> None:
+    image, counts = torch.rand(2, 4, 96, 160), torch.zeros(2, 4, 4)
+    assert invariance_loss(tracker, image, counts) == 0
+    counts[0, 1, 1] = 2
+    assert invariance_loss(tracker, image, counts) > 0
+    hidden = covered(image, 64, counts)
+    assert (hidden[0, :3, 16:32, 96 + 16 : 96 + 32] == GREY).all()
+    hidden[0, :3, 16:32, 96 + 16 : 96 + 32] = image[0, :3, 16:32, 96 + 16 : 96 + 32]
+    assert torch.equal(hidden, image)

@@ -1,0 +1,1 @@
+"""Parameter-efficient fine-tuning: small modules beside frozen weights."""
