@@ -46,7 +46,7 @@ def binarise(grey: Grey) -> Grey:
     """1 where there is ink, H W -> H W: darker than its surroundings by a share of their deviation (Niblack 1986), and
     by more than the paper's grain, so that blank paper stays blank."""
     if _is_bilevel(grey):
-        return (grey < 128).astype(np.uint8)
+        return np.asarray(grey < 128, np.uint8)
     mean = cv2.blur(grey, (WINDOW, WINDOW), borderType=cv2.BORDER_REPLICATE)
     values = grey.astype(np.float32)
     square = cv2.sqrBoxFilter(values, -1, (WINDOW, WINDOW), normalize=True, borderType=cv2.BORDER_REPLICATE)

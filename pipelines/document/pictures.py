@@ -9,13 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.page_text import Box
-from vitapps.pipelines.document.components import Components, components_of, letter_like, x_height
+from vitapps.pipelines.document.components import Components, binarise, components_of, letter_like, x_height
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
 
 Floats = NDArray[np.float32]
+Grey = NDArray[np.uint8]
 AROUND = 5.0  # x-heights over which density is taken
-DENSE, SOLID = 0.18, 0.55  # shares of ink in a picture and in a dark panel
+DENSE = 0.18  # share of ink in a picture
+SURE = 0.7  # three letters in a row at least
+DARK = 100  # grey value: the surroundings of light letters are darker
 LEAST = 7.0  # x-heights: no picture is narrower or lower
 MARGIN_SHARE = 0.4  # of a side of the page: a dark strip that runs along more of it is the scanner's border
 
@@ -41,17 +44,18 @@ def _mean(density: Floats, box: Box) -> float:
     return float(part.mean()) if part.size else 0.0
 
 
-def light_lines(found: Components, density: Floats, height: float) -> list[FoundLine]:
-    """Lines of light letters on dark panels."""
-    dark = density > SOLID
+def light_lines(grey: Grey, height: float) -> list[FoundLine]:
+    """Lines of light letters on the dark panels of a page."""
+    side = max(3, int(AROUND * height))
+    dark = cv2.blur(grey, (side, side), borderType=cv2.BORDER_REPLICATE) < DARK
     if dark.mean() < 0.002:
         return []
-    inside = components_of(((found.ink == 0) & dark).astype(np.uint8))
+    inside = components_of(binarise(255 - grey) & dark.astype(np.uint8))
     own = x_height(inside)
     if not 0.4 * height < own < 6 * height:
         return []
     lines = lines_by_components(inside, own)
-    return [replace(line, light=True, in_picture=True) for line in lines if line.box[2] - line.box[0] > 2 * own]
+    return [replace(line, light=True, in_picture=True) for line in lines if line.score >= SURE]
 
 
 def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list[Box]:

@@ -137,7 +137,7 @@ def find_on(page: Upright) -> FoundPage:
     lines = mark_pictures(lines_by_components(found, height), density)
     written = [line for line in lines if not line.in_picture]
     figures = figure_boxes(density, height, written)
-    return FoundPage(lines=(*lines, *light_lines(found, density, height)), figures=tuple(figures))
+    return FoundPage(lines=(*lines, *light_lines(page.grey, height)), figures=tuple(figures))
 
 
 def _confidence(page: Grey, lines: Sequence[FoundLine], reader: LineReader) -> float:
