@@ -58,6 +58,15 @@ def light_lines(grey: Grey, height: float) -> list[FoundLine]:
     return [replace(line, light=True, in_picture=True) for line in lines if line.score >= SURE]
 
 
+def without_shadows(lines: list[FoundLine], light: list[FoundLine]) -> list[FoundLine]:
+    """Lines but for the dark counters and edges of `light` letters, which are no writing."""
+    return [
+        line
+        for line in lines
+        if not (line.in_picture and any(_overlap(line.box, other.box) > 0.2 * _area(line.box) for other in light))
+    ]
+
+
 def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list[Box]:
     """Boxes of pictures on a page, borders of the scan left out, nor panels that hold the given `lines` of writing."""
     mask = (density > DENSE).astype(np.uint8)
@@ -72,6 +81,10 @@ def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list
         if not border and written < 0.3 * (x1 - x0) * (y1 - y0):
             found.append((float(x0), float(y0), float(x1), float(y1)))
     return found
+
+
+def _area(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
 
 
 def _overlap(a: Box, b: Box) -> float:

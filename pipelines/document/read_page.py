@@ -24,7 +24,13 @@ from vitapps.pipelines.document.found_line import FoundLine
 from vitapps.pipelines.document.layout import group_lines, with_figures
 from vitapps.pipelines.document.line_crops import Crop, PlacedWord, crop_line, to_line
 from vitapps.pipelines.document.orientation import Survey, survey
-from vitapps.pipelines.document.pictures import figure_boxes, light_lines, mark_pictures, picture_density
+from vitapps.pipelines.document.pictures import (
+    figure_boxes,
+    light_lines,
+    mark_pictures,
+    picture_density,
+    without_shadows,
+)
 from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
@@ -137,7 +143,8 @@ def find_on(page: Upright) -> FoundPage:
     lines = mark_pictures(lines_by_components(found, height), density)
     written = [line for line in lines if not line.in_picture]
     figures = figure_boxes(density, height, written)
-    return FoundPage(lines=(*lines, *light_lines(page.grey, height)), figures=tuple(figures))
+    light = light_lines(page.grey, height)
+    return FoundPage(lines=(*without_shadows(lines, light), *light), figures=tuple(figures))
 
 
 def _confidence(page: Grey, lines: Sequence[FoundLine], reader: LineReader) -> float:
