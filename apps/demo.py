@@ -83,6 +83,22 @@ STEPS = (
         input="boat.mp4",
         out="boat_track.csv",
     ),
+    Step(
+        title="An edited photograph",
+        about="A public-domain portrait into which this program copied a part of the flag, found by itself.",
+        words=("face", "localize", "{input}", "-o", "{out}", "--preview"),
+        sample="vitapps.datasets.samples:write_edited_portrait",
+        input="edited_portrait.png",
+        out="edited_portrait_mask.png",
+    ),
+    Step(
+        title="Live or shown?",
+        about="An official photograph is no camera frame: the answer is about its texture, at an uncalibrated point.",
+        words=("face", "liveness", "{input}", "-o", "{out}", "--preview"),
+        sample="vitapps.datasets.samples:write_portrait",
+        input="portrait.jpg",
+        out="portrait_liveness.json",
+    ),
     Step(title="The embedded models", about="Their cards.", words=("models", "list"), computes=False),
     Step(title="This machine", about="What `vitapps doctor` found.", words=("doctor",), computes=False),
 )

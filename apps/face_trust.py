@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from vitapps.apps.console import InputArgument, OutputOption, Run, command, group
-from vitapps.apps.face_groups import app, eval_app
+from vitapps.apps.console import InputArgument, OutputOption, Run, WeightsOption, command, group
+from vitapps.apps.face_groups import app, eval_app, train_app
 from vitapps.apps.terminal import columns
 from vitapps.pipelines.face.evidence.kinds import EvidenceName
 
@@ -29,6 +29,7 @@ def localize(
     out: OutputOption,
     evidence: Annotated[EvidenceName, typer.Option("--evidence", help="All traces as one map, or one kind.")] = "all",
     threshold: Annotated[float, typer.Option("--threshold", help="Of the mask, 0 to 1.")] = 0.5,
+    weights: WeightsOption = None,
     soft: Annotated[bool, typer.Option("--soft", help="Write the map, 0 to 255, in place of the mask.")] = False,
     calibration: CalibrationOption = None,
     preview: PreviewOption = False,
@@ -40,7 +41,9 @@ def localize(
     from vitapps.pipelines.face.localize_calibrate import read_calibration
 
     curve = read_calibration(calibration) if calibration else Calibration()
-    settings = LocalizeSettings(evidence=evidence, threshold=threshold, soft=soft, preview=preview, calibration=curve)
+    settings = LocalizeSettings(
+        evidence=evidence, threshold=threshold, soft=soft, preview=preview, weights=weights, calibration=curve
+    )
     result = search(picture, out, settings, options=run.options, progress=run.progress, command=run.command_line)
     run.emit(
         result.to_json(),
@@ -63,6 +66,27 @@ def calibrate_localize(
     found = calibrate(pictures, number=number, seed=run.options.seed, progress=run.progress)
     write_text(out, calibration_text(found), overwrite=run.options.overwrite)
     run.emit({"output": out, "calibration": found}, [f"wrote {out}: offset {found.offset:g}, slope {found.slope:g}"])
+
+
+@command(train_app, "localizer")
+def train_localizer(
+    run: Run,
+    data: DataOption,
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card and weights.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Train an IML-ViT on edits of untouched photographs, for `face localize --weights`."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.face.train_localizer import LocalizerFit, train
+    from vitapps.pipelines.runtime.devices import cuda_devices
+
+    device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
+    config = LocalizerFit(steps=steps, seed=run.options.seed, threads=run.options.threads or 1)
+    card = train(data, out, config, device=device, resume=resume, progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
 @command(eval_app, "localize")

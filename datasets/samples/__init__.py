@@ -4,6 +4,8 @@
 2016 (Neuroinformatics 14, 403), CC BY 4.0, defaced by its authors; averaged 2 x 2 in the plane (1.44 x 1.44 x 3 mm).
 `tree_tile.tif`: NEON AOP camera, tile TEAK_044 as published with DeepForest (Weinstein et al. 2019, Remote Sensing 11,
 1309), 0.1 m a pixel; NEON data policy: free use with citation; stored as JPEG.
+`portrait.jpg`: official portrait of President Obama, 2012, by Pete Souza, a work of the US government (public domain),
+448 x 560; `write_edited_portrait` copies a part of its flag over the other curtain.
 """
 
 from __future__ import annotations
@@ -21,6 +23,31 @@ def write_head_scan(path: Path) -> None:
 def write_tree_tile(path: Path) -> None:
     """Copy the NEON tile (GeoTIFF, UTM 11N) to `path`."""
     _copy("tree_tile.tif", path)
+
+
+def write_portrait(path: Path) -> None:
+    """Copy the portrait (JPEG) to `path`."""
+    _copy("portrait.jpg", path)
+
+
+def write_edited_portrait(path: Path) -> None:
+    """The portrait with stars of the flag copied to the right-hand curtain, stored as PNG: what was done is known."""
+    import cv2
+    import numpy as np
+    from PIL import Image
+
+    from vitapps.datasets.formats.picture import read_picture
+
+    with as_file(files(__name__) / "portrait.jpg") as source:
+        pixels = read_picture(source).pixels
+    top, left, height, width, right = 60, 6, 150, 44, 338  # the part, and where its copy begins
+    part = pixels[top : top + height, left : left + width].astype(np.float32)
+    mask = np.zeros((height, width), np.float32)
+    cv2.ellipse(mask, (width // 2, height // 2), (width // 2 - 3, height // 2 - 3), 0, 0, 360, (1.0,), -1)
+    alpha = np.asarray(cv2.GaussianBlur(mask, (0, 0), 1.0), np.float32)[..., None]
+    place = np.s_[top + 40 : top + 40 + height, right : right + width]
+    pixels[place] = (pixels[place] + alpha * (part - pixels[place])).round().astype(np.uint8)
+    Image.fromarray(pixels).save(path, format="PNG")
 
 
 def _copy(name: str, path: Path) -> None:

@@ -15,6 +15,7 @@ from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather
 from vitapps.pipelines.face.evidence.kinds import EvidenceName
+from vitapps.pipelines.face.evidence.network import load_network, network_evidence
 from vitapps.pipelines.face.heat_map import enlarged, overlay, save_png
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
@@ -30,15 +31,19 @@ LIMITS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalizeSettings:
-    """`evidence` one kind or all; `threshold` 0..1 of the mask; `soft`: the map, 0..255, in place of the mask."""
+    """`evidence` one kind or all; `threshold` 0..1 of the mask; `soft`: the map, 0..255, in place of the mask.
+    `weights` a card of `face train localizer`, in the place of the evidence."""
 
     evidence: EvidenceName = "all"
     threshold: float = 0.5
     soft: bool = False
     preview: bool = False
+    weights: str | None = None
     calibration: Calibration = field(default_factory=Calibration)
 
     def __post_init__(self) -> None:
+        if self.weights and self.evidence != "all":
+            raise UsageError(f"--evidence {self.evidence} with --weights", hint="give one of the two")
         if not 0 < self.threshold < 1:
             raise UsageError(f"--threshold {self.threshold:g}: outside 0 to 1", hint="0.5 is the calibrated one")
 
@@ -80,6 +85,7 @@ def localize(
     Raises UnreadableInputError, UsageError or OutputError; then nothing is written.
     """
     settings, options = settings or LocalizeSettings(), options or RunOptions()
+    network = load_network(settings.weights, options) if settings.weights else None
     if out.suffix.lower() != ".png":
         raise UsageError(f"-o {out}: a mask is written as PNG", hint=f"-o {out.with_suffix('.png')}")
     drawn = preview_path(out) if settings.preview else None
@@ -89,9 +95,13 @@ def localize(
     height, width = picture.pixels.shape[:2]
     if min(height, width) < SMALLEST:
         raise UnreadableInputError(f"{path}: {width} x {height} pixels", hint=f"traces need {SMALLEST} a side at least")
-    record = new_record([], options=options, settings=settings, command=command, inputs=[path])
+    facts = [network[2]] if network else []
+    record = new_record(facts, options=options, settings=settings, command=command, inputs=[path])
     with record.timed("evidence"):
-        found = gather(picture.pixels, settings.evidence, settings.calibration, progress)
+        if network:
+            found = network_evidence(picture.pixels, network[0], network[1], progress)
+        else:
+            found = gather(picture.pixels, settings.evidence, settings.calibration, progress)
     heat = enlarged(found.map, height, width)
     mask = heat >= settings.threshold
     result = _result(path, out, drawn, found, mask, settings, picture.exif_rotated)

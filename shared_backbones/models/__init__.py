@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 ARCHS = {
+    "iml_vit": "vitapps.shared_backbones.models.iml_vit:ImlViT:ImlViTConfig",
     "linear_probe": "vitapps.shared_backbones.models.linear_probe:LinearProbe:LinearProbeConfig",
     "vit": "vitapps.shared_backbones.models.vit:ViT:ViTConfig",
     "volume_segmenter": "vitapps.shared_backbones.models.volume_segmenter:VolumeSegmenter:VolumeSegmenterConfig",

@@ -1,0 +1,113 @@
+"""`vitapps face liveness`, with its calibration, training and scoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vitapps.apps.console import InputArgument, OutputOption, Run, WeightsOption, command
+from vitapps.apps.face_groups import app, eval_app, train_app
+from vitapps.apps.face_trust import CalibrationOption, DataOption, calibrate_app
+from vitapps.apps.terminal import columns
+
+CropOption = Annotated[bool, typer.Option("--crop", help="The pictures are faces already: look for none in them.")]
+JsonFileOption = Annotated[
+    Path | None, typer.Option("--out", "-o", show_default=False, help="JSON file, with a run record beside it.")
+]
+ModelOption = Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card and weights.")]
+PlotOption = Annotated[Path | None, typer.Option("--det", show_default=False, help="DET plot to write, PNG.")]
+
+
+@command(app, "liveness")
+def liveness(
+    run: Run,
+    picture: InputArgument,
+    out: JsonFileOption = None,
+    weights: WeightsOption = None,
+    calibration: CalibrationOption = None,
+    crop: CropOption = False,
+    preview: Annotated[bool, typer.Option("--preview", help="What speaks for a spoof: OUT.preview.png.")] = False,
+) -> None:
+    """Live face, spoof (print or screen) or unsure, for a picture or a clip, with the operating point it is said at."""
+    from vitapps.pipelines.face.liveness import Liveness, LivenessSettings
+    from vitapps.pipelines.face.liveness_model import read_point
+
+    settings = LivenessSettings(crop=crop, point=read_point(calibration) if calibration else None, preview=preview)
+    result = Liveness(weights, settings, run.options).judge(picture, out, command=run.command_line)
+    lines = [f"{result.verdict} (score {result.score:.2f}, {result.frames} frame{'s' * (result.frames != 1)})"]
+    lines += [f"note: {note}" for note in result.warnings]
+    run.emit(result.to_json(), [*lines, f"operating point of {result.operating_point['source']}"])
+
+
+@command(calibrate_app, "liveness")
+def calibrate_liveness(
+    run: Run,
+    live: Annotated[Path, typer.Option("--live", show_default=False, help="Folder of live faces of your site.")],
+    spoof: Annotated[Path, typer.Option("--spoof", show_default=False, help="Folder of attacks at your site.")],
+    out: OutputOption,
+    weights: WeightsOption = None,
+    crop: CropOption = False,
+) -> None:
+    """Fit the operating point of `face liveness` on your own pictures; prints APCER and BPCER before and after."""
+    from vitapps.atomic import check_output, write_text
+    from vitapps.pipelines.face.liveness_calibrate import calibrate
+    from vitapps.pipelines.face.liveness_model import point_text
+
+    check_output(out, overwrite=run.options.overwrite, sources=[live, spoof])
+    found = calibrate(live, spoof, crop=crop, weights=weights, options=run.options, progress=run.progress)
+    write_text(out, point_text(found.point), overwrite=run.options.overwrite)
+    table = [
+        (name, f"{rates.apcer:.3f}", f"{rates.bpcer:.3f}", f"{rates.unsure:.3f}")
+        for name, rates in (("before", found.before), ("after", found.after))
+    ]
+    lines = [*columns(("half not fitted on", "APCER", "BPCER", "unsure"), table), f"wrote {out}"]
+    run.emit({"output": out, "calibration": found}, lines)
+
+
+@command(train_app, "liveness")
+def train_liveness(run: Run, data: DataOption, out: ModelOption) -> None:
+    """Fit the liveness model on folders SOURCE/real and SOURCE/<attack type>."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.face.train_liveness import train
+
+    card = train(data, out, threads=run.options.threads or 1, progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
+@command(eval_app, "liveness")
+def evaluate_liveness(
+    run: Run,
+    data: DataOption,
+    weights: WeightsOption = None,
+    calibration: CalibrationOption = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-one-source-out", help="Fit machines here, each without the source it scores.")
+    ] = False,
+    det: PlotOption = None,
+) -> None:
+    """ISO/IEC 30107-3: APCER by attack type, BPCER, ACER, HTER and AUC by source, beside colour LBP with an SVM."""
+    from vitapps.atomic import atomic_path, check_output
+    from vitapps.pipelines.face.det_plot import det_plot
+    from vitapps.pipelines.face.heat_map import save_png
+    from vitapps.pipelines.face.liveness_eval import evaluate
+    from vitapps.pipelines.face.liveness_model import read_point
+
+    if det is not None:
+        check_output(det, overwrite=run.options.overwrite, sources=[data])
+    point = read_point(calibration) if calibration else None
+    report = evaluate(data, weights=weights, point=point, leave_out=leave_out, progress=run.progress)
+    if det is not None:
+        with atomic_path(det, overwrite=run.options.overwrite) as temporary:
+            save_png(temporary, det_plot(report.curves, "APCER", "BPCER"))
+    table: list[tuple[Any, ...]] = [
+        (row.source, row.method, row.live, row.attacks, f"{row.rates.auc:.3f}",
+         " ".join(f"{name}:{value:.3f}" for name, value in row.rates.apcer.items()), f"{row.rates.bpcer:.3f}",
+         f"{row.rates.acer:.3f}", f"{row.rates.hter:.3f}", f"{row.unsure:.3f}")
+        for row in report.rows
+    ]  # fmt: skip
+    header = ("source", "method", "live", "attacks", "AUC", "APCER", "BPCER", "ACER", "HTER", "unsure")
+    run.emit({"rows": report.rows, "det": det}, columns(header, table))

@@ -1,0 +1,103 @@
+"""`vitapps face deepfake`: does a face carry traces of blending? A verdict only where the model has been tested."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from vitapps.options import RunOptions
+from vitapps.pipelines.face.blend_cues import MARGIN
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
+from vitapps.pipelines.face.face_views import FaceReader, FaceView
+from vitapps.pipelines.face.heat_map import overlay
+from vitapps.pipelines.face.judged import check_judgement, write_judgement
+from vitapps.pipelines.face.occlusion import occlusion_map
+from vitapps.pipelines.runtime.network_facts import new_record
+
+LIMITS = (
+    "looks for blending only: faces generated whole, lips or expressions moved by a network are not its subject",
+    "compression, scaling and filters of an honest picture can look the same",
+    "no evidence against a person; a low score is no proof that a picture is genuine",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeepfakeSettings:
+    """`crop`: pictures are faces (with margin) already."""
+
+    crop: bool = False
+    preview: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeepfakeResult:
+    """`score` 0..1 (1: fake), mean over `frames`; `verdict` withheld where `withheld` gives reasons; `frame_scores`
+    (time in s, score); `tested` what is known of the model on real swaps."""
+
+    input: Path
+    out: Path | None
+    preview: Path | None
+    verdict: Literal["fake", "no trace", "withheld"]
+    withheld: list[str]
+    score: float
+    frames: int
+    frame_scores: list[tuple[float, float]]
+    box: tuple[float, float, float, float] | None
+    tested: dict[str, Any]
+    warnings: list[str]
+    limits: tuple[str, ...] = LIMITS
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+class Deepfake:
+    """A loaded model with its reader: `Deepfake(...).judge(path, out)` for one input after another."""
+
+    def __init__(self, weights: str | None, settings: DeepfakeSettings, options: RunOptions) -> None:
+        self.model = DeepfakeModel.load(weights)
+        self.settings, self.options = settings, options
+        self.reader = FaceReader(options, crop=settings.crop, margin=MARGIN)
+
+    def judge(
+        self, path: Path, out: Path | None = None, *, sources: Sequence[Path] = (), command: str = ""
+    ) -> DeepfakeResult:
+        """Judge one input; with `out` write the result as JSON with a run record and, if asked for, a preview."""
+        drawn = check_judgement(path, out, self.options, preview=self.settings.preview, sources=sources)
+        record = new_record(
+            [self.model.facts], options=self.options, settings=self.settings, command=command, inputs=[path]
+        )
+        with record.timed("read"):
+            views, notes = self.reader.views(path)
+        with record.timed("score"):
+            result = self._result(path, out, drawn, views)
+        result.warnings.extend(notes)
+        if out is not None:
+            picture = overlay(views[0].pixels, self._map(views[0])) if drawn else None
+            record.warnings = result.warnings
+            write_judgement(out, result.to_json(), picture, record, overwrite=self.options.overwrite)
+        return result
+
+    def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> DeepfakeResult:
+        tested = self.model.tested
+        scores = chance(self.model.logits([view.pixels for view in views]))
+        score = float(scores.mean())
+        withheld = []
+        if not tested.speaks:
+            interval = f"{tested.swap_auc:.2f} ({tested.low:.2f} to {tested.high:.2f})"
+            withheld.append(f"on real swaps the model's AUC is {interval}, which includes chance")
+        if min(min(view.pixels.shape[:2]) for view in views) < tested.smallest:
+            withheld.append(f"the face is smaller than {tested.smallest:.0f} pixels")
+        spoken: Literal["fake", "no trace"] = "fake" if score >= tested.threshold else "no trace"
+        return DeepfakeResult(
+            input=path, out=out, preview=drawn, verdict="withheld" if withheld else spoken, withheld=withheld,
+            score=round(score, 4), frames=len(views), box=views[0].box, tested=asdict(tested), warnings=[],
+            frame_scores=[(round(view.time_s, 3), round(float(s), 4)) for view, s in zip(views, scores, strict=True)],
+        )  # fmt: skip
+
+    def _map(self, view: FaceView) -> Any:
+        """Which parts speak for a fake."""
+        return occlusion_map(lambda crop: float(self.model.logits([crop])[0]), view.pixels)

@@ -1,0 +1,137 @@
+"""`vitapps face eval deepfake`: AUC on real swaps with intervals by video, generation apart, robustness, baselines."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.picture import read_picture
+from vitapps.datasets.sets.face_fakes import FakeCase, read_fakes
+from vitapps.pipelines.face.blend_cues import SIZE
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel
+from vitapps.pipelines.face.evidence.ela import compressed
+from vitapps.pipelines.face.scores import Bools, Floats, auc, auc_interval
+from vitapps.progress import Progress, null_progress
+
+Pixels = NDArray[np.uint8]
+Change = Callable[[Pixels], Pixels]
+SWAPS = "all swaps"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """AUC of a method on a source with its 95 % interval, `videos` drawn whole."""
+
+    source: str
+    method: str
+    pictures: int
+    videos: int
+    auc: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """`rows` by source and method; `robustness`: change -> AUC of the model on all swaps after it."""
+
+    rows: list[Row]
+    robustness: dict[str, float]
+
+
+def evaluate(
+    data: Path, *, model: DeepfakeModel | None = None, weights: str | None = None, robustness: bool = False,
+    progress: Progress = null_progress,
+) -> Report:  # fmt: skip
+    """Score every picture as a face crop. A clip's AUC is that of its frames; groups of the interval are the videos."""
+    model = model or DeepfakeModel.load(weights)
+    cases = read_fakes(data)
+    crops = [_even(read_picture(case.path).pixels) for case in cases]
+    name = model.facts.name or "face-deepfake"
+    with progress.task("scores", total=1) as task:
+        methods = {
+            name: model.logits(crops),
+            "fine detail (no training)": -np.array([_detail(crop) for crop in crops]),
+            "inner/outer sharpness (no training)": -np.array([_ratio(crop) for crop in crops]),
+        }
+        task.advance()
+    rows = [_row(source, method, cases, scores) for source in _sources(cases) for method, scores in methods.items()]
+    swaps = [number for number, case in enumerate(cases) if not case.generated]
+    fake = np.array([cases[number].fake for number in swaps])
+    table = {
+        label: round(auc(model.logits([change(crops[number]) for number in swaps]), fake), 3)
+        for label, change in (_changes() if robustness else {}).items()
+    }
+    return Report(rows=rows, robustness=table)
+
+
+def _sources(cases: list[FakeCase]) -> list[str]:
+    """Every source, then all swaps together."""
+    return [*dict.fromkeys(case.source for case in cases), SWAPS]
+
+
+def _row(source: str, method: str, cases: list[FakeCase], scores: Floats) -> Row:
+    """A source of generated faces is set against the real faces of all others."""
+    generated = any(case.generated for case in cases if case.source == source)
+    chosen = np.array([
+        (case.source == source or (generated and not case.fake)) if source != SWAPS else not case.generated
+        for case in cases
+    ])  # fmt: skip
+    used = [case for case, keep in zip(cases, chosen, strict=True) if keep]
+    fake: Bools = np.array([case.fake for case in used])
+    videos = [case.video for case in used]
+    low, high = auc_interval(scores[chosen], fake, videos)
+    return Row(
+        source=f"{source} (generated)" if generated else source, method=method, pictures=len(used),
+        videos=len(set(videos)), auc=auc(scores[chosen], fake), low=low, high=high,
+    )  # fmt: skip
+
+
+def _even(pixels: Pixels) -> Pixels:
+    """One size for all, so that real and fake of different sizes pass the same resampling."""
+    way = cv2.INTER_AREA if pixels.shape[0] > SIZE else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(pixels, (SIZE, SIZE), interpolation=way), np.uint8)
+
+
+def _detail(crop: Pixels) -> float:
+    """Log energy of the finest detail of the whole crop: swaps are mostly the softer pictures."""
+    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+    return float(np.log(cv2.Laplacian(grey, cv2.CV_32F).var() + 1))
+
+
+def _ratio(crop: Pixels) -> float:
+    """Log variance of the Laplacian of the inner half over that of the rest."""
+    change = cv2.Laplacian(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), cv2.CV_32F)
+    inner = np.zeros(change.shape, bool)
+    inner[SIZE // 4 : -SIZE // 4, SIZE // 4 : -SIZE // 4] = True
+    return float(np.log(change[inner].var() + 1) - np.log(change[~inner].var() + 1))
+
+
+def _changes() -> dict[str, Change]:
+    rng = np.random.default_rng(0)
+
+    def jpeg(quality: int) -> Change:
+        return lambda crop: compressed(crop, quality)
+
+    def blur(sigma: float) -> Change:
+        return lambda crop: np.asarray(cv2.GaussianBlur(crop, (0, 0), sigma), np.uint8)
+
+    def shrink(factor: float) -> Change:
+        return lambda crop: np.asarray(
+            cv2.resize(cv2.resize(crop, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA), (SIZE, SIZE)),
+            np.uint8,
+        )
+
+    def noise(level: float) -> Change:
+        return lambda crop: (crop + rng.normal(0, level, crop.shape)).clip(0, 255).astype(np.uint8)
+
+    return {
+        "as it is": lambda crop: crop, **{f"JPEG {quality}": jpeg(quality) for quality in (100, 90, 80, 70, 60, 50)},
+        "blur 1 px": blur(1.0), "blur 2 px": blur(2.0), "half size": shrink(0.5),
+        "noise 3": noise(3), "noise 8": noise(8),
+    }  # fmt: skip

@@ -1,0 +1,104 @@
+"""`vitapps face liveness`: is this a face before the camera, or a print or a screen that shows one?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.options import RunOptions
+from vitapps.pipelines.face.face_views import FaceReader, FaceView
+from vitapps.pipelines.face.heat_map import overlay
+from vitapps.pipelines.face.judged import check_judgement, write_judgement
+from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, Verdict
+from vitapps.pipelines.face.occlusion import occlusion_map
+from vitapps.pipelines.runtime.network_facts import new_record
+
+SMALLEST = 64  # pixels a side of a face: below it the texture is the resampler's
+LIMITS = (
+    "trained on prints of nine people and screen replays of one: masks, cut-outs and other cameras were never seen",
+    "scores do not carry from site to site: run `vitapps face calibrate liveness` on your own pictures first",
+    "no proof of identity or presence by itself; never the only gate of an entry, a payment or an account",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LivenessSettings:
+    """`crop`: pictures are faces already; `point` replaces the card's operating point."""
+
+    crop: bool = False
+    point: OperatingPoint | None = None
+    preview: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LivenessResult:
+    """`score` 0..1 (1: live) of the mean logit over `frames`; `frame_scores` (time in s, score); `box` of the first."""
+
+    input: Path
+    out: Path | None
+    preview: Path | None
+    verdict: Verdict
+    score: float
+    frames: int
+    frame_scores: list[tuple[float, float]]
+    box: tuple[float, float, float, float] | None
+    operating_point: dict[str, Any]
+    warnings: list[str]
+    limits: tuple[str, ...] = LIMITS
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+class Liveness:
+    """A loaded model with its reader: `Liveness(...).judge(path, out)` for one input after another."""
+
+    def __init__(self, weights: str | None, settings: LivenessSettings, options: RunOptions) -> None:
+        self.model = LivenessModel.load(weights)
+        if settings.point is not None:
+            self.model = replace(self.model, point=settings.point)
+        self.settings, self.options = settings, options
+        self.reader = FaceReader(options, crop=settings.crop)
+
+    def judge(
+        self, path: Path, out: Path | None = None, *, sources: Sequence[Path] = (), command: str = ""
+    ) -> LivenessResult:
+        """Judge one input; with `out` write the result as JSON with a run record and, if asked for, a preview."""
+        drawn = check_judgement(path, out, self.options, preview=self.settings.preview, sources=sources)
+        record = new_record(
+            [self.model.facts], options=self.options, settings=self.settings, command=command, inputs=[path]
+        )
+        with record.timed("read"):
+            views, notes = self.reader.views(path)
+        with record.timed("score"):
+            result = self._result(path, out, drawn, views)
+        result.warnings.extend(notes)
+        if out is not None:
+            picture = self._picture(views[0]) if drawn else None
+            record.warnings = result.warnings
+            write_judgement(out, result.to_json(), picture, record, overwrite=self.options.overwrite)
+        return result
+
+    def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> LivenessResult:
+        point = self.model.point
+        logits = self.model.logits([view.pixels for view in views])
+        score = float(point.scores(logits.mean(keepdims=True))[0])
+        small = min(min(view.pixels.shape[:2]) for view in views) < SMALLEST
+        warnings = [f"the face is smaller than {SMALLEST} pixels: no verdict"] if small else []
+        by_frame = zip(views, point.scores(logits), strict=True)
+        return LivenessResult(
+            input=path, out=out, preview=drawn, verdict="unsure" if small else point.verdict(score),
+            score=round(score, 4), frames=len(views), box=views[0].box, operating_point=asdict(point),
+            frame_scores=[(round(view.time_s, 3), round(float(value), 4)) for view, value in by_frame],
+            warnings=warnings,
+        )  # fmt: skip
+
+    def _picture(self, view: FaceView) -> NDArray[np.uint8]:
+        """Which parts speak for a spoof."""
+        return overlay(view.pixels, occlusion_map(lambda crop: -float(self.model.logits([crop])[0]), view.pixels))

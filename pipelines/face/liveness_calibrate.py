@@ -1,0 +1,87 @@
+"""`vitapps face calibrate liveness`: the operating point of one site, with the rates before and after.
+
+Half of the files (every second by name) fit the point whose rates are then measured on the other half; the point that
+is written is fitted on all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from vitapps.datasets.sets.presentation_attacks import pictures_of
+from vitapps.errors import UsageError
+from vitapps.options import RunOptions
+from vitapps.pipelines.face.face_views import FaceReader
+from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point
+from vitapps.pipelines.face.scores import Bools, Floats
+from vitapps.progress import Progress, null_progress
+
+FEWEST = 10  # of each kind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rates:
+    """Shares of the measured half: attacks called live, live faces called spoof, and both without a verdict."""
+
+    apcer: float
+    bpcer: float
+    unsure: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SiteCalibration:
+    """`before` with the card's point, `after` with one fitted on the other half; `point` is fitted on all."""
+
+    point: OperatingPoint
+    before: Rates
+    after: Rates
+    live: int
+    spoofs: int
+    warnings: list[str]
+
+
+def calibrate(
+    live: Path, spoof: Path, *, crop: bool, weights: str | None = None, options: RunOptions | None = None,
+    progress: Progress = null_progress,
+) -> SiteCalibration:  # fmt: skip
+    """Fit on the pictures of two folders; UsageError for fewer than ten of a kind."""
+    model = LivenessModel.load(weights)
+    reader = FaceReader(options or RunOptions(), crop=crop)
+    paths = [pictures_of(folder) for folder in (live, spoof)]
+    for folder, found in zip((live, spoof), paths, strict=True):
+        if len(found) < FEWEST:
+            raise UsageError(f"{folder}: {len(found)} pictures", hint=f"a calibration needs {FEWEST} of each kind")
+    labels = np.array([True] * len(paths[0]) + [False] * len(paths[1]))
+    logits, notes = _logits([*paths[0], *paths[1]], model, reader, progress)
+    second = np.concatenate([np.arange(len(found)) % 2 == 1 for found in paths])
+    source = f"{len(paths[0])} live and {len(paths[1])} spoofed pictures of this site"
+    half = fit_point(logits[~second], labels[~second], source)
+    return SiteCalibration(
+        point=fit_point(logits, labels, source), before=_rates(model.point, logits[second], labels[second]),
+        after=_rates(half, logits[second], labels[second]), live=len(paths[0]), spoofs=len(paths[1]), warnings=notes,
+    )  # fmt: skip
+
+
+def _logits(
+    paths: Sequence[Path], model: LivenessModel, reader: FaceReader, progress: Progress
+) -> tuple[Floats, list[str]]:
+    found, notes = [], set()
+    with progress.task("faces", total=len(paths)) as task:
+        for path in paths:
+            views, said = reader.views(path)
+            found.append(float(model.logits([view.pixels for view in views]).mean()))
+            notes.update(said)
+            task.advance()
+    return np.array(found), sorted(notes)
+
+
+def _rates(point: OperatingPoint, logits: Floats, live: Bools) -> Rates:
+    verdicts = np.array([point.verdict(score) for score in point.scores(logits)])
+    return Rates(
+        apcer=float((verdicts[~live] == "live").mean()), bpcer=float((verdicts[live] == "spoof").mean()),
+        unsure=float((verdicts == "unsure").mean()),
+    )  # fmt: skip

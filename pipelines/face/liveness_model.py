@@ -1,0 +1,121 @@
+"""The liveness model: texture features, a linear kernel machine, and the points at which it speaks."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.errors import MissingError, UnreadableInputError
+from vitapps.pipelines.face.scores import Bools, Floats
+from vitapps.pipelines.face.texture import texture
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.require import require
+
+DEFAULT_WEIGHTS = "face-liveness"
+Verdict = Literal["live", "spoof", "unsure"]
+TARGET = 0.05  # error rate of each kind that the two thresholds allow on the data of the calibration
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperatingPoint:
+    """`score = 1 / (1 + exp(-slope (logit - offset)))`; live from `live_from` up, spoof below `spoof_below`, between
+    them unsure. `source`: the data it was fitted on."""
+
+    slope: float
+    offset: float
+    live_from: float
+    spoof_below: float
+    source: str
+
+    def scores(self, logits: Floats) -> Floats:
+        """Logits -> 0..1, 1 is live."""
+        return np.asarray(1 / (1 + np.exp(-(self.slope * (logits - self.offset)).clip(-60, 60))))
+
+    def verdict(self, score: float) -> Verdict:
+        if score >= self.live_from:
+            return "live"
+        return "spoof" if score < self.spoof_below else "unsure"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LivenessModel:
+    """`weights` D and `bias` of the linear machine on `texture` features; `point` where it was calibrated."""
+
+    weights: NDArray[np.float32]
+    bias: float
+    point: OperatingPoint
+    facts: NetworkFacts = field(default_factory=NetworkFacts)
+
+    @classmethod
+    def load(cls, weights: str | None = None) -> LivenessModel:
+        """By card name or path; raises MissingError for what is no liveness card. Neither torch nor a graph is used."""
+        from vitapps.shared_backbones.weights.cards import load_card, weights_path
+
+        card = load_card(weights or DEFAULT_WEIGHTS)
+        if card.task != "face.liveness":
+            raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
+        state = require("safetensors.numpy", package="safetensors").load_file(str(weights_path(card)))
+        try:
+            point = OperatingPoint(**card.preprocess["operating_point"])
+            vector = state["linear.weight"][0].astype(np.float32)
+            bias = float(state["linear.bias"][0])
+        except (KeyError, TypeError, IndexError) as error:
+            raise MissingError(
+                f"weights {card.name!r}: the card is not usable ({error})", hint="train again"
+            ) from error
+        facts = NetworkFacts(name=card.name, sha256=card.sha256, engine="numpy", precision="exact", device="cpu")
+        return cls(weights=vector, bias=bias, point=point, facts=facts)
+
+    def logits(self, crops: Sequence[NDArray[np.uint8]]) -> Floats:
+        """One logit a crop H W 3, positive is live."""
+        return np.array([float(texture(crop) @ self.weights) + self.bias for crop in crops])
+
+
+def fit_point(logits: Floats, live: Bools, source: str, *, target: float = TARGET) -> OperatingPoint:
+    """Platt's curve (1999) through the logits and the two thresholds: at `live_from` the share `target` of the attacks
+    pass, below `spoof_below` that share of the live faces lies; where the two cross, both become their mean."""
+    from vitapps.pipelines.face.logistic import fit_logistic
+
+    spread = max(float(logits.std()), 1e-9)
+    slopes, bias = fit_logistic(logits[:, None] / spread, live, penalty=0.1)
+    slope = max(float(slopes[0]) / spread, 1e-6)
+    point = OperatingPoint(slope=slope, offset=-bias / slope, live_from=0.5, spoof_below=0.5, source=source)
+    scores = point.scores(logits)
+    upper = float(np.quantile(scores[~live], 1 - target, method="higher")) + 1e-6
+    lower = float(np.quantile(scores[live], target, method="lower"))
+    if lower > upper:
+        lower = upper = (lower + upper) / 2
+    return OperatingPoint(
+        slope=round(slope, 6), offset=round(-bias / slope, 6), live_from=round(upper, 6), spoof_below=round(lower, 6),
+        source=source,
+    )  # fmt: skip
+
+
+def point_text(point: OperatingPoint) -> str:
+    """As TOML."""
+    return "".join(
+        f"{key} = {value}\n" if isinstance(value, float) else f"{key} = {_quoted(value)}\n"
+        for key, value in asdict(point).items()
+    )
+
+
+def read_point(path: Path) -> OperatingPoint:
+    """A file of `face calibrate liveness`; raises UnreadableInputError."""
+    try:
+        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+        numbers = {key: float(table[key]) for key in ("slope", "offset", "live_from", "spoof_below")}
+        return OperatingPoint(**numbers, source=str(table["source"]))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableInputError(
+            f"{path}: not a calibration: {error}", hint="make one with `vitapps face calibrate liveness`"
+        ) from None
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
