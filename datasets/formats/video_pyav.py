@@ -219,7 +219,7 @@ class PyAVClip:
         """From the packets alone; None where they carry no times (some AVI and MPEG streams) or cannot be re-read."""
         import av
 
-        if self._timeline_read:
+        if self._timeline_read or _is_live(self._source):
             return self._timeline
         self._timeline_read = True
         pts, keys = [], []
@@ -297,6 +297,11 @@ class PyAVClip:
         if text not in self.warnings:
             self.warnings.append(text)
             log.warning("%s: %s", self._source, text)
+
+
+def _is_live(source: str) -> bool:
+    """A stream or a camera, which may never end."""
+    return "://" in source or source.startswith("/dev/video")
 
 
 def _open_options(source: str) -> dict[str, Any]:

@@ -34,12 +34,12 @@ def frames() -> Iterator[Picture]:
         share = number / (FRAMES - 1)
         camera = np.array([60 * share, 10 * np.sin(5 * share)])
         matrix = np.array([[1.0, 0, -40 - camera[0]], [0, 1.0, -30 - camera[1]]])
-        view = cv2.warpAffine(ground, matrix, (SIZE[1], SIZE[0]), flags=cv2.INTER_LINEAR)
-        view = _lay(view, boat, alpha, share)
+        water = cv2.warpAffine(ground, matrix, (SIZE[1], SIZE[0]), flags=cv2.INTER_LINEAR)
+        view = _lay(np.asarray(water, np.uint8), boat, alpha, share)
         x = round(420 - camera[0])
         cv2.rectangle(view, (x, 0), (x + 15, SIZE[0]), (92, 78, 66), -1)  # the pole
         cv2.rectangle(view, (x, 0), (x + 4, SIZE[0]), (128, 112, 96), -1)
-        yield np.asarray(view, np.uint8)
+        yield view
 
 
 def _water(rng: np.random.Generator) -> Picture:

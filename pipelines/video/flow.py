@@ -1,8 +1,8 @@
 """Boxes followed by sparse optical flow: points on a grid, forth and back, and the median of what they say.
 
 MedianFlow (Kalal et al. 2010, "Forward-Backward Error: Automatic Detection of Tracking Failures"): the box moves by the
-median of its points and grows by the median ratio of their distances; points whose way back misses the start do not
-count.
+median of its points and grows by the median ratio of their distances, here along each axis apart; points whose way
+back misses the start do not count.
 """
 
 from __future__ import annotations
@@ -87,14 +87,16 @@ def _flow(
     return np.asarray(there, np.float32).reshape(-1, 2), np.asarray(status).reshape(-1) == 1
 
 
-def _growth(start: Floats, end: Floats) -> float:
-    """The median ratio of the distances between neighbouring points, 0.9 to 1.1."""
-    order = np.arange(len(start))
+def _growth(start: Floats, end: Floats) -> Floats:
+    """Factors of width and height, each the median ratio of the distances between points along that axis, 0.9 to 1.1."""
+    return np.array([_stretch(start[:, axis], end[:, axis]) for axis in (0, 1)])
+
+
+def _stretch(start: Floats, end: Floats) -> float:
+    """Of one coordinate of the points."""
     ratios = []
     for step in (1, 3, len(start) // 2):
-        other = np.roll(order, step)
-        before = np.linalg.norm(start - start[other], axis=1)
-        after = np.linalg.norm(end - end[other], axis=1)
+        before, after = np.abs(start - np.roll(start, step)), np.abs(end - np.roll(end, step))
         ratios.append(after[before > 4] / before[before > 4])
     joined = np.concatenate(ratios)
     return float(np.clip(np.median(joined), 0.9, 1.1)) if len(joined) else 1.0

@@ -2,7 +2,8 @@
 
 Every frame: the points on the object are followed by optical flow (`flow.py`); the filter (`track_filter.py`) looks
 around the place that they point to, at three sizes, or around the last place where the points do not agree. The size
-follows the flow and the filter together, its sides in one proportion unless the flow sees them change.
+follows the flow and the filter together; where an object's colours are not those around it (`colour_model.py`), the
+box is drawn to their extent.
 
 Update rule: the filter learns a frame when its answer is at least `sure` of what it usually is; below `lost` of it,
 for `patience` frames on end (three times as many while the flow still holds something, which may be the background),
@@ -68,7 +69,6 @@ class SingleTracker:
         self._grey, self._ratio = self._small(frame, box)
         self._usual = 0.0  # mean answer of the filter where it was sure
         self._weak = 0  # frames on end with a weak answer
-        self._aim = self._filter.middle
 
     @property
     def box(self) -> Floats:
@@ -82,16 +82,15 @@ class SingleTracker:
         believed = motion.support >= self.config.support
         hint = (motion.box[:2] + motion.box[2:]) / 2 if believed else self._filter.middle
         middle, growth, answer = self._filter.locate(frame, hint)
-        size = self._filter.size * self._growth(motion, believed, growth)
         share = self._share(answer)
-        middle, size = self._by_colour(frame, middle, size, share)
         if share < self.config.lost:  # the flow alone, or nothing, says where it is
             self._weak += 1 if believed else FASTER
             if believed:
                 self._filter.move(hint, self._filter.size, frame.shape)
             return Sighting(box=self.box, score=self._score(share, motion), state="uncertain")
         self._weak = 0
-        self._filter.move(middle, size, frame.shape)
+        size = self._filter.size * self._growth(motion, believed, growth)
+        self._filter.move(*self._by_colour(frame, middle, size, share), frame.shape)
         if share >= self.config.sure:
             self._learn(frame, answer)
         state: State = "tracked" if share >= self.config.sure else "uncertain"
@@ -121,16 +120,19 @@ class SingleTracker:
         return np.asarray(sides**self.config.elastic * growth ** (1 - self.config.elastic))
 
     def _search(self, frame: Picture) -> Sighting:
-        """A few windows further out each frame, up to the whole picture; the nearest good answer wins."""
+        """A few windows, further out from frame to frame up to the border of the picture, then near again."""
         self._weak += 1
         reach = self._filter.size.max() * self.config.filter.reach / 2
-        ring = 1 + (self._weak - self.config.patience * FASTER) // 3
+        rings = max(1, round(max(frame.shape[:2]) / reach))
+        ring = 1 + (self._weak - self.config.patience * FASTER) // 3 % rings
         start = self._filter.middle
         angles = np.pi / 4 * (np.arange(4) * 2 + self._weak % 2)
         places = [start, *(start + ring * reach * np.array([np.cos(a), np.sin(a)]) for a in angles)]
         limit = np.array([frame.shape[1], frame.shape[0]])
         inside = [place for place in places if (place > -reach / 4).all() and (place < limit + reach / 4).all()]
-        best = max((self._filter.locate(frame, place) for place in inside or [start]), key=lambda item: item[2])
+        best = max(
+            (self._filter.locate(frame, place, sizes=1) for place in inside or [start]), key=lambda item: item[2]
+        )
         share = self._share(best[2])
         if share < self.config.found:
             return Sighting(box=self.box, score=0.0, state="lost")

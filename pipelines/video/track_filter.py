@@ -13,22 +13,22 @@ from vitapps.pipelines.video.window import crop
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
+_CHANGE = 0.985  # another size has to be better by this much
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FilterConfig:
     """`reach`: side of the window in roots of the target's area; `side`: least and most pixels that it is drawn with;
-    `sizes`: how many scales are tried, `step` apart; `inertia` of the size, 0..1."""
+    `sizes`: how many scales are tried, `step` apart."""
 
     reach: float = 4.0
     side: tuple[int, int] = (120, 176)
     sizes: int = 3
     step: float = 1.02
-    rate: float = 1.0
 
 
 class FilterTracker:
-    """`update(frame, centre hint) -> (box, score)`; boxes are x0 y0 x1 y1 in pixels of the frame."""
+    """`locate` says where the target is, `move` takes a place, `learn` a look; boxes are x0 y0 x1 y1 in pixels."""
 
     def __init__(self, frame: Picture, box: Floats, config: FilterConfig | None = None) -> None:
         self.config = config or FilterConfig()
@@ -45,15 +45,16 @@ class FilterTracker:
         self.filter = CorrelationFilter((self.cells, self.cells), (float(target[1]), float(target[0])))
         self.filter.fit(self._features(window))
 
-    def locate(self, frame: Picture, hint: Floats | None = None) -> tuple[Floats, float, float]:
-        """(centre, growth, score): the best place and size near `hint` (the last centre); nothing is learnt."""
-        start = self.middle if hint is None else hint
+    def locate(self, frame: Picture, start: Floats, sizes: int | None = None) -> tuple[Floats, float, float]:
+        """(centre, growth, score): the best place and size near `start`; nothing is learnt. `sizes`: how many
+        are tried, else those of the configuration."""
         best = (start, 1.0, -1.0)
-        for place in range(self.config.sizes):
-            growth = self.config.step ** (place - (self.config.sizes - 1) / 2)
+        count = sizes or self.config.sizes
+        for place in range(count):
+            growth = self.config.step ** (place - (count - 1) / 2)
             answer = self.filter.response(self._features(self._window(frame, start, growth)))
             row, column, value = peak(answer)
-            value *= 1.0 if growth == 1 else 0.985
+            value *= 1.0 if growth == 1 else _CHANGE
             if value > best[2]:
                 shift = np.array([column, row]) * CELL / self.scale * growth
                 best = (start + shift, growth, value)

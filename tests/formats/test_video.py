@@ -107,7 +107,12 @@ def test_a_broken_tail_is_reported_and_the_rest_is_read(tmp_path: Path) -> None:
         assert any("missing" in text for text in clip.warnings)
 
 
-@pytest.mark.parametrize("content", [b"", b"not a clip", b"\0" * 4096, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 64])
+GIF_BOMB = b"GIF89a\xff\xff\xff\xff\x00\x00\x00,\x00\x00\x00\x00\xff\xff\xff\xff\x00\x08\x02\x4c\x01\x00;"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", GIF_BOMB, b"not a clip", b"\0" * 4096, b"\x00\x00\x00\x18ftypmp42" + b"\0" * 64]
+)
 def test_what_is_no_clip_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "bad.mp4"
     path.write_bytes(content)

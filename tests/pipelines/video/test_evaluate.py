@@ -1,0 +1,87 @@
+"""The tables of `video eval`: layouts of public benchmarks, scores by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakes.clips import squares
+from vitapps.apps.main import main
+from vitapps.datasets.sets.tracking import read_boxes, read_sequences
+from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.video.track_scores import track_scores
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One sequence in each layout, six frames long."""
+    folder = tmp_path_factory.mktemp("sequences")
+    pictures, boxes = squares(frames=6)
+    places = {
+        "otb/A/img": ("otb/A/groundtruth_rect.txt", 1, "\t"),
+        "got/B": ("got/B/groundtruth.txt", 1, ","),
+        "vot/C/color": ("vot/C/groundtruth.txt", 0, ","),
+        "davis/JPEGImages/480p/D": ("davis/boxes/D.txt", 0, ","),
+    }
+    for pixels, (truth, first, mark) in places.items():
+        (folder / pixels).mkdir(parents=True)
+        (folder / truth).parent.mkdir(exist_ok=True)
+        lines = [mark.join(f"{value:g}" for value in (x + first, y + first, w, h)) for x, y, w, h in boxes]
+        (folder / truth).write_text("\n".join(lines) + "\n")
+        for number, picture in enumerate(pictures):
+            Image.fromarray(picture).save(folder / pixels / f"{number:05d}.jpg", quality=95)
+    return folder
+
+
+def test_every_layout_is_read_with_its_own_origin(folder: Path) -> None:
+    sequences = read_sequences(folder)
+    assert [item.family for item in sequences] == ["OTB", "GOT-10k", "VOT", "DAVIS"]
+    assert all((item.boxes == sequences[0].boxes).all() for item in sequences)
+    assert sequences[0].boxes[0].tolist() == [20, 20, 24, 24]
+    with pytest.raises(UnreadableInputError):
+        read_sequences(folder / "otb" / "A" / "img")
+
+
+def test_polygons_and_absent_objects(tmp_path: Path) -> None:
+    (tmp_path / "g.txt").write_text("0,0,4,0,4,2,0,2\nnan,nan,nan,nan\n\n1 2 3 4\n")
+    found = read_boxes(tmp_path / "g.txt")
+    assert found[0].tolist() == [0, 0, 4, 2] and np.isnan(found[1:3]).all() and found[3].tolist() == [1, 2, 3, 4]
+    (tmp_path / "g.txt").write_text("a,b,c,d\n")
+    with pytest.raises(UnreadableInputError, match="line 1"):
+        read_boxes(tmp_path / "g.txt")
+
+
+def test_the_table_of_trackers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--data", str(folder), "--tracker", "vitapps", "--tracker", "static", "--tracker", "flow", "--json"]
+    assert main(["video", "eval", "track", *words]) == 0
+    rows = {(row["tracker"], row["group"]): row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert rows["vitapps", "all"]["sequences"] == 4
+    assert rows["vitapps", "all"]["scores"]["auc"] > 0.8 > rows["static", "all"]["scores"]["auc"]
+    assert {group for _, group in rows} == {"all", "DAVIS", "OTB/VOT/GOT", "A", "B", "C", "D"}
+    assert main(["video", "eval", "track", "--data", str(folder), "--tracker", "none"]) == 2
+    assert main(["video", "eval", "track", "--data", str(folder / "none")]) == 3
+
+
+def test_scores_by_hand() -> None:
+    drawn = np.array([[0, 0, 10, 10], [0, 0, 10, 10], [np.nan] * 4, [0, 0, 10, 10]], np.float64)
+    found = np.array([[0, 0, 10, 10], [5, 0, 10, 10], [0, 0, 1, 1], [100, 0, 10, 10]], np.float64)
+    scores = track_scores(found, drawn)  # overlaps 1, 1/3, 0
+    assert scores.ao == pytest.approx((1 + 1 / 3) / 3)
+    assert scores.sr50 == pytest.approx(1 / 3)
+    assert scores.precision == pytest.approx(2 / 3)
+    assert scores.auc == pytest.approx((20 + 7) / 3 / 21)  # 1 > 20 thresholds, 1/3 > 0 to 0.30, 0 > none
+
+
+def test_many_objects(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name, identity in (("gt", 1), ("det", -1)):
+        (tmp_path / "S" / name).mkdir(parents=True)
+        lines = [f"{frame},{identity},{10 + 2 * frame},20,20,40,1,-1,-1,-1" for frame in range(1, 9)]
+        (tmp_path / "S" / name / f"{name}.txt").write_text("\n".join(lines))
+    assert main(["video", "eval", "mot", "--data", str(tmp_path), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)["rows"][0]
+    assert first["scores"]["idf1"] == 1.0 and first["scores"]["mota"] == 1.0
+    assert main(["video", "eval", "mot", "--data", str(tmp_path / "S" / "gt")]) == 3
