@@ -22,11 +22,14 @@ def failed(folder: Path) -> dict[str, str]:
 
 
 def started(start: Callable[[], Any]) -> Any:
-    """Ray gives a node 30 s to start, and nothing changes that: a machine that is too busy skips."""
-    try:
-        return start()
-    except Exception as error:  # the class that Ray raises
-        pytest.skip(f"Ray did not start: {error}")
+    """Ray gives a node 30 s to start, and nothing changes that: a machine that is too busy skips after three tries."""
+    for last in (False, False, True):
+        try:
+            return start()
+        except Exception as error:  # the class that Ray raises
+            if last:
+                pytest.skip(f"Ray did not start: {error}")
+    raise AssertionError("unreachable: the last try returns or skips")
 
 
 @pytest.fixture(scope="module")
