@@ -64,8 +64,7 @@ class QuantLinear(nn.Module):
     def calibrate_weight(self) -> None:
         """Choose the levels of the weights and round them once."""
         if isinstance(self.weight_quantizer, Quantizer):
-            self.weight_quantizer.calibrate(self.weight)
-            self.weight.copy_(self.weight_quantizer(self.weight))
+            self.weight.copy_(self.weight_quantizer.settle(self.weight))
 
     def shift_bias(self, amount: Tensor) -> None:
         """Add `amount` (out) to the bias."""

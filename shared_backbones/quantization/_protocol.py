@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -74,6 +74,9 @@ class Method:
     def finish(self, model: nn.Module) -> None:
         """After the activations are calibrated and before the weights are: changes that compute the same."""
 
+    def refine(self, quantized: nn.Module, model: nn.Module, batches: Sequence[Tensor]) -> None:
+        """At the end: better levels for the whole, judged against the float `model`."""
+
 
 def parse_bits(text: str) -> tuple[int, int]:
     """`w4a8` -> (4, 8)."""
@@ -95,18 +98,32 @@ def quantize(model: nn.Module, config: QuantConfig, batches: Iterable[Tensor]) -
     taps = [module for module in copied.modules() if isinstance(module, Tap)]
     for tap in taps:
         tap.open(KEPT_ROWS)
-    count = 0
+    batches = list(batches)
+    if not batches:
+        raise UsageError("quantization needs calibration inputs", hint="give at least one batch")
     for batch in batches:
         copied(batch)
-        count += 1
-    if not count:
-        raise UsageError("quantization needs calibration inputs", hint="give at least one batch")
     for tap in taps:
         tap.calibrate()
     method.finish(copied)
+    _show_inputs(copied, batches)
     for linear in _of(copied, QuantLinear):
         linear.calibrate_weight()
+    method.refine(copied, model, batches)
     return copied
+
+
+def _show_inputs(model: nn.Module, batches: Sequence[Tensor]) -> None:
+    """Let weights that learn their rounding see the rounded inputs of their layers, with all weights still exact."""
+    hooks = [
+        linear.tap.register_forward_hook(lambda _, __, x, quantizer=linear.weight_quantizer: quantizer.observe(x))
+        for linear in _of(model, QuantLinear)
+        if isinstance(linear.weight_quantizer, Quantizer) and linear.weight_quantizer.learns
+    ]
+    for batch in batches if hooks else ():
+        model(batch)
+    for hook in hooks:
+        hook.remove()
 
 
 def load_quantized(model: nn.Module, config: QuantConfig, state: Mapping[str, Tensor]) -> nn.Module:

@@ -12,6 +12,8 @@ class Quantizer(nn.Module):
     """Rounds a tensor in `forward`; `calibrate` chooses its levels from sample values. Levels are buffers, so that a
     state dict holds them exactly."""
 
+    learns = False  # True: of a weight that wants to see what its layer reads before it settles
+
     def __init__(self, bits: int) -> None:
         super().__init__()
         self.bits = bits
@@ -24,6 +26,15 @@ class Quantizer(nn.Module):
     def calibrate(self, samples: Tensor) -> None:
         """Choose the levels; `samples` has the shape of what `forward` gets, with any number of rows."""
         raise NotImplementedError
+
+    def observe(self, x: Tensor) -> None:
+        """Take notice of inputs of the layer, as it reads them; only where `learns`."""
+
+    def settle(self, weight: Tensor) -> Tensor:
+        """Choose the levels of a weight matrix and return it rounded."""
+        self.calibrate(weight)
+        rounded: Tensor = self(weight)
+        return rounded
 
 
 class Uniform(Quantizer):

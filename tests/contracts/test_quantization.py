@@ -160,7 +160,8 @@ def test_what_is_folded_beats_minmax_where_channels_differ() -> None:
     spoil(model)
     torch.testing.assert_close(model(images()), plain(images()), rtol=1e-3, atol=1e-4)
     errors = {name: error(quantize(model, config(name, "w6a6"), [images(32)]), model) for name in MEMBERS}
-    assert all(errors[name] < 0.5 * errors["minmax"] for name in MEMBERS if name != "minmax"), errors
+    unfolded = ("minmax", "adaround", "evolq")
+    assert all(errors[name] < 0.5 * errors["minmax"] for name in MEMBERS if name not in unfolded), errors
 
 
 def test_mixed_precision_gives_fewer_bits_to_less_sensitive_layers() -> None:
