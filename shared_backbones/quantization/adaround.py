@@ -51,7 +51,7 @@ class LearnedRows(Rows):
         """Calibrate on `weight` out in and return it rounded in the direction that the outputs ask for."""
         self.calibrate(weight)
         if self._gram is None:
-            return self(weight)
+            return super().settle(weight)
         gram, self._gram = self._gram / self._gram.diagonal().mean().clamp_min(1e-12), None
         return learn_rounding(weight, self.scale, self.zero, self.top, gram)
 
@@ -76,7 +76,7 @@ def learn_rounding(weight: Tensor, scale: Tensor, zero: Tensor, top: int, gram: 
             beta = BETA[0] + (BETA[1] - BETA[0]) * done
             loss = loss + PENALTY * (1 - (2 * h - 1).abs().pow(beta)).mean() * h.shape[1]
         optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimizer.step()
     learned = torch.where(_soft(v.detach()) > 0.5, up, down)
     better = _error(learned - steps, gram, scale) < _error(nearest - steps, gram, scale)  # out
