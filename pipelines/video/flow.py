@@ -88,7 +88,7 @@ def _flow(
 
 
 def _growth(start: Floats, end: Floats) -> Floats:
-    """Factors of width and height, each the median ratio of the distances between points along that axis, 0.9 to 1.1."""
+    """Factors of width and height: the median ratio of the distances between points along each axis, 0.9 to 1.1."""
     return np.array([_stretch(start[:, axis], end[:, axis]) for axis in (0, 1)])
 
 
