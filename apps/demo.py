@@ -99,6 +99,14 @@ STEPS = (
         input="portrait.jpg",
         out="portrait_liveness.json",
     ),
+    Step(
+        title="Faces in a photograph",
+        about="Two official portraits (US government, public domain): boxes, five landmarks and quality of each face.",
+        words=("face", "detect", "{input}", "-o", "{out}", "--preview"),
+        sample="vitapps.datasets.samples:write_portraits",
+        input="two_portraits.jpg",
+        out="two_portraits_faces.json",
+    ),
     Step(title="The embedded models", about="Their cards.", words=("models", "list"), computes=False),
     Step(title="This machine", about="What `vitapps doctor` found.", words=("doctor",), computes=False),
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from vitapps.apps import face_attack as face_attack
 from vitapps.apps import face_fake as face_fake
+from vitapps.apps import face_find as face_find
+from vitapps.apps import face_identity as face_identity
 from vitapps.apps import face_live as face_live
 from vitapps.apps import face_trust as face_trust
 from vitapps.apps.face_groups import app as app

@@ -7,6 +7,8 @@
 `portrait.jpg`: official portrait of President Obama, 2012, by Pete Souza, a work of the US government (public domain),
 448 x 560; `write_edited_portrait` copies a part of its flag over the other curtain.
 `boat.mp4`: the clip of `datasets.synth.moving_clip`, with the boat's first box in `boat.box.txt` (x,y,w,h): our own.
+`two_portraits.jpg`: official portraits of Barack Obama and Joseph Biden as heads of government offices, works of the US
+government (public domain), cut and laid side by side.
 """
 
 from __future__ import annotations
@@ -49,6 +51,11 @@ def write_edited_portrait(path: Path) -> None:
     place = np.s_[top + 40 : top + 40 + height, right : right + width]
     pixels[place] = (pixels[place] + alpha * (part - pixels[place])).round().astype(np.uint8)
     Image.fromarray(pixels).save(path, format="PNG")
+
+
+def write_portraits(path: Path) -> None:
+    """Copy the two portraits (JPEG) to `path`."""
+    _copy("two_portraits.jpg", path)
 
 
 def _copy(name: str, path: Path) -> None:

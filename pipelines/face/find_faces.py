@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.faces import Face, Floats, Pixels
-from vitapps.pipelines.face.pyramid import View, finest_scale, views
+from vitapps.pipelines.face.pyramid import View, closer_view, finest_scale, views
 from vitapps.pipelines.face.quality import judge
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
-from vitapps.pipelines.windows.boxes import decode, nms
+from vitapps.pipelines.windows.boxes import box_iou, decode, nms
 
 DEFAULT_WEIGHTS = "face-finder"
 # windows B 3 S S in 0..1 -> scores B 1 h w (0..1), boxes B 4 h w and landmarks B 10 h w (pixels of the window)
 Predict = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
 _BATCH = 8
+Candidates = tuple[Floats, Floats, Floats]  # boxes n 4, landmarks n 5 2, scores n
+_SECOND_LOOK = 0.6  # of the threshold: what the second look must at least say
 _LOOSE_EDGE = 2.0  # pixels by which a box may leave its window where the picture goes on
 
 
@@ -87,28 +89,56 @@ class FaceFinder:
         finest = finest_scale(width, height, self.spec.smallest, settings.min_face)
         floor = self.spec.threshold if settings.min_score is None else settings.min_score
         looked = views(pixels, self.spec.window, self.spec.overlap, finest)
-        parts = [self._of_views(batch, floor) for batch in _batches(looked, _BATCH)]
-        boxes, points, scores = (np.concatenate([part[number] for part in parts]) for number in range(3))
+        boxes, points, scores = joined(self._candidates(looked, floor))
         wanted = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= 0.8 * (settings.min_face or 0)
         boxes, points, scores = boxes[wanted], points[wanted], scores[wanted]
         kept = nms(boxes, scores, self.spec.nms_iou)
         kept = kept[~_nested(boxes[kept])][: settings.most]
-        return boxes[kept], points[kept], scores[kept]
+        return self._looked_again(pixels, boxes[kept], scores[kept], floor)
 
-    def _of_views(self, batch: Sequence[View], floor: float) -> tuple[Floats, Floats, Floats]:
-        """Candidates of some windows in pixels of the picture: boxes n 4, landmarks n 5 2, scores n."""
-        windows = np.stack([view.pixels for view in batch]).transpose(0, 3, 1, 2)  # b S S 3 -> b 3 S S
-        score_maps, box_maps, point_maps = self.predict(windows.astype(np.float32) / np.float32(255))
-        places = np.concatenate([box_maps, point_maps], axis=1)  # b 14 h w
-        boxes, points, scores = [np.zeros((0, 4))], [np.zeros((0, 5, 2))], [np.zeros(0)]
-        for number, view in enumerate(batch):
-            found, value = _peaks(score_maps[number, 0], places[number], floor)
-            sound = ~_cut(found[:, :4], view, self.spec.window)
-            there = view.to_picture(found[sound].reshape(-1, 7, 2))  # n 7 2: two corners, five landmarks
-            boxes.append(there[:, :2].reshape(-1, 4))
-            points.append(there[:, 2:])
-            scores.append(value[sound])
-        return np.concatenate(boxes), np.concatenate(points), np.concatenate(scores)
+    def _candidates(self, looked: Iterable[View], floor: float) -> Iterator[Candidates]:
+        """Of every window: boxes n 4 and landmarks n 5 2 in pixels of the picture, scores n."""
+        for batch in _batches(looked, _BATCH):
+            windows = np.stack([view.pixels for view in batch]).transpose(0, 3, 1, 2)  # b S S 3 -> b 3 S S
+            score_maps, box_maps, point_maps = self.predict(windows.astype(np.float32) / np.float32(255))
+            places = np.concatenate([box_maps, point_maps], axis=1)  # b 14 h w
+            for number, view in enumerate(batch):
+                found, scores = _peaks(score_maps[number, 0], places[number], floor)
+                sound = ~_cut(found[:, :4], view, self.spec.window)
+                there = view.to_picture(found[sound].reshape(-1, 7, 2))  # n 7 2: two corners, five landmarks
+                yield there[:, :2].reshape(-1, 4), there[:, 2:], scores[sound]
+
+    def _looked_again(self, pixels: Pixels, boxes: Floats, scores: Floats, floor: float) -> Candidates:
+        """Every candidate once more at the size that the network sees best: box and landmarks come from there, the
+        score is the geometric mean of both looks, and what is no face at the second look is dropped."""
+        closer = (closer_view(pixels, box, self.spec.window) for box in boxes)
+        found = [
+            _nearest(again, box, score)
+            for again, box, score in zip(self._candidates(closer, _SECOND_LOOK * floor), boxes, scores, strict=True)
+        ]
+        boxes, points, scores = joined(found)
+        order = np.argsort(-scores, kind="stable")
+        order = order[scores[order] >= floor]
+        return boxes[order], points[order], scores[order]
+
+
+def joined(parts: Iterable[Candidates]) -> Candidates:
+    """All candidates of several windows."""
+    boxes, points, scores = [np.zeros((0, 4))], [np.zeros((0, 5, 2))], [np.zeros(0)]
+    for part in parts:
+        boxes.append(part[0])
+        points.append(part[1])
+        scores.append(part[2])
+    return np.concatenate(boxes), np.concatenate(points), np.concatenate(scores)
+
+
+def _nearest(again: Candidates, box: Floats, score: float) -> Candidates:
+    """Of the second look at `box` what overlaps it most, with the mean of both scores; nothing below IoU 0.3."""
+    boxes, points, scores = again
+    overlap = box_iou(box[None], boxes)[0]
+    best = np.argsort(-overlap, kind="stable")[:1]
+    best = best[overlap[best] >= 0.3]
+    return boxes[best], points[best], np.sqrt(scores[best] * score)
 
 
 def spec_of(name: str, task: str, preprocess: dict[str, Any], labels: Sequence[dict[str, Any]]) -> FinderSpec:

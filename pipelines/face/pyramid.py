@@ -57,6 +57,23 @@ def views(pixels: Pixels, window: int, overlap: float, finest: float) -> Iterato
         yield from _windows(small, window, overlap, np.array([size[0] / width, size[1] / height]))
 
 
+def closer_view(pixels: Pixels, box: Floats, window: int, fill: float = 0.5) -> View:
+    """A face in the middle of a window of its own, its longer side `fill` of the window; outside of the picture is the
+    mean colour, as in `views`."""
+    side = max(4, round(float((box[2:] - box[:2]).max()) / fill))
+    left, top = (int(value) for value in np.rint((box[:2] + box[2:] - side) / 2))
+    height, width = pixels.shape[:2]
+    canvas = np.empty((side, side, 3), np.uint8)
+    canvas[:] = pixels.mean(axis=(0, 1)).round()
+    x0, y0, x1, y1 = max(0, left), max(0, top), min(width, left + side), min(height, top + side)
+    if x1 > x0 and y1 > y0:
+        canvas[y0 - top : y1 - top, x0 - left : x1 - left] = pixels[y0:y1, x0:x1]
+    way = cv2.INTER_AREA if side > window else cv2.INTER_LINEAR
+    part = cast(Pixels, cv2.resize(canvas, (window, window), interpolation=way))
+    scale = np.array([window / side, window / side])
+    return View(part, scale, -scale * np.array([left, top]), (False, False, False, False))
+
+
 def _windows(picture: Pixels, window: int, overlap: float, scale: Floats) -> Iterator[View]:
     height, width = picture.shape[:2]
     shift = np.array([max(0, window - width) // 2, max(0, window - height) // 2])

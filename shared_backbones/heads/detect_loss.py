@@ -29,7 +29,9 @@ def make_targets(
     greater heat, the smaller one at equal heat.
     """
     cells = size // stride
-    numbers = boxes if points is None else np.concatenate([boxes, points.reshape(len(boxes), -1)], axis=1)
+    numbers = (
+        boxes if points is None else np.concatenate([boxes, points.reshape(len(boxes), 2 * points.shape[1])], axis=1)
+    )
     heat = np.zeros((cells, cells), np.float32)
     target = np.zeros((numbers.shape[1], cells, cells), np.float32)
     at = (np.arange(cells, dtype=np.float32) + 0.5) * stride

@@ -6,7 +6,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-Act = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu"]
+Act = Literal["gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "relu6"]
 
 
 class QuickGELU(nn.Module):
@@ -20,5 +20,7 @@ def make_act(name: Act) -> nn.Module:
     """A fresh activation module."""
     if name == "gelu_tanh":
         return nn.GELU(approximate="tanh")
-    kinds: dict[str, type[nn.Module]] = {"gelu": nn.GELU, "quick_gelu": QuickGELU, "silu": nn.SiLU, "relu": nn.ReLU}
+    kinds: dict[str, type[nn.Module]] = {
+        "gelu": nn.GELU, "quick_gelu": QuickGELU, "silu": nn.SiLU, "relu": nn.ReLU, "relu6": nn.ReLU6,
+    }  # fmt: skip
     return kinds[name]()

@@ -1,0 +1,159 @@
+"""`vitapps face eval detect`: recall by set and by face size, false boxes, beside the cascade of scikit-image.
+
+Faces are those that training kept back (`detector_data.py`); their boxes are YuNet's, so a recall of 1 means: as YuNet.
+Sizes: the kept pictures shrunk until the face has that many pixels and laid into BSDS pictures that were kept back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from vitapps.datasets.formats.picture import read_picture
+from vitapps.errors import UsageError
+from vitapps.options import RunOptions
+from vitapps.pipelines.face.detector_data import bsds, face_sets
+from vitapps.pipelines.face.faces import Floats, Pixels
+from vitapps.pipelines.face.find_faces import FaceFinder, FindSettings
+from vitapps.pipelines.windows.boxes import box_iou
+from vitapps.progress import Progress, null_progress
+from vitapps.require import require
+
+SIZES = (16, 24, 32, 48, 96)
+SMALLEST = 12.0
+Finder = Callable[[Pixels], Floats]  # H W 3 -> boxes n 4
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A picture H W 3 and the box in it that has to be found."""
+
+    pixels: Pixels
+    box: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """Of one finder on one set: `recall_30`, `recall_50` at IoU 0.3 and 0.5, `extra` boxes that meet no marked face
+    (IoU below 0.3) a picture; nan where there is nothing to count."""
+
+    finder: str
+    set: str
+    pictures: int
+    recall_30: float
+    recall_50: float
+    extra: float
+
+
+def evaluate_detector(
+    data: Path,
+    *,
+    weights: str | None = None,
+    limit: int = 60,
+    scenes: bool = True,
+    baseline: bool = True,
+    options: RunOptions | None = None,
+    progress: Progress = null_progress,
+) -> list[Row]:
+    """One row a finder and set; at most `limit` pictures of each set, evenly spread; `scenes`: by face size, and on
+    pictures without faces, as well. Raises as the readers do."""
+    if limit < 1:
+        raise UsageError(f"--limit {limit}: below 1", hint="give the number of pictures a set")
+    own = FaceFinder.load(weights, options)
+
+    def ours(pixels: Pixels) -> Floats:
+        found = own.find(pixels, FindSettings(min_face=SMALLEST))
+        return np.array([face.box for face in found]).reshape(-1, 4)
+
+    finders: dict[str, Finder] = {own.facts.name: ours}
+    if baseline:
+        finders["LBP cascade"] = lbp_cascade()
+    cases = all_cases(data, limit, scenes=scenes)
+    rows = []
+    with progress.task("scoring", total=len(cases) * len(finders)) as task:
+        for name, group in cases.items():
+            for finder, find in finders.items():
+                rows.append(score(finder, name, group, find))
+                task.advance()
+    return rows
+
+
+def all_cases(data: Path, limit: int, *, scenes: bool = True) -> dict[str, list[Case]]:
+    """Kept pictures by set, then by face size, then the BSDS pictures without faces (their boxes are empty)."""
+    sets = face_sets(data)
+    cases = {part.name: [Case(face.pixels(), face.box.astype(float)) for face in _spread(part.kept, limit)]
+             for part in sets if part.kept}  # fmt: skip
+    places = [read_picture(path).pixels for path in bsds(data, kept=True)] if scenes else []
+    plain = [case for name in cases if name.startswith("plain") for case in cases[name]]
+    if places and plain:
+        for size in SIZES:
+            cases[f"{size} px in a scene"] = _in_scenes(_spread(plain, limit), places, size)
+    if places:
+        cases["scenes without faces"] = [Case(scene, np.zeros(4)) for scene in _spread(places, limit)]
+    return cases
+
+
+def score(finder: str, name: str, cases: Sequence[Case], find: Finder) -> Row:
+    """Run one finder over the cases of one set."""
+    best, extra, marked = [], 0, 0
+    for case in cases:
+        limit = np.array([case.pixels.shape[1], case.pixels.shape[0]] * 2, float)
+        found = np.clip(find(case.pixels), 0, limit)
+        overlap = box_iou(np.clip(case.box, 0, limit)[None], found)[0]
+        extra += int((overlap < 0.3).sum())
+        if case.box[2] > case.box[0]:
+            marked += 1
+            best.append(float(overlap.max(initial=0)))
+    hits = np.array(best) if marked else np.array([np.nan])
+    return Row(
+        finder=finder, set=name, pictures=len(cases),
+        recall_30=float((hits >= 0.3).mean()) if marked else float("nan"),
+        recall_50=float((hits >= 0.5).mean()) if marked else float("nan"), extra=extra / max(1, len(cases)),
+    )  # fmt: skip
+
+
+def lbp_cascade() -> Finder:
+    """The frontal cascade that scikit-image brings (Liao et al. 2007, ICB: multi-block LBP)."""
+    feature, samples = require("skimage.feature", extra="rs"), require("skimage.data", extra="rs")
+    cascade = feature.Cascade(samples.lbp_frontal_face_cascade_filename())
+
+    def find(pixels: Pixels) -> Floats:
+        side = min(pixels.shape[:2])
+        if side < 24:
+            return np.zeros((0, 4))
+        found: list[dict[str, Any]] = cascade.detect_multi_scale(
+            img=pixels, scale_factor=1.2, step_ratio=1, min_size=(24, 24), max_size=(side, side)
+        )
+        boxes = [(box["c"], box["r"], box["c"] + box["width"], box["r"] + box["height"]) for box in found]
+        return np.array(boxes, float).reshape(-1, 4)
+
+    return find
+
+
+def _spread(items: Sequence[Any], limit: int) -> list[Any]:
+    """At most `limit` of the items, evenly spread."""
+    if len(items) <= limit:
+        return list(items)
+    return [items[int(place)] for place in np.linspace(0, len(items) - 1, limit).round()]
+
+
+def _in_scenes(cases: Sequence[Case], scenes: Sequence[Pixels], size: int) -> list[Case]:
+    """Each picture shrunk until its face has sides of `size` pixels, laid into a scene at a place of its own."""
+    placed = []
+    rng = np.random.default_rng(0)
+    for number, case in enumerate(cases):
+        scale = size / float(np.sqrt(np.prod(case.box[2:] - case.box[:2])))
+        scene = scenes[number % len(scenes)].copy()
+        height, width = (round(side * scale) for side in case.pixels.shape[:2])
+        if scale > 1 or height > scene.shape[0] or width > scene.shape[1]:
+            continue
+        small = cv2.resize(case.pixels, (width, height), interpolation=cv2.INTER_AREA)
+        x, y = int(rng.integers(scene.shape[1] - width + 1)), int(rng.integers(scene.shape[0] - height + 1))
+        scene[y : y + height, x : x + width] = small
+        placed.append(Case(scene, case.box * scale + np.array([x, y, x, y])))
+    return placed

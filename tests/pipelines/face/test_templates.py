@@ -1,0 +1,116 @@
+"""Training of the projections on drawn people, and what the card then does."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fakes import red_faces
+from fakes.drawn_faces import draw, write_people
+from vitapps.errors import MissingError, UnreadableInputError, UsageError
+from vitapps.pipelines.face.align import align
+from vitapps.pipelines.face.descriptors import describe, lbp, prepared
+from vitapps.pipelines.face.embedder import Embedder
+from vitapps.pipelines.face.evaluate_verifier import evaluate_verifier
+from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.people import lfw_pairs
+from vitapps.pipelines.face.train_verifier import VerifierFit, train
+
+SMALL = VerifierFit(principal=30, dim=12, jitter=0.02)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("people")
+    write_people(folder, people=28, shots=4, kept=8)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def card(folder, tmp_path_factory):
+    return train(folder, tmp_path_factory.mktemp("card"), config=SMALL)
+
+
+def test_templates_tell_new_people_apart(folder, card):
+    embedder = Embedder.load(str(card))
+    pairs = lfw_pairs(folder)
+    templates = embedder.embed(pairs.crops)
+    assert np.allclose(np.linalg.norm(templates, axis=1), 1, atol=1e-5)
+    similarity = np.einsum("nd,nd->n", templates[pairs.first], templates[pairs.second])
+    assert similarity[pairs.same].mean() > similarity[~pairs.same].mean() + 0.3
+    chances = [embedder.probability(float(value)) for value in similarity]
+    assert np.mean(np.round(chances) == pairs.same) >= 0.85
+
+
+def test_a_mirrored_face_has_the_same_template(card):
+    embedder = Embedder.load(str(card))
+    crop = draw(3)[0]
+    assert np.allclose(embedder.embed([crop]), embedder.embed([crop[:, ::-1]]), atol=1e-5)
+    assert embedder.embed([]).shape == (0, 12)
+
+
+def test_the_card_states_its_operating_points(card):
+    embedder = Embedder.load(str(card))
+    point = embedder.point(0.01)
+    assert 0 <= point.fnmr <= 1 and -1 <= point.threshold <= 1
+    with pytest.raises(UsageError, match=r"one of 0\.1, 0\.01"):
+        embedder.point(0.5)
+
+
+def test_training_is_repeatable(folder, card, tmp_path):
+    again = train(folder, tmp_path, config=SMALL)
+    assert again.with_suffix(".safetensors").read_bytes() == card.with_suffix(".safetensors").read_bytes()
+
+
+def test_the_table_beside_the_baselines(folder, card, monkeypatch):
+    monkeypatch.setattr(FaceFinder, "load", classmethod(lambda cls, *_: red_faces.finder()))
+    monkeypatch.setattr("vitapps.pipelines.face.evaluate_verifier.EIGENFACES", 20)
+    monkeypatch.setattr(
+        "vitapps.pipelines.face.evaluate_verifier.VerifierFit", lambda **_: SMALL
+    )  # 500 axes need more pictures
+    rows = evaluate_verifier(folder, weights=str(card))
+    assert [row.method for row in rows[:3]] == ["face-embed", "eigenfaces", "LBP+HOG+LDA"]
+    assert {row.set for row in rows} == {"LFW fold 8", "ORL"}
+    assert rows[0].figures.auc > 0.9
+    assert rows[3].missed == 16  # grey drawings hold no red face: middle crops stand in
+    assert np.isnan(rows[1].fixed) and rows[0].fixed > 0.8
+
+
+def test_faults_are_told(folder, tmp_path):
+    with pytest.raises(UsageError, match="20 people for 40 axes"):
+        train(folder, tmp_path, config=VerifierFit(principal=30, dim=40, jitter=0))
+    with pytest.raises(UnreadableInputError, match=r"lfw112\.csv"):
+        train(tmp_path, tmp_path / "out")
+    with pytest.raises(MissingError, match=r"rs\.detect"):
+        Embedder.load("trees-neon")
+
+
+def test_light_changes_descriptors_less_than_people_do():
+    crop = draw(1)[0]
+    dark = (crop * 0.5 + 20).astype(np.uint8)
+    other = draw(2)[0]
+    for name, row in describe(crop).items():
+        assert np.linalg.norm(row - describe(dark)[name]) < 0.6 * np.linalg.norm(row - describe(other)[name]), name
+
+
+def test_patterns_of_an_even_picture_and_of_a_ramp():
+    """A flat picture has pattern 0 everywhere; a ramp to the right sets the three bits on its right."""
+    flat = lbp(np.zeros((112, 112), np.float32), 1).reshape(49, 59) ** 2
+    assert np.allclose(flat[:, 0], 1)
+    ramp = lbp(np.tile(np.arange(112, dtype=np.float32), (112, 1)), 1).reshape(49, 59) ** 2
+    assert np.allclose(ramp[24].max(), 1)
+    assert np.allclose(lbp(prepared(draw(1)[0]), 2).reshape(49, 59) ** 2 @ np.ones(59), 1, atol=1e-5)
+
+
+def test_no_torch_for_templates(card, tmp_path):
+    np.save(tmp_path / "crop.npy", align(*draw(1)))
+    code = f"""
+import sys, numpy as np
+from vitapps.pipelines.face.embedder import Embedder
+Embedder.load({str(card)!r}).embed([np.load({str(tmp_path / "crop.npy")!r})])
+heavy = sorted({{name.split(".")[0] for name in sys.modules}} & {{"torch", "sklearn", "timm", "skimage"}})
+assert not heavy, heavy
+"""
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
