@@ -102,6 +102,7 @@ class FaceIndex:
         gone = [entry for entry in self.entries() if entry.name == name or entry.id == number]
         with _writing(self.path):
             self._base.execute("PRAGMA secure_delete = ON")
+            self._base.execute("PRAGMA journal_mode = MEMORY")  # a journal on disk would hold what is deleted
             self._base.executemany("DELETE FROM faces WHERE id = ?", [(entry.id,) for entry in gone])
             self._base.commit()
             self._base.execute("VACUUM")

@@ -20,7 +20,7 @@ from vitapps.pipelines.face.find_faces import FaceFinder, FindSettings
 from vitapps.pipelines.face.preview import draw_faces
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
-from vitapps.provenance import RunRecord, preview_path, write_run_record
+from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
 
 log = logging.getLogger("vitapps.face")
 
@@ -214,8 +214,6 @@ def _words(choices: DetectChoices) -> dict[str, Any]:
 
 
 def _write(out: Path, result: DetectResult, pixels: Pixels, record: RunRecord, *, overwrite: bool) -> None:
-    from vitapps.provenance import sha256_file
-
     record.inputs = {str(result.input): sha256_file(result.input)}
     record.results = {"faces": len(result.faces), "output": str(out)}
     with atomic_path(out, overwrite=overwrite) as temporary:  # all appears, or nothing

@@ -65,7 +65,7 @@ def lfw_pairs(data: Path, finder: FaceFinder | None = None) -> Pairs:
     faces = {face.path.name: face for face in _lfw(data)}
     table = data / "verify" / "lfw_pairs_fold8.csv"
     try:
-        rows = list(csv.DictReader(table.open(newline="", encoding="utf-8")))
+        rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
         wanted = [(row["a"], row["b"], row["same"] == "1") for row in rows if row["a"] in faces and row["b"] in faces]
     except (OSError, UnicodeDecodeError, KeyError, csv.Error) as error:
         raise UnreadableInputError(
