@@ -21,6 +21,7 @@ from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
 from vitapps.pipelines.document.line_input import SIDE, STEP, Line, prepare_line
+from vitapps.pipelines.document.look_alikes import settle
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 DEFAULT_WEIGHTS = "line-latin"
@@ -85,11 +86,13 @@ def logit_of(log_probability: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Recogniser:
-    """`network` computes B 1 height W -> (B W/4 1+characters log probabilities,)."""
+    """`network` computes B 1 height W -> (B W/4 1+characters log probabilities,); `stretch`: lines are made so many
+    times wider before it, which parts narrow letters."""
 
     network: Network
     charset: str
     height: int = 40
+    stretch: float = 1.0
     calibration: Calibration = field(default_factory=Calibration)
     facts: NetworkFacts = field(default_factory=NetworkFacts)
 
@@ -107,13 +110,14 @@ class Recogniser:
             network=model,
             charset=str(card.preprocess["charset"]),
             height=int(card.preprocess["height"]),
+            stretch=float(card.preprocess.get("stretch", 1.0)),
             calibration=Calibration(**card.preprocess["calibration"]),
             facts=NetworkFacts.of(card, model),
         )
 
     def read(self, crops: Sequence[Crop]) -> tuple[Reading, ...]:
         """The readings of crops H W 3 (or H W) uint8, in their order. Empty crops (no pixel) read as nothing."""
-        lines = [prepare_line(crop, self.height) if crop.size else None for crop in crops]
+        lines = [prepare_line(crop, self.height, self.stretch) if crop.size else None for crop in crops]
         found = self._log_probs([line for line in lines if line is not None])
         return tuple(
             Reading() if line is None else self._reading(line, next(found), crop.shape[1])
@@ -139,7 +143,7 @@ class Recogniser:
         return (joined(part) for part in parts)
 
     def _reading(self, line: Line, log_probs: NDArray[np.float32], columns: int) -> Reading:
-        peaks = best_path(log_probs, self.charset)
+        peaks = settle(best_path(log_probs, self.charset))
         if not peaks:
             return Reading()
         scale = columns / (line.shape[1] - 2 * SIDE)

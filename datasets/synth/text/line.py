@@ -23,7 +23,7 @@ _FACES: dict[Style, tuple[float, ...]] = {  # shares of KINDS
 _HEIGHTS: dict[Style, tuple[float, float, float]] = {  # pixels from the top of d to the foot of p: least, usual, most
     "scan": (16, 42, 64), "thermal": (11, 20, 44), "screen": (10, 24, 56),
 }  # fmt: skip
-_STYLE_SHARES = {True: (0.08, 0.80, 0.12), False: (0.58, 0.20, 0.22)}  # of STYLES, for business lines and others
+_STYLE_SHARES = {True: (0.08, 0.80, 0.12), False: (0.58, 0.24, 0.18)}  # of STYLES, for business lines and others
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -244,4 +244,4 @@ def _contact(source: TextSource, rng: random.Random, length: int) -> str:
 
 
 _KINDS = (_prose, _sentence, _journal, _heading, _numbers, _random, _receipt, _contact)
-_WEIGHTS = (0.18, 0.16, 0.12, 0.05, 0.05, 0.08, 0.29, 0.07)
+_WEIGHTS = (0.17, 0.15, 0.11, 0.05, 0.05, 0.07, 0.32, 0.08)

@@ -16,8 +16,9 @@ from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document import recognise
 from vitapps.pipelines.document.calibrate import fit_calibration, words_right
-from vitapps.pipelines.document.ctc_decode import best_path, word_spans
+from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
 from vitapps.pipelines.document.line_input import SIDE, prepare_line
+from vitapps.pipelines.document.look_alikes import settle, settle_text
 from vitapps.pipelines.document.recognise import Calibration, Reading, ReadWord, Recogniser, joined, tiles_of
 
 CHARSET = " ab1"
@@ -131,3 +132,19 @@ def test_words_are_right_at_their_place() -> None:
     words = tuple(ReadWord(text=text, x0=0, x1=1, confidence=0.9) for text in ("the", "cat", "sut", "the"))
     marks = [right for _, right in words_right(Reading(text="", words=words), "the cat sat the")]
     assert marks == [True, True, False, True]
+
+
+@pytest.mark.parametrize(
+    ("read", "settled"),
+    [("1O6.5o", "106.50"), ("T0TAL", "TOTAL"), ("he1lo", "hello"), ("Il", "Il"), ("SS16/1", "SS16/1"),
+     ("A4 O2", "A4 02"),
+     ("C0", "C0"), ("O", "O"), ("l2:3O", "12:30")],
+)  # fmt: skip
+def test_look_alikes_are_settled_only_where_neighbours_agree(read: str, settled: str) -> None:
+    assert settle_text(read) == settled
+
+
+def test_two_single_quotes_are_one_double() -> None:
+    peaks = [Peak(char=char, token=place, probability=1.0, path=-0.1) for place, char in enumerate("‘‘a’’")]
+    assert "".join(peak.char for peak in settle(peaks)) == "“a”"
+    assert [peak.token for peak in settle(peaks)] == [0, 2, 3]
