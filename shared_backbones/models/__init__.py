@@ -21,6 +21,7 @@ ARCHS = {
     "plain_detector": "vitapps.shared_backbones.models.plain_detector:PlainDetector:PlainDetectorConfig",
     "tracker": "vitapps.shared_backbones.models.tracker:Tracker:TrackerConfig",
     "line_recogniser": "vitapps.shared_backbones.models.line_recogniser:LineRecogniser:LineRecogniserConfig",
+    "mgp_str": "vitapps.shared_backbones.models.mgp_str:MgpStr:MgpStrConfig",
     "text_detector": "vitapps.shared_backbones.models.text_detector:TextDetector:TextDetectorConfig",
 }
 
