@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vitapps.pipelines.document.components import Components, letter_like
 from vitapps.pipelines.document.found_line import FoundLine, sloped_quad
 from vitapps.pipelines.document.join_pieces import join_pieces
+from vitapps.pipelines.document.touching import cut_touching
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
@@ -26,6 +27,7 @@ INITIAL = 1.5  # times the tallest letter of its row: a large initial
 
 def lines_by_components(found: Components, height: float) -> list[FoundLine]:
     """Every line of a page whose small letters are `height` pixels high, in no order."""
+    found = cut_touching(found, height)
     likely = letter_like(found) & (found.heights > 0.55 * height) & (found.heights < 8 * height)
     letters = found.chosen(likely)
     if not len(letters.boxes):

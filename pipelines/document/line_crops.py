@@ -19,6 +19,7 @@ Matrix = NDArray[np.floating]
 MARGIN = 0.08  # of a line's height, left around it
 TALLEST = 96.0  # pixels: a crop needs no more
 HEAD, FOOT = 0.45, 0.4  # of the small letters' height: what `d` has above, `g` below them
+ROOM = 0.06  # of a line's height, around it in its box
 _NO_HEADS = frozenset("acegmnopqrsuvwxyz.,:;-_ ")
 _FEET = frozenset("gjpqy,;()[]{}|$Q@/")
 
@@ -112,7 +113,9 @@ def to_line(crop: Crop, words: Sequence[PlacedWord]) -> Line | None:
         quad = moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix)
         found.append(Word(text=word.text, quad=quad, confidence=word.confidence))
     y0, y1 = type_height(" ".join(word.text for word in words), *_rows(ink, height))
-    x0, x1 = max(0.0, words[0].x0), min(float(width), words[-1].x1)
+    room = ROOM * (y1 - y0)
+    y0, y1 = y0 - room, y1 + room
+    x0, x1 = max(0.0, words[0].x0 - room), min(float(width), words[-1].x1 + room)
     return Line(words=tuple(found), quad=moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix))
 
 

@@ -60,11 +60,7 @@ def light_lines(grey: Grey, height: float) -> list[FoundLine]:
 
 def without_shadows(lines: list[FoundLine], light: list[FoundLine]) -> list[FoundLine]:
     """Lines but for the dark counters and edges of `light` letters, which are no writing."""
-    return [
-        line
-        for line in lines
-        if not (line.in_picture and any(_overlap(line.box, other.box) > 0.2 * _area(line.box) for other in light))
-    ]
+    return [line for line in lines if all(_overlap(line.box, other.box) <= 0.2 * _area(line.box) for other in light)]
 
 
 def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list[Box]:

@@ -35,6 +35,8 @@ from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 Grey = NDArray[np.uint8]
+FEW_LETTERS = (0.6, 0.45, 0.4, 0.1, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
+IN_PICTURE = 0.15  # and of what lies on a picture
 BATCH = 64  # lines that are cut out at a time, which bounds the memory of a dense page
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
 USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
@@ -64,7 +66,7 @@ class ReadSettings:
     turn: int | None = None
     deskew: bool = True
     dpi: float | None = None
-    least_confidence: float = 0.3
+    least_confidence: float = 0.1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,8 +180,8 @@ def _read_lines(
 def _written(line: FoundLine, crop: Crop, words: Sequence[PlacedWord], settings: ReadSettings) -> Line | None:
     """The line of a reading, None for what is no writing: few letters have to be surer, those on pictures more so."""
     letters = sum(char.isalnum() for word in words for char in word.text)
-    doubt = settings.least_confidence + (0.15 if letters < 4 else 0.0) + (0.2 if line.in_picture else 0.0)
-    if confidence_in(words) < doubt or (letters == 0 and line.in_picture):
+    doubt = settings.least_confidence + FEW_LETTERS[min(letters, len(FEW_LETTERS) - 1)]
+    if confidence_in(words) < doubt + (IN_PICTURE if line.in_picture else 0.0):
         return None
     return to_line(crop, words)
 

@@ -55,7 +55,7 @@ def test_a_blank_page_says_so() -> None:
 
 def test_what_the_reader_doubts_is_left_out() -> None:
     made = make_page(11, kind="article", turn=0, skew=0.0, worn=False, largest=900)
-    page = read_page(picture_of(made.image), PageReader(lines=FakeReader(confidence=0.1)))
+    page = read_page(picture_of(made.image), PageReader(lines=FakeReader(confidence=0.05)))
     assert page.lines == ()
 
 

@@ -1,0 +1,70 @@
+"""Lines from letters: gutters part them, wide gaps do not; touching rows are cut, initials are set apart."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from vitapps.pipelines.document.components import components_of, x_height
+from vitapps.pipelines.document.find_lines import lines_by_components
+from vitapps.pipelines.document.found_line import FoundLine
+
+X_HEIGHT, PITCH = 10, 24
+
+
+def set_row(ink: np.ndarray, x0: int, x1: int, baseline: int, *, gap: int = 7) -> None:
+    """Words of five block letters, the second with an ascender; where words end differs from row to row."""
+    x, letter = x0, baseline // PITCH * 2
+    while x + 7 <= x1:
+        top = baseline - X_HEIGHT - (4 if letter % 5 == 1 else 0)
+        ink[top:baseline, x : x + 7] = 1
+        x += 9
+        letter += 1
+        if letter % 5 == 0:
+            x += gap
+
+
+def lines_of(ink: np.ndarray) -> list[FoundLine]:
+    found = components_of(ink)
+    return sorted(lines_by_components(found, x_height(found)), key=lambda line: (line.box[1], line.box[0]))
+
+
+def test_a_narrow_gutter_parts_columns_and_a_wide_gap_in_one_line_does_not() -> None:
+    ink = np.zeros((260, 430), np.uint8)
+    for row in range(8):
+        set_row(ink, 10, 200, 40 + row * PITCH, gap=7 + 5 * (row == 3))
+        set_row(ink, 213, 420, 40 + row * PITCH)
+    lines = lines_of(ink)
+    assert len(lines) == 16
+    assert all(line.box[2] < 205 or line.box[0] > 205 for line in lines)
+
+
+def test_rows_that_touch_are_two_lines() -> None:
+    ink = np.zeros((160, 300), np.uint8)
+    for row in range(4):
+        set_row(ink, 10, 290, 40 + row * PITCH)
+    ink[40:54, 101:103] = 1  # a foot of the first row that reaches the head of the second
+    assert components_of(ink).heights.max() > 3 * X_HEIGHT
+    feet = [line.box[3] for line in lines_of(ink)]
+    assert len(feet) == 4
+    assert 40 <= feet[0] < 54
+
+
+def test_a_large_initial_is_a_line_of_its_own() -> None:
+    ink = np.zeros((160, 300), np.uint8)
+    set_row(ink, 40, 290, 40)
+    set_row(ink, 40, 290, 40 + PITCH)
+    set_row(ink, 10, 290, 40 + 2 * PITCH)
+    ink[26:64, 10:32] = 1
+    boxes = [line.box for line in lines_of(ink)]
+    assert (10.0, 26.0, 32.0, 64.0) in boxes
+    assert len(boxes) == 4
+
+
+def test_specks_and_rules_are_no_lines() -> None:
+    ink = np.zeros((200, 300), np.uint8)
+    for row in range(4):
+        set_row(ink, 10, 290, 40 + row * PITCH)
+    ink[130:132, 10:290] = 1
+    ink[150:152, 50:52] = 1
+    ink[150:175, 200:203] = 1  # a lone stroke
+    assert len(lines_of(ink)) == 4
