@@ -65,6 +65,14 @@ STEPS = (
         out="trees.gpkg",
     ),
     Step(
+        title="A printed page",
+        about="Two columns that the program draws, turns and sprinkles with noise; read, and made a searchable PDF.",
+        words=("doc", "ocr", "{input}", "-o", "{out}", "--preview"),
+        sample="vitapps.datasets.samples.printed_page:write_printed_page",
+        input="page.png",
+        out="page.searchable.pdf",
+    ),
+    Step(
         title="A boat that passes behind a pole",
         about="A clip that we painted; the boat is followed from its box in the first frame.",
         words=(

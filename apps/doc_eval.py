@@ -1,0 +1,82 @@
+"""`vitapps doc eval`: what is typed for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from vitapps.apps.console import Run, WeightsOption, command
+from vitapps.apps.terminal import columns
+
+Beside = Literal["tesseract"]
+
+
+commands = typer.Typer(add_completion=False)
+
+
+commands = typer.Typer(add_completion=False)
+
+
+def add_commands(app: typer.Typer) -> None:
+    """Add the command of this file to the group `doc`."""
+    app.registered_commands.extend(commands.registered_commands)
+
+
+@command(commands, "eval")
+@command(commands, "eval")
+def evaluate(
+    run: Run,
+    data: Annotated[
+        Path,
+        typer.Option("--data", show_default=False, help="Folder of NAME.png with NAME.gt.txt, or SROIE's NAME.csv."),
+    ],
+    weights: WeightsOption = None,
+    beside: Annotated[
+        Beside | None, typer.Option("--beside", show_default=False, help="Score this too, on the same pages.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", show_default=False, help="An HTML page with the differences of every page."),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option("--limit", min=1, show_default=False, help="Only the first so many pages.")
+    ] = None,
+) -> None:
+    """CER, WER, order-free CER and words of whole pages and receipts, with intervals and a reliability curve."""
+    from vitapps.atomic import check_output
+    from vitapps.pipelines.document.eval_report import figures, write_eval_report
+    from vitapps.pipelines.document.evaluate import evaluate as score
+
+    if out is not None:
+        check_output(out, overwrite=run.options.overwrite, sources=[data])
+    pages, totals = score(
+        data, weights=weights, beside=beside is not None, limit=limit, options=run.options, progress=run.progress
+    )
+    if out is not None:
+        write_eval_report(out, pages, totals, command=run.command_line, overwrite=run.options.overwrite)
+    rows = [
+        (item.name, item.engine, _percent(item.edits, item.length), _percent(item.free_edits, item.free_length),
+         _percent(item.word_edits, item.word_length), f"{100 * item.bag.f1:.1f}", f"{item.cpu_s:.2f}")
+        for item in pages
+    ]  # fmt: skip
+    table = [figures(item) for item in totals]
+    curves = [
+        f"{item.engine}: {step.count} words said {step.confidence:.3f}, right {step.right:.3f}"
+        for item in totals
+        for step in item.curve
+    ]
+    lines = [
+        *columns(("page", "engine", "CER %", "order-free %", "WER %", "words F1", "CPU s"), rows), "",
+        *columns(tuple(table[0]), [tuple(row.values()) for row in table]), "", *curves,
+        *([f"wrote {out}"] if out else []),
+    ]  # fmt: skip
+    run.emit({"engines": totals, "table": table, "pages": [dict(zip(_NAMES, row, strict=True)) for row in rows]}, lines)
+
+
+_NAMES = ("page", "engine", "cer_percent", "order_free_percent", "wer_percent", "words_f1_percent", "cpu_s")
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.2f}" if whole else ""

@@ -1,0 +1,198 @@
+"""`vitapps doc eval`: how well pages are read, by ours and by tesseract in the same run, on pages whose text is known.
+
+Pages are scored in reading order (CER, WER) and without regard to it (order-free CER, words as a multiset); receipts,
+whose order means nothing, only without, in capitals, as SROIE does. `text_scores` defines the normalisations.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vitapps.datasets.formats.page_text import Box, Page
+from vitapps.datasets.formats.picture import read_picture
+from vitapps.datasets.sets.page_truth import TruthPage, read_truth
+from vitapps.options import RunOptions
+from vitapps.pipelines.document.read_page import PageReader, read_page
+from vitapps.pipelines.document.tesseract import Tesseract
+from vitapps.pipelines.document.text_scores import (
+    BagScore,
+    ErrorRate,
+    ReliabilityBin,
+    bag_of_words,
+    calibration_error,
+    edit_distance,
+    error_rate,
+    folded_text,
+    free_distance,
+    reliability,
+    strict_text,
+)  # fmt: skip
+from vitapps.progress import Progress, null_progress
+
+Engine = Callable[[Path], tuple[Page, float]]  # the page read, CPU seconds
+_COVERED = 0.6  # share of a true box inside what was found from which it counts as found
+_RECEIPT_WORD = re.compile(r"[A-Z0-9]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PageScore:
+    """One page by one engine. Edits and lengths in characters (`words_*`: in words) of folded text; `covered` true
+    boxes of a receipt of `boxes`; `cpu_s` CPU seconds; `doubts`: confidence of each word and whether it is right."""
+
+    name: str
+    engine: str
+    receipt: bool
+    edits: int
+    strict_edits: int
+    length: int
+    strict_length: int
+    free_edits: int
+    free_length: int
+    word_edits: int
+    word_length: int
+    bag: BagScore
+    covered: int
+    boxes: int
+    cpu_s: float
+    found: str
+    truth: str
+    doubts: tuple[tuple[float, bool], ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineScore:
+    """All pages by one engine: rates in percent with 95 % intervals over pages; `cover` in percent, None without
+    boxes; `cer`, `strict`, `wer` None where all are receipts; `cpu_s` mean CPU seconds a page."""
+
+    engine: str
+    pages: int
+    cer: ErrorRate | None
+    strict: ErrorRate | None
+    wer: ErrorRate | None
+    free: ErrorRate
+    bag: BagScore
+    cover: float | None
+    cpu_s: float
+    curve: tuple[ReliabilityBin, ...]
+    calibration_error: float
+
+
+def evaluate(
+    data: Path,
+    *,
+    weights: str | None = None,
+    beside: bool = False,
+    limit: int | None = None,
+    options: RunOptions | None = None,
+    progress: Progress = null_progress,
+) -> tuple[list[PageScore], list[EngineScore]]:
+    """Scores of each page by each engine, and of each engine. `beside`: tesseract too; `limit`: only so many pages.
+    Raises UnreadableInputError for a folder without pages, MissingError without tesseract or weights."""
+    pages = read_truth(data)[:limit]
+    engines: dict[str, Engine] = {}
+    if beside:
+        engines["tesseract"] = Tesseract.find().read
+    engines = {"vitapps": _ours(PageReader.load(weights, options or RunOptions())), **engines}
+    scores: list[PageScore] = []
+    with progress.task("reading pages", total=len(pages) * len(engines)) as task:
+        for truth in pages:
+            for name, engine in engines.items():
+                page, seconds = engine(truth.image)
+                scores.append(score_page(truth, page, name, seconds))
+                task.advance()
+    return scores, [total(name, [score for score in scores if score.engine == name]) for name in engines]
+
+
+def score_page(truth: TruthPage, page: Page, engine: str, cpu_s: float) -> PageScore:
+    """Compare one page with its truth."""
+    fold = _receipt_text if truth.is_receipt else folded_text
+    lines = [line for line in (fold(line) for line in truth.lines) if line]
+    found, whole = fold(page.text), fold(truth.text)
+    strict, strict_whole = strict_text(page.text), strict_text(truth.text)
+    mine, theirs = _words(found, truth.is_receipt), _words(whole, truth.is_receipt)
+    ordered = not truth.is_receipt
+    return PageScore(
+        name=truth.image.name, engine=engine, receipt=truth.is_receipt,
+        edits=edit_distance(found, whole) if ordered else 0, length=len(whole) if ordered else 0,
+        strict_edits=edit_distance(strict, strict_whole) if ordered else 0,
+        strict_length=len(strict_whole) if ordered else 0,
+        free_edits=sum(free_distance(line, found) for line in lines), free_length=sum(len(line) for line in lines),
+        word_edits=edit_distance(mine, theirs) if ordered else 0, word_length=len(theirs) if ordered else 0,
+        bag=bag_of_words(mine, theirs), covered=sum(_is_covered(box, page) for box in truth.boxes),
+        boxes=len(truth.boxes), cpu_s=cpu_s, found=page.text, truth=truth.text,
+        doubts=_doubts(page, theirs, fold, receipt=truth.is_receipt),
+    )  # fmt: skip
+
+
+def total(engine: str, scores: Sequence[PageScore]) -> EngineScore:
+    """All pages of one engine together."""
+    ordered = [score for score in scores if not score.receipt]
+    boxes = sum(score.boxes for score in scores)
+    doubts = [doubt for score in scores for doubt in score.doubts]
+    curve = reliability([value for value, _ in doubts], [right for _, right in doubts]) if doubts else ()
+    return EngineScore(
+        engine=engine, pages=len(scores),
+        cer=_rate([(score.edits, score.length) for score in ordered]),
+        strict=_rate([(score.strict_edits, score.strict_length) for score in ordered]),
+        wer=_rate([(score.word_edits, score.word_length) for score in ordered]),
+        free=error_rate([score.free_edits for score in scores], [score.free_length for score in scores]),
+        bag=BagScore(
+            right=sum(score.bag.right for score in scores), found=sum(score.bag.found for score in scores),
+            truth=sum(score.bag.truth for score in scores),
+        ),
+        cover=100 * sum(score.covered for score in scores) / boxes if boxes else None,
+        cpu_s=sum(score.cpu_s for score in scores) / max(len(scores), 1),
+        curve=curve, calibration_error=calibration_error(curve),
+    )  # fmt: skip
+
+
+def _ours(reader: PageReader) -> Engine:
+    def read(image: Path) -> tuple[Page, float]:
+        start = time.process_time()
+        page = read_page(read_picture(image), reader)
+        return page, time.process_time() - start
+
+    return read
+
+
+def _rate(pairs: Sequence[tuple[int, int]]) -> ErrorRate | None:
+    return error_rate([edits for edits, _ in pairs], [length for _, length in pairs]) if pairs else None
+
+
+def _receipt_text(text: str) -> str:
+    return folded_text(text).upper()
+
+
+def _words(text: str, receipt: bool) -> list[str]:
+    return _RECEIPT_WORD.findall(text) if receipt else text.split()
+
+
+def _doubts(
+    page: Page, truth: Sequence[str], fold: Callable[[str], str], *, receipt: bool
+) -> tuple[tuple[float, bool], ...]:
+    """Confidence of each word found, and whether the page has that word, each as often as it has it."""
+    left, found = Counter(truth), []
+    for word in page.words:
+        parts = _words(fold(word.text), receipt)
+        right = bool(parts) and all(left[part] > 0 for part in parts)
+        if right:
+            left.subtract(parts)
+        if parts:
+            found.append((word.confidence, right))
+    return tuple(found)
+
+
+def _is_covered(box: Box, page: Page) -> bool:
+    """Whether most of a true box lies within the boxes of the lines found; these hardly overlap one another."""
+    x0, y0, x1, y1 = box
+    area = max((x1 - x0) * (y1 - y0), 1e-9)
+    shared = 0.0
+    for line in page.lines:
+        a, b, c, d = line.box
+        shared += max(0.0, min(x1, c) - max(x0, a)) * max(0.0, min(y1, d) - max(y0, b))
+    return shared > _COVERED * area
