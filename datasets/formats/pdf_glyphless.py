@@ -9,6 +9,7 @@ map (ISO 32000-1, 9.7 and 9.10.3).
 from __future__ import annotations
 
 import struct
+import zlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -53,9 +54,9 @@ class GlyphlessFont:
     def finish(self) -> None:
         """Fill in the fonts with the letters that were used."""
         pdf, data = self._pdf, font_program()
-        program = pdf.make_stream(data, Length1=len(data))
-        glyphs = pdf.make_stream(b"\0\0" + b"\0\1" * len(self._codes))  # code 0 is .notdef, others the empty letter
-        letters = pdf.make_stream(unicode_map(self._codes.items()))
+        program = compressed(pdf, data, Length1=len(data))
+        glyphs = compressed(pdf, b"\0\0" + b"\0\1" * len(self._codes))  # code 0 is .notdef, others the empty letter
+        letters = compressed(pdf, unicode_map(self._codes.items()))
         for step, font in self._fonts.items():
             for key, value in self._entries(step * _STEP, program, glyphs, letters).items():
                 font[key] = value
@@ -78,6 +79,15 @@ class GlyphlessFont:
             "/Subtype": Name.Type0, "/BaseFont": name, "/Encoding": Name("/Identity-H"),
             "/DescendantFonts": Array([self._pdf.make_indirect(descendant)]), "/ToUnicode": letters,
         }  # fmt: skip
+
+
+def compressed(pdf: Any, data: bytes, **entries: Any) -> Any:
+    """A stream of `data`, compressed here: a document is saved without touching the streams it has."""
+    from pikepdf import Name, Stream
+
+    stream = Stream(pdf, zlib.compress(data), **entries)
+    stream["/Filter"] = Name("/FlateDecode")
+    return stream
 
 
 def unicode_map(codes: Iterable[tuple[str, int]]) -> bytes:

@@ -179,12 +179,7 @@ def _document(source: Path | bytes, label: str, password: str) -> Any:
     import pypdfium2
 
     if isinstance(source, Path):
-        if not source.exists():
-            raise UnreadableInputError(f"{label}: no such file", hint="check the path")
-        if not source.is_file():
-            raise UnreadableInputError(f"{label}: not a regular file", hint="give a PDF file")
-        if source.stat().st_size == 0:
-            raise UnreadableInputError(f"{label}: the file is empty", hint="copy it again")
+        _check_file(source, label)
     try:
         document = pypdfium2.PdfDocument(source, password=password or None)
         if len(document) == 0:
@@ -202,6 +197,18 @@ def _document(source: Path | bytes, label: str, password: str) -> Any:
     with suppress(_pdfium_error()):
         document.init_forms()  # what was filled in is drawn
     return document
+
+
+def _check_file(path: Path, label: str) -> None:
+    try:
+        if not path.exists():
+            raise UnreadableInputError(f"{label}: no such file", hint="check the path")
+        if not path.is_file():
+            raise UnreadableInputError(f"{label}: not a regular file", hint="give a PDF file")
+        if path.stat().st_size == 0:
+            raise UnreadableInputError(f"{label}: the file is empty", hint="copy it again")
+    except OSError as error:  # a name that is too long, a folder that may not be entered
+        raise UnreadableInputError(f"{label}: {error.strerror}", hint="check the path") from None
 
 
 def _user_units(source: Path | bytes, password: str) -> dict[int, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def encoded(pdf: Any, pixels: NDArray[np.uint8]) -> Any:
         return _fax(pdf, Image.fromarray(pixels[..., 0]).convert("1", dither=Image.Dither.NONE))
     image = Image.fromarray(pixels[..., 0] if grey else pixels)
     if (grey and len(levels) <= 16) or pixels.size < 30_000:
-        return _image(pdf, image.tobytes(), image.size, _SPACES[image.mode])
+        body = zlib.compress(image.tobytes())
+        return _image(pdf, body, image.size, _SPACES[image.mode], Filter="/FlateDecode")
     coded = io.BytesIO()
     image.save(coded, "JPEG", quality=90)
     return _image(pdf, coded.getvalue(), image.size, _SPACES[image.mode], Filter="/DCTDecode")

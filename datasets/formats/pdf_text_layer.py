@@ -16,7 +16,7 @@ from typing import Any
 from vitapps.datasets.formats.line_metrics import metrics
 from vitapps.datasets.formats.page_text import Block, Line, Page, Word
 from vitapps.datasets.formats.pdf_frame import PageFrame, Point
-from vitapps.datasets.formats.pdf_glyphless import ADVANCE, ASCENT, DESCENT, UNITS, GlyphlessFont
+from vitapps.datasets.formats.pdf_glyphless import ADVANCE, ASCENT, DESCENT, UNITS, GlyphlessFont, compressed
 from vitapps.datasets.formats.pdf_text_sizes import block_sizes, full_height
 
 _LETTER = ADVANCE / UNITS  # width in em
@@ -46,7 +46,7 @@ class TextLayer:
         fonts = resources.get("/Font")
         mine = self._font.references()
         resources["/Font"] = pikepdf.Dictionary({**(dict(fonts.items()) if fonts is not None else {}), **mine})
-        target.contents_add(self._pdf.make_stream(text), prepend=True)
+        target.contents_add(compressed(self._pdf, text), prepend=True)
 
     def finish(self) -> None:
         """Complete the font; call it once, before the document is saved."""

@@ -14,7 +14,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.document.formats import OcrFormat
 from vitapps.pipelines.document.ocr import OcrResult, OcrSettings, check_ocr, extension, ocr
 from vitapps.pipelines.document.page_cache import ReadPages, page_cache
-from vitapps.pipelines.document.page_source import STANDARD_INPUT, files_below
+from vitapps.pipelines.document.page_source import STANDARD_INPUT, files_below, is_folder
 from vitapps.pipelines.document.read_page import PageReader, ReadSettings
 from vitapps.progress import Progress, null_progress
 
@@ -45,7 +45,7 @@ def ocr_many(
     settings, options = settings or OcrSettings(), options or RunOptions()
     jobs = _jobs(paths, out, settings)
     reader = reader_of(weights, options, cached=cached, settings=settings)
-    if len(jobs) == 1 and not paths[0].is_dir():
+    if len(jobs) == 1 and not is_folder(paths[0]):
         path, target = jobs[0]
         only = ocr(path, target, reader, settings, options=options, progress=progress, command=command)
         return OcrBatch(done=[only], failed=[])
@@ -82,8 +82,8 @@ def default_output(path: Path, folder: Path, form: OcrFormat) -> Path:
 
 def _jobs(paths: Sequence[Path], out: Path | None, settings: OcrSettings) -> list[tuple[Path, Path | None]]:
     """Inputs with their outputs; raises UsageError when two would be the same file."""
-    files = [(item, path) for path in paths for item in (files_below(path) if path.is_dir() else [path])]
-    several = len(files) > 1 or any(path.is_dir() for path in paths)
+    files = [(item, path) for path in paths for item in (files_below(path) if is_folder(path) else [path])]
+    several = len(files) > 1 or any(is_folder(path) for path in paths)
     if out is None:
         check_ocr(files[0][0], None, settings, overwrite=False, sources=paths)
         return [(item, None) for item, _ in files]
@@ -93,7 +93,7 @@ def _jobs(paths: Sequence[Path], out: Path | None, settings: OcrSettings) -> lis
     if out.suffix and not out.is_dir():
         raise UsageError(f"-o {out}: one file for {len(files)} inputs", hint="give a folder with -o, and --format")
     targets = [
-        default_output(item, out / item.parent.relative_to(path) if path.is_dir() else out, form)
+        default_output(item, out / item.parent.relative_to(path) if is_folder(path) else out, form)
         for item, path in files
     ]
     twice = [path for path, number in Counter(targets).items() if number > 1]

@@ -117,6 +117,14 @@ def open_source(path: Path, *, pages: str = "", password: str = "", dpi: float |
     )  # fmt: skip
 
 
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder; what cannot even be asked for (a name that is too long) is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def files_below(path: Path) -> list[Path]:
     """The pictures and PDFs in a folder and below it, sorted; raises UnreadableInputError where there is none."""
     found = sorted(
@@ -148,10 +156,14 @@ def _is_pdf(content: Path | bytes) -> bool:
     """By what is in it, and by its name where nothing is."""
     if isinstance(content, bytes):
         return b"%PDF-" in content[:_PDF_WITHIN]
-    if not content.is_file():
-        return content.suffix.lower() == ".pdf"
-    with content.open("rb") as stream:
-        return b"%PDF-" in stream.read(_PDF_WITHIN) or content.suffix.lower() == ".pdf"
+    named = content.suffix.lower() == ".pdf"
+    try:
+        if not content.is_file():
+            return named
+        with content.open("rb") as stream:
+            return named or b"%PDF-" in stream.read(_PDF_WITHIN)
+    except OSError:  # its reader says what is wrong with it
+        return named
 
 
 def _standard_input() -> bytes:

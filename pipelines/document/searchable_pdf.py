@@ -51,7 +51,8 @@ class SearchablePdf:
         if self._pdf.is_encrypted:
             _LOGGER.warning("%s: the output is not encrypted", self._source.name)
         modes = pikepdf.ObjectStreamMode
-        self._pdf.save(path, object_stream_mode=modes.generate if not self._source.is_pdf else modes.preserve)
+        mode = modes.preserve if self._source.is_pdf else modes.generate
+        self._pdf.save(path, object_stream_mode=mode, compress_streams=False)  # pictures stay byte by byte
         self._pdf.close()
         return obstacles
 

@@ -90,7 +90,7 @@ def test_a_picture_is_coded_by_what_it_holds() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8)
     two = np.repeat(BLACK_AND_WHITE[..., None], 3, axis=2)
     assert [str(encoded(pdf, pixels).get("/Filter")) for pixels in (noise, two, two // 2)] == [
-        "/DCTDecode", "/CCITTFaxDecode", "None",
+        "/DCTDecode", "/CCITTFaxDecode", "/FlateDecode",
     ]  # fmt: skip
 
 
