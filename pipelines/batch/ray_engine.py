@@ -27,7 +27,7 @@ from vitapps.require import require
 
 _AHEAD = 3  # works an actor: one in its hands, one on the way, one that makes Ray want another actor
 _LOOK = 10.0  # seconds between looks at the size of the cluster
-_QUIET = 5.0  # seconds without news after which the tail is asked for
+_QUIET = 5.0  # seconds without news after which the tail is asked for, or four times the longest work so far
 _CPUS = 1.0
 
 
@@ -69,7 +69,7 @@ class RayEngine:
         self._arrived: queue.Queue[Done | VitappsError] = queue.Queue()
         self._feeder: Any = None  # of the data set that takes works; None when there is none
         self._reader: threading.Thread | None = None
-        self._heard = time.monotonic()
+        self._heard = self._longest = 0.0
 
     def free(self) -> int:
         """Room for `_AHEAD` works an actor of the cluster as it is now, and of one more; none while a tail runs out."""
@@ -83,7 +83,7 @@ class RayEngine:
         if self._feeder is None:
             self._open()
         self._flight.add(work.id)
-        self._heard = time.monotonic()
+        self._heard = max(self._heard, time.monotonic())
         self._feeder.put.remote(pickle.dumps(work))
 
     def poll(self, timeout: float) -> list[Done]:
@@ -101,11 +101,13 @@ class RayEngine:
                 if arrived.id in self._flight:  # done again after a fault, it may come twice
                     self._flight.remove(arrived.id)
                     done.append(arrived)
+                    self._longest = max(self._longest, arrived.seconds)
                 self._heard = time.monotonic()
                 arrived = self._arrived.get_nowait()
         except queue.Empty:
             pass
-        if self._flight and self._feeder is not None and time.monotonic() - self._heard > _QUIET:
+        quiet = max(_QUIET, 4 * self._longest)
+        if self._flight and self._feeder is not None and time.monotonic() - self._heard > quiet:
             self._feeder.close.remote()
             self._feeder = None
         return done
@@ -134,6 +136,7 @@ class RayEngine:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         beside = {"num_cpus": 0, "scheduling_strategy": here}  # it dies with the driver's node, and with no other
         self._feeder = ray.remote(Feeder).options(**beside).remote()
+        self._heard = float("inf")  # no outcome yet, and actors may take long to start
         context = ray.data.DataContext.get_current()  # of this process; a data set takes it when it is made
         context.target_max_block_size = 1  # a row a block: an outcome is told when it is there
         context.enable_progress_bars = False
