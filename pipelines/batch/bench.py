@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitapps.atomic import write_text
+from vitapps.datasets.samples import write_tree_tile
 from vitapps.errors import VitappsError
 from vitapps.pipelines.batch.identity import FileId, read_of
 from vitapps.pipelines.batch.job_file import read_job
@@ -107,11 +108,18 @@ def journal_rate(path: Path, items: int, group: int = 4) -> float:
     return items / spent
 
 
-def measure_against_loop(task: str, sample: Path, *, weights: str | None, files: int, commands: int) -> Against:
-    """`files` copies of `sample` by one job, `commands` of them by single commands. Raises what either raises."""
+def measure_against_loop(task: str, sample: Path | None, *, weights: str | None, files: int, commands: int) -> Against:
+    """`files` copies of `sample` (None: the bundled tree tile) by one job, the first `commands` by single commands.
+
+    Raises what either raises.
+    """
+    commands = min(commands, files)
     with tempfile.TemporaryDirectory(prefix="vitapps-bench-") as name:
         folder = Path(name)
         (folder / "in").mkdir()
+        if sample is None:
+            sample = folder / "tile.tif"
+            write_tree_tile(sample)
         suffix = "".join(sample.suffixes)
         for number in range(files):
             shutil.copyfile(sample, folder / "in" / f"{number:04d}{suffix}")
