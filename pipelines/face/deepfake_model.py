@@ -18,7 +18,7 @@ DEFAULT_WEIGHTS = "face-deepfake"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TestedRange:
+class RangeTested:
     """`smallest` side of a face in pixels; `swap_auc` on real swaps never trained on with its 95 % interval (low, high)
     drawn by video; `threshold` on the score, of equal errors on self-blends of people never trained on."""
 
@@ -40,7 +40,7 @@ class DeepfakeModel:
 
     weights: NDArray[np.float32]
     bias: float
-    tested: TestedRange
+    tested: RangeTested
     facts: NetworkFacts = field(default_factory=NetworkFacts)
 
     @classmethod
@@ -53,7 +53,7 @@ class DeepfakeModel:
             raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
         state = require("safetensors.numpy", package="safetensors").load_file(str(weights_path(card)))
         try:
-            tested = TestedRange(**card.preprocess["tested"])
+            tested = RangeTested(**card.preprocess["tested"])
             vector = state["linear.weight"][0].astype(np.float32)
             bias = float(state["linear.bias"][0])
         except (KeyError, TypeError, IndexError) as error:

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
+from vitapps.datasets.formats.picture import read_picture
+from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.datasets.synth.tampering import tamper
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.face.evidence.fuse import (
@@ -37,9 +38,9 @@ _LONGEST = 800
 
 def calibrate(pictures: Path, *, number: int = 120, seed: int = 0, progress: Progress = null_progress) -> Calibration:
     """Fit on `number` edited pictures made from those in the folder (two at least; UnreadableInputError)."""
-    paths = [path for path in sorted(pictures.rglob("*")) if path.suffix.lower() in PICTURE_SUFFIXES]
+    paths = pictures_of(pictures)
     if len(paths) < 2:
-        raise UnreadableInputError(f"{pictures}: {len(paths)} pictures", hint="give a folder of untouched photographs")
+        raise UnreadableInputError(f"{pictures}: one picture", hint="give a folder of untouched photographs")
     sums: list[tuple[Map, NDArray[np.bool_]]] = []
     rng = np.random.default_rng(seed)
     with progress.task("edited pictures", total=number) as task:

@@ -19,8 +19,8 @@ def test_the_smallest_step_that_crosses() -> None:
     found = find_margin(brightness_of_a_corner, GREY, 102.9, queries=300)
     assert found.start == 100 and found.smallest == 4
     assert found.best[1] <= 101 and found.best[2] <= 102 and found.best[4] >= 102.9
-    down = find_margin(brightness_of_a_corner, GREY, 99.5, queries=300)
-    assert down.smallest == 1 and down.best[1] < 99.5
+    down = find_margin(brightness_of_a_corner, GREY, 99.9, queries=300)
+    assert down.smallest == 1 and down.best[1] < 99.9
 
 
 def test_what_cannot_be_crossed() -> None:

@@ -20,7 +20,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import SIZE, blend_cues
 from vitapps.pipelines.face.deepfake import Deepfake, DeepfakeSettings
 from vitapps.pipelines.face.deepfake_eval import evaluate
-from vitapps.pipelines.face.deepfake_model import DeepfakeModel, TestedRange
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested
 from vitapps.pipelines.face.train_deepfake import train
 
 MARKS = np.array([[66.0, 72], [126, 72], [96, 104], [72, 136], [120, 136]])
@@ -113,7 +113,7 @@ def test_untested_models_keep_silent(card: str, swaps: Path, tmp_path: Path) -> 
     found = judge.judge(swaps / "set" / "fake" / "v0_000.png", tmp_path / "a.json")
     assert found.verdict == "withheld" and "chance" in found.withheld[0]
     assert (tmp_path / "a.json.preview.png").exists() and (tmp_path / "a.json.run.json").exists()
-    assert not TestedRange(smallest=1, swap_auc=0.6, low=0.49, high=0.7, threshold=0.5).speaks
+    assert not RangeTested(smallest=1, swap_auc=0.6, low=0.49, high=0.7, threshold=0.5).speaks
 
 
 def test_a_tested_model_speaks_within_its_range(card: str, swaps: Path, tmp_path: Path) -> None:
