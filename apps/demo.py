@@ -115,6 +115,14 @@ STEPS = (
         input="two_portraits.jpg",
         out="two_portraits_faces.json",
     ),
+    Step(
+        title="Blended or not?",
+        about="The same portrait, looked at for traces of a blended-in face.",
+        words=("face", "deepfake", "{input}", "-o", "{out}", "--preview"),
+        sample="vitapps.datasets.samples:write_portrait",
+        input="portrait.jpg",
+        out="portrait_deepfake.json",
+    ),
     Step(title="The embedded models", about="Their cards.", words=("models", "list"), computes=False),
     Step(title="This machine", about="What `vitapps doctor` found.", words=("doctor",), computes=False),
 )

@@ -104,7 +104,7 @@ def _on_swaps(
     rows = {(row.source, row.method): row for row in evaluate(swaps, model=model).rows}
     swapped = rows["all swaps", model_name(model)]
     found = [
-        _score(f"AUC on {source} (95 % by video: {row.low:.2f} to {row.high:.2f})", row.auc, row.pictures)
+        _score(f"AUC on {source}{_interval(row.low, row.high)}", row.auc, row.pictures)
         for (source, method), row in rows.items() if method == model_name(model)
     ]  # fmt: skip
     tested = RangeTested(
@@ -112,6 +112,10 @@ def _on_swaps(
         high=round(swapped.high, 3), threshold=model.tested.threshold,
     )  # fmt: skip
     return tested, scores + found
+
+
+def _interval(low: float, high: float) -> str:
+    return ", one real video: no interval" if np.isnan(low) else f" (95 % by video: {low:.2f} to {high:.2f})"
 
 
 def model_name(model: DeepfakeModel) -> str:
