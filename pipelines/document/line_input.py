@@ -16,12 +16,14 @@ Line = NDArray[np.float32]
 
 
 def prepare_line(picture: NDArray[np.uint8], height: int, stretch: float = 1.0) -> Line:
-    """H W or H W 3, 0..255 -> height W' float32: the picture's own width in proportion, `stretch` times, to a multiple
-    of 4, between 8 columns of paper on either side. Wide margins above and below the writing are cut off first."""
+    """H W or H W 3, 0..255 -> height W' float32: the picture's own width in proportion, to a multiple of 4, between 8
+    columns of paper on either side. Wide margins above and below the writing are cut off first. A picture that is lower
+    than `height` is made `stretch` times wider: its letters stand too close together to be parted."""
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
     grey = without_margins(np.asarray(grey, np.uint8))
     rows, columns = grey.shape
-    width = max(STEP, STEP * round(columns * height * stretch / rows / STEP))
+    wider = stretch if rows < height else 1.0
+    width = max(STEP, STEP * round(columns * height * wider / rows / STEP))
     smooth = cv2.INTER_AREA if rows > height else cv2.INTER_CUBIC if rows < height else cv2.INTER_LINEAR
     ink = ink_of(cv2.resize(grey, (width, height), interpolation=smooth))
     return np.pad(ink, ((0, 0), (SIDE, SIDE)))

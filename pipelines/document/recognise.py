@@ -86,8 +86,8 @@ def logit_of(log_probability: float) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Recogniser:
-    """`network` computes B 1 height W -> (B W/4 1+characters log probabilities,); `stretch`: lines are made so many
-    times wider before it, which parts narrow letters."""
+    """`network` computes B 1 height W -> (B W/4 1+characters log probabilities,); `stretch`: low pictures are made so
+    many times wider before it (`prepare_line`)."""
 
     network: Network
     charset: str
