@@ -17,7 +17,7 @@ from vitapps.datasets.formats.line_metrics import metrics
 from vitapps.datasets.formats.page_text import Block, Line, Page, Word
 from vitapps.datasets.formats.pdf_frame import PageFrame, Point
 from vitapps.datasets.formats.pdf_glyphless import ADVANCE, ASCENT, DESCENT, UNITS, GlyphlessFont, compressed
-from vitapps.datasets.formats.pdf_text_sizes import block_sizes, full_height
+from vitapps.datasets.formats.pdf_text_sizes import TextSize, block_sizes, full_height
 
 _LETTER = ADVANCE / UNITS  # width in em
 _GAP = 0.17  # em between words at least: pdftotext joins words that stand closer than 0.15
@@ -102,10 +102,12 @@ def _written(block: Block) -> Block:
     return Block(lines=tuple(lines), kind=block.kind, box=block.box)
 
 
-def _block(block: Block, frame: PageFrame, font: GlyphlessFont, pixels: float) -> Iterator[str]:
-    size = max(_across(block.lines[0], frame) * pixels, 0.5)
-    for line in block.lines:
-        height = full_height(line, ASCENT / (ASCENT - DESCENT)) / pixels
+def _block(block: Block, frame: PageFrame, font: GlyphlessFont, chosen: TextSize) -> Iterator[str]:
+    size = max(_across(block.lines[0], frame) * chosen.size, 0.5)
+    share_above = ASCENT / (ASCENT - DESCENT)
+    for number, line in enumerate(block.lines):
+        lift = chosen.lift / share_above if number == 0 else 0.0
+        height = (full_height(line, share_above) + lift) / chosen.size
         yield f"{font.named(height)} {_number(size)} Tf\n"
         yield from _line(line, frame, font, size)
 

@@ -6,6 +6,9 @@ sizes (three lines or fewer within 1). Blocks that stand beside one another in r
 by row. So a column must become one block, and two columns must not. The letters cannot be seen, so their nominal size
 is free (the font's ascent keeps the boxes right): blocks that follow one another down a column get one size, large
 enough to reach over their gaps, too small to reach over the gutter; what stands apart from the text below gets another.
+
+What is centred below two columns (a page number) makes them overlap for poppler, and then the one that begins higher
+comes first: the left column is made to begin highest.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from vitapps.datasets.formats.page_text import Block, Box, Line, around
 
 _DOWN, _ACROSS, _ACROSS_SHORT, _APART = 1.45, 0.75, 1.05, 0.92  # of the size, a little within what is known
 _SHORT = 4  # lines
-_LARGEST, _SMALLEST = 1.8, 0.5  # of the height of the letters
+_LARGEST, _SMALLEST = 3.0, 0.5  # of the height of the letters
 _STEP = 1.6  # sizes a step from line to line is at least: words within half a size of height are one line
 
 
@@ -32,6 +35,15 @@ class _Chain:
     lines: list[Line]
     height: float
     size: float = 0.0
+    lift: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class TextSize:
+    """Pixels: nominal `size` of a block's letters; `lift` by which the first line is to reach higher than it does."""
+
+    size: float
+    lift: float = 0.0
 
 
 def full_height(line: Line, share_above: float) -> float:
@@ -41,9 +53,9 @@ def full_height(line: Line, share_above: float) -> float:
     return found.height if found.descent else found.height / share_above
 
 
-def block_sizes(blocks: list[Block], share_above: float) -> list[float]:
-    """A font size in pixels for each block, which all have lines; blocks that do not read left to right keep the
-    height of their letters."""
+def block_sizes(blocks: list[Block], share_above: float) -> list[TextSize]:
+    """A size for each block, which all have lines; blocks that do not read left to right keep the height of their
+    letters."""
     heights = [statistics.median(full_height(line, share_above) for line in block.lines) for block in blocks]
     level = [index for index, block in enumerate(blocks) if abs(metrics(block.lines[0]).angle) < 20]
     singles = [
@@ -62,10 +74,11 @@ def block_sizes(blocks: list[Block], share_above: float) -> list[float]:
         wanted = max(chain.height, *(step / _DOWN for step in _steps(chain)))
         chain.size = max(min(wanted, limit), _SMALLEST * chain.height)
     _set_apart(chains)
-    sizes = list(heights)
+    _lift(chains)
+    sizes = [TextSize(height) for height in heights]
     for chain in chains:
         for index in chain.members:
-            sizes[index] = chain.size
+            sizes[index] = TextSize(chain.size, chain.lift if index == chain.members[0] else 0.0)
     return sizes
 
 
@@ -118,6 +131,17 @@ def _set_apart(chains: list[_Chain]) -> None:
             if not any(_touch(chain, other) for other in chains[:number]):
                 break
             chain.size *= _APART
+
+
+def _lift(chains: list[_Chain]) -> None:
+    """A column begins a little higher than those to its right that come after it, if it begins near them."""
+    for place in range(len(chains) - 1, -1, -1):
+        chain = chains[place]
+        for other in chains[place + 1 :]:
+            beside = min(chain.box[3], other.box[3]) > max(chain.box[1], other.box[1])
+            higher = chain.box[1] - other.box[1] + other.lift
+            if beside and other.box[0] >= chain.box[2] and 0 <= higher < 1.2 * chain.size:
+                chain.lift = max(chain.lift, higher + 0.05 * chain.size)
 
 
 def _touch(one: _Chain, other: _Chain) -> bool:
