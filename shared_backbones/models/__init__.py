@@ -18,6 +18,7 @@ ARCHS = {
     "vit": "vitapps.shared_backbones.models.vit:ViT:ViTConfig",
     "volume_segmenter": "vitapps.shared_backbones.models.volume_segmenter:VolumeSegmenter:VolumeSegmenterConfig",
     "vit_embedder": "vitapps.shared_backbones.models.vit_embedder:ViTEmbedder:ViTEmbedderConfig",
+    "clip_classifier": "vitapps.shared_backbones.models.clip_classifier:ClipClassifier:ClipClassifierConfig",
     "plain_detector": "vitapps.shared_backbones.models.plain_detector:PlainDetector:PlainDetectorConfig",
     "tracker": "vitapps.shared_backbones.models.tracker:Tracker:TrackerConfig",
     "line_recogniser": "vitapps.shared_backbones.models.line_recogniser:LineRecogniser:LineRecogniserConfig",

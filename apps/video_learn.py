@@ -1,0 +1,278 @@
+"""`vitapps video segment | action | embed | probe | detect | predict`: commands that learn from pixels over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vitapps.apps.console import Run, WeightsOption, command
+from vitapps.apps.terminal import columns
+from vitapps.datasets.formats.video_choices import Decoder
+
+_PART = "Which part of the clip"
+ClipArgument = Annotated[
+    str,
+    typer.Argument(metavar="CLIP", show_default=False, help="A video file, a folder or pattern of pictures, a URL."),
+]
+StartOption = Annotated[
+    float | None, typer.Option("--start", min=0, show_default=False, rich_help_panel=_PART, help="Seconds.")
+]
+EndOption = Annotated[
+    float | None, typer.Option("--end", min=0, show_default=False, rich_help_panel=_PART, help="Seconds.")
+]
+StrideOption = Annotated[int, typer.Option("--stride", min=1, rich_help_panel=_PART, help="Every n-th frame.")]
+DecoderOption = Annotated[Decoder, typer.Option("--decoder", rich_help_panel=_PART, help="What reads the clip.")]
+HopOption = Annotated[
+    int | None, typer.Option("--hop", min=1, show_default=False, help="Frames between windows; else half a window.")
+]
+CropsOption = Annotated[int, typer.Option("--crops", help="Squares along the longer side of each window: 1, 3, 5.")]
+ListOption = Annotated[
+    Path,
+    typer.Option(
+        "--data", show_default=False,
+        help="List of clips: PATH LABEL lines, Kinetics .csv, SSv2 .json, HMDB51 folder, manifest .tsv.",
+    ),
+]  # fmt: skip
+RootOption = Annotated[
+    Path | None, typer.Option("--root", show_default=False, help="Folder of the clips, else that of the list.")
+]
+StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps.")]
+FoldsOption = Annotated[int, typer.Option("--folds", min=0, help="Folds by source for the score; 0: none.")]
+PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a contact sheet: OUT.preview.png.")]
+
+
+own, own_train, own_eval = typer.Typer(), typer.Typer(), typer.Typer()
+
+
+def add_commands(app: typer.Typer, train_app: typer.Typer, eval_app: typer.Typer) -> None:
+    """Give `vitapps video` and its groups `train` and `eval` the commands of this file."""
+    for target, source in ((app, own), (train_app, own_train), (eval_app, own_eval)):
+        target.registered_commands += source.registered_commands
+
+
+@command(own, "segment")
+def segment(
+    run: Run,
+    clip: ClipArgument,
+    mask: Annotated[
+        Path, typer.Option("--mask", show_default=False, help="PNG of the first frame: objects white, or numbered.")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", show_default=False, help="Folder of PNGs, .json (RLE) or .mp4; else CLIP_masks."),
+    ] = None,
+    preview: PreviewOption = False,
+    start: StartOption = None,
+    end: EndOption = None,
+    stride: StrideOption = 1,
+    decoder: DecoderOption = "auto",
+) -> None:
+    """Follow the objects of a first mask through a clip and write the mask of every frame."""
+    from vitapps.pipelines.video import segment as pipeline
+
+    settings = pipeline.SegmentSettings(start=start, end=end, stride=stride, decoder=decoder, preview=preview)
+    result = pipeline.segment(
+        clip, mask, out or pipeline.default_output(clip), settings=settings, options=run.options,
+        progress=run.progress, command=run.command_line,
+    )  # fmt: skip
+    lost = [f"object {number} is lost from {time:g} s on" for number, time in result.lost_s.items()]
+    objects = f"{len(result.objects)} object{'s' * (len(result.objects) != 1)}"
+    run.emit(
+        result.to_json(),
+        [f"wrote {result.out}: {result.frames} frames, {objects} ({result.ms_per_frame:g} ms a frame)", *lost],
+    )
+
+
+@command(own_eval, "segment")
+def eval_segment(
+    run: Run,
+    data: Annotated[Path, typer.Option("--data", show_default=False, help="Root of a DAVIS tree.")],
+    sequence: Annotated[
+        list[str] | None, typer.Option("--sequence", show_default=False, help="Only these sequences.")
+    ] = None,
+    no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Leave flow + GrabCut out.")] = False,
+) -> None:
+    """J, F and J&F of `video segment` by the DAVIS protocol, beside optical flow + GrabCut in the same run."""
+    from vitapps.pipelines.video.evaluate_segment import evaluate
+
+    rows = evaluate(
+        data, sequence or (), baseline=not no_baseline, options=run.options, progress=run.progress
+    )  # fmt: skip
+    header = ("method", "sequence", "J&F", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay", "ms CPU")
+    table = [
+        (row.method, row.score.name, f"{row.score.mean:.3f}",
+         *(f"{value:.3f}" for part in (row.score.region, row.score.boundary)
+           for value in (part.mean, part.recall, part.decay)),
+         f"{row.cpu_ms:.0f}")
+        for row in rows
+    ]  # fmt: skip
+    run.emit({"rows": [row.to_json() for row in rows]}, columns(header, table))
+
+
+@command(own, "action")
+def action(
+    run: Run,
+    clip: ClipArgument,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", show_default=False, help="File: .json, .csv or .srt (subtitles).")
+    ] = None,
+    weights: WeightsOption = None,
+    top: Annotated[int, typer.Option("--top", min=1, help="Classes to tell.")] = 5,
+    hop: HopOption = None,
+    crops: CropsOption = 1,
+    preview: PreviewOption = False,
+    start: StartOption = None,
+    end: EndOption = None,
+    decoder: DecoderOption = "auto",
+) -> None:
+    """Say what happens in a clip, over time and as a whole (a demonstrator; VideoMAE by -w hf:OWNER/REPO)."""
+    from vitapps.pipelines.video import action as pipeline
+    from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS
+
+    settings = pipeline.ActionSettings(
+        start=start, end=end, hop=hop, crops=crops, top=top, decoder=decoder, preview=preview
+    )
+    result = pipeline.action(
+        clip, out, weights=weights or DEFAULT_WEIGHTS, settings=settings, options=run.options,
+        progress=run.progress, command=run.command_line,
+    )  # fmt: skip
+    lines = [f"{item.score:6.1%}  {item.label}" for item in result.clip]
+    lines += [f"{item.start_s:8.2f} - {item.end_s:.2f} s  {item.label} {item.score:.0%}" for item in result.segments]
+    run.emit(result.to_json(), [*lines, *([f"wrote {result.out}"] if result.out else [])])
+
+
+@command(own, "embed")
+def embed(
+    run: Run,
+    clips: Annotated[list[str], typer.Argument(metavar="CLIP...", show_default=False, help="Files, folders, URLs.")],
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="File: .npz or .csv.")],
+    weights: WeightsOption = None,
+    hop: HopOption = None,
+    crops: CropsOption = 1,
+    start: StartOption = None,
+    end: EndOption = None,
+    decoder: DecoderOption = "auto",
+) -> None:
+    """Write the vectors of every window of clips, for search, clustering and probes."""
+    from vitapps.pipelines.video.action import ActionSettings
+    from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS
+    from vitapps.pipelines.video.embed import embed as pipeline
+
+    settings = ActionSettings(start=start, end=end, hop=hop, crops=crops, decoder=decoder)
+    result = pipeline(
+        clips, out, weights=weights or DEFAULT_WEIGHTS, settings=settings, options=run.options,
+        progress=run.progress, command=run.command_line,
+    )  # fmt: skip
+    run.emit(result.to_json(), [f"wrote {result.out}: {result.windows} vectors of {result.width} numbers"])
+
+
+@command(own, "probe")
+def probe(
+    run: Run,
+    train: Annotated[Path, typer.Option("--train", show_default=False, help="List of clips to fit on.")],
+    test: Annotated[Path, typer.Option("--test", show_default=False, help="List of clips to score on.")],
+    root: RootOption = None,
+    weights: WeightsOption = None,
+) -> None:
+    """Fit a linear classifier on frozen clip features and score it."""
+    from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS
+    from vitapps.pipelines.video.probe import probe as pipeline
+
+    result = pipeline(
+        train, test, root=root, weights=weights or DEFAULT_WEIGHTS, options=run.options, progress=run.progress
+    )  # fmt: skip
+    score, classes = result.score, len(result.classes)
+    run.emit(
+        result.to_json(),
+        [f"top-1 {score.accuracy:.3f}, mean of {classes} classes {score.mean_class:.3f}, {score.clips} clips"],
+    )
+
+
+@command(own_train, "action")
+def train_action(
+    run: Run,
+    data: ListOption,
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
+    root: RootOption = None,
+    steps: StepsOption = 400,
+    batch: Annotated[int, typer.Option("--batch", min=2, help="Windows a step.")] = 32,
+    folds: FoldsOption = 5,
+) -> None:
+    """Train the motion classifier on labelled clips; the score comes from sources it has not seen."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.video.train_action import ActionFit, train
+
+    config = ActionFit(
+        steps=steps, batch=batch, folds=folds, seed=run.options.seed, threads=run.options.threads or 1
+    )  # fmt: skip
+    card, score = train(data, out, root=root, config=config, progress=run.progress)
+    said = f": {score.accuracy:.3f} accuracy on unseen sources" if score else ""
+    run.emit({"card": str(card), "score": score}, [f"wrote {card}{said}"])
+
+
+@command(own_eval, "action")
+def eval_action(
+    run: Run, data: ListOption, root: RootOption = None, steps: StepsOption = 400, folds: FoldsOption = 5
+) -> None:
+    """Accuracy of the recipe of `train action` on unseen sources, beside HOG + flow features."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.video.evaluate_action import evaluate
+    from vitapps.pipelines.video.train_action import ActionFit
+
+    config = ActionFit(
+        steps=steps, folds=max(2, folds), seed=run.options.seed, threads=run.options.threads or 1
+    )  # fmt: skip
+    rows = evaluate(data, root=root, config=config, progress=run.progress)
+    table = [
+        (row.method, row.score.clips, f"{row.score.accuracy:.3f}", f"{row.score.mean_class:.3f}",
+         "-" if row.score.auc is None else f"{row.score.auc:.3f}", f"{row.score.ece:.3f}")
+        for row in rows
+    ]  # fmt: skip
+    run.emit(
+        {"rows": [row.to_json() for row in rows]},
+        columns(("method", "clips", "accuracy", "mean class", "AUC", "ECE"), table),
+    )
+
+
+@command(own, "detect")
+def detect(
+    run: Run,
+    clip: ClipArgument,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", show_default=False, help="File: .csv, .txt (MOT), .json or .jsonl.")
+    ],
+    weights: Annotated[
+        str, typer.Option("--weights", "-w", show_default=False, help="A detector's card: a name, or a path.")
+    ],
+    min_score: Annotated[
+        float | None, typer.Option("--min-score", show_default=False, help="0 to 1; else the card's.")
+    ] = None,
+    rough: Annotated[float, typer.Option("--rough", help="Size of the first pass, as a share of the frame's.")] = 0.25,
+    scale: Annotated[float, typer.Option("--scale", help="Size of the second; below 1 for large objects.")] = 1.0,
+    refresh: Annotated[int, typer.Option("--refresh", min=0, help="Look everywhere every n frames; 0: once.")] = 30,
+    tiles: Annotated[bool, typer.Option("--tiles", help="Search every window of every frame.")] = False,
+    preview: PreviewOption = False,
+    start: StartOption = None,
+    end: EndOption = None,
+    stride: StrideOption = 1,
+    decoder: DecoderOption = "auto",
+) -> None:
+    """Find objects in 4K and 8K frames: a rough look everywhere, a close look where it matters."""
+    from vitapps.pipelines.video import detect as pipeline
+
+    settings = pipeline.DetectSettings(
+        min_score=min_score, rough=rough, scale=scale, refresh=refresh, tiles=tiles, start=start, end=end,
+        stride=stride, decoder=decoder, preview=preview,
+    )  # fmt: skip
+    result = pipeline.detect(
+        clip, out, weights=weights, settings=settings, options=run.options, progress=run.progress,
+        command=run.command_line,
+    )  # fmt: skip
+    said = f"wrote {result.out}: {result.boxes} boxes in {result.frames} frames, {result.work:.0%} of tiling's windows"
+    run.emit(result.to_json(), [f"{said} ({result.ms_per_frame:g} ms a frame)"])

@@ -1,0 +1,161 @@
+"""`vitapps video detect`: objects in every frame of a large clip, by a card's detector in two passes (`two_pass`)."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from vitapps.atomic import atomic_path, check_output
+from vitapps.datasets.formats.tracks import TrackMeta, TrackRow, choose_format, write_tracks
+from vitapps.datasets.formats.video_read import Decoder, is_url, open_clip
+from vitapps.errors import MissingError, UnreadableInputError, UsageError
+from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
+from vitapps.pipelines.video.draw import ContactSheet, draw_rows
+from vitapps.pipelines.video.two_pass import FrameFound, Predict, TwoPassConfig, TwoPassDetector
+from vitapps.progress import Progress, null_progress
+from vitapps.provenance import preview_path, sha256_file, write_run_record
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectSettings:
+    """`rough`, `scale` and `refresh` as in `TwoPassConfig`; `tiles`: search every window of every frame."""
+
+    min_score: float | None = None
+    rough: float = 0.25
+    scale: float = 1.0
+    refresh: int = 30
+    tiles: bool = False
+    start: float | None = None
+    end: float | None = None
+    stride: int = 1
+    decoder: Decoder = "auto"
+    preview: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detector:
+    """A network for windows B 3 S S in 0..1 and what its card says; `names` by class index."""
+
+    predict: Predict
+    config: TwoPassConfig
+    names: tuple[str, ...]
+    facts: NetworkFacts
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectResult:
+    """`work`: windows computed, as a share of those that tiling every frame takes."""
+
+    input: str
+    out: Path
+    preview: Path | None
+    record: Path
+    frames: int
+    boxes: int
+    work: float
+    ms_per_frame: float
+    timings: dict[str, float]
+    warnings: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields by name."""
+        return asdict(self)
+
+
+def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -> Detector:
+    """A card whose graph gives score and box maps; MissingError for another."""
+    from vitapps.shared_backbones.engines.load import load_model
+    from vitapps.shared_backbones.weights.cards import load_card
+
+    card = load_card(weights)
+    window = card.preprocess.get("window")
+    if card.arch != "plain_detector" or not isinstance(window, list) or len(set(window)) != 1:
+        raise MissingError(f"weights '{card.name}' are no detector of square windows", hint="vitapps models list")
+    model = load_model(card, options)
+    thresholds = tuple(
+        float(label.get("threshold", 0.5)) if settings.min_score is None else settings.min_score
+        for label in card.labels
+    )
+    config = TwoPassConfig(
+        window=int(window[0]), thresholds=thresholds, overlap=float(card.preprocess.get("overlap", 0.25)),
+        nms_iou=float(card.preprocess.get("nms_iou", 0.5)), peaks=bool(card.preprocess.get("peaks", False)),
+        rough=settings.rough, scale=settings.scale, refresh=settings.refresh,
+    )  # fmt: skip
+    names = tuple(str(label["name"]) for label in card.labels)
+    return Detector(predict=model, config=config, names=names, facts=NetworkFacts.of(card, model))
+
+
+def detect(
+    source: str, out: Path, *, weights: str, settings: DetectSettings | None = None,
+    options: RunOptions | None = None, detector: Detector | None = None, progress: Progress = null_progress,
+    command: str = "",
+) -> DetectResult:  # fmt: skip
+    """Search `source` and write its boxes to `out` (.csv .txt .json .jsonl). `detector`: loaded before, else by
+    `weights`. Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is left."""
+    settings, options = settings or DetectSettings(), options or RunOptions()
+    _check(settings)
+    form = choose_format(out)
+    sources = () if is_url(source) else (Path(source),)
+    picture = preview_path(out) if settings.preview else None
+    for path in (out, *([picture] if picture else [])):
+        check_output(path, overwrite=options.overwrite, sources=sources)
+    with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
+        detector = detector or load_detector(weights, settings, options)
+        record = new_record([detector.facts], options=options, settings=settings, command=command)
+        search = TwoPassDetector(detector.predict, detector.config, everywhere=settings.tiles)
+        sheet = ContactSheet() if picture else None
+        rows: list[TrackRow] = []
+        frames = calls = tiles = 0
+        with record.timed("detect"), progress.task(f"searching {source}", total=clip.meta.frames or None) as task:
+            for frame in clip.frames(settings.start, settings.end, settings.stride):
+                found = search.step(frame.pixels)
+                fresh = rows_of(found, frame.index, frame.time_s, detector.names)
+                rows += fresh
+                frames, calls, tiles = frames + 1, calls + found.calls, tiles + found.tiles
+                if sheet:
+                    sheet.add(draw_rows(frame.pixels, fresh) if sheet.wants() else None)
+                task.advance(settings.stride)
+        record.warnings += clip.warnings
+        meta = TrackMeta(
+            source=source, width=clip.meta.width, height=clip.meta.height, rate=clip.meta.rate, frames=frames
+        )
+    if not frames:
+        raise UnreadableInputError(f"{source}: no frame in the part asked for", hint="check --start and --end")
+    record.inputs = {str(path): sha256_file(path) for path in sources}
+    result: dict[str, Any] = {
+        "frames": frames,
+        "boxes": len(rows),
+        "work": round(calls / tiles, 4),
+        "ms_per_frame": round(1000 * record.timings["detect"] / frames, 1),
+    }
+    record.results = {**result, "output": str(out)}
+    with atomic_path(out, overwrite=options.overwrite) as temporary:
+        write_tracks(temporary, rows, meta, form)
+        if sheet:
+            sheet.save(preview_path(temporary))
+    return DetectResult(
+        input=source, out=out, preview=picture, record=write_run_record(out, record), timings=record.timings,
+        warnings=record.warnings, **result,
+    )  # fmt: skip
+
+
+def rows_of(found: FrameFound, index: int, time_s: float, names: tuple[str, ...]) -> list[TrackRow]:
+    """The boxes of a frame as rows without an identity, the way `video mot` takes them."""
+    return [
+        TrackRow(
+            frame=index, time_s=time_s, x=x0, y=y0, w=x1 - x0, h=y1 - y0, score=float(score), label=names[int(label)]
+        )
+        for (x0, y0, x1, y1), score, label in zip(found.boxes.tolist(), found.scores, found.labels, strict=True)
+    ]
+
+
+def _check(settings: DetectSettings) -> None:
+    if not 0 < settings.rough <= 1 or not 0 < settings.scale <= 4:
+        raise UsageError(
+            f"--rough {settings.rough:g} --scale {settings.scale:g}", hint="shares of the frame's size, above 0"
+        )
+    if settings.min_score is not None and not 0 <= settings.min_score <= 1:
+        raise UsageError(f"--min-score {settings.min_score:g}: outside 0 to 1", hint="leave it out for the card's")
