@@ -31,4 +31,4 @@ def _liveness(weights: str | None) -> tuple[Score, float, float]:
 
 def _deepfake(weights: str | None) -> tuple[Score, float, float]:
     model = DeepfakeModel.load(weights)
-    return lambda pixels: float(chance(model.logits([pixels]))[0]), model.tested.threshold, MARGIN
+    return lambda pixels: float(chance(model.logits([pixels]))[0]), model.tested.fake_from, MARGIN

@@ -16,6 +16,7 @@ from vitapps.pipelines.face.judged import check_judgement, write_judgement
 from vitapps.pipelines.face.occlusion import occlusion_map
 from vitapps.pipelines.runtime.network_facts import new_record
 
+Verdict = Literal["fake", "no trace", "unsure", "withheld"]
 LIMITS = (
     "looks for blending only: faces generated whole, lips or expressions moved by a network are not its subject",
     "compression, scaling and filters of an honest picture can look the same",
@@ -39,7 +40,7 @@ class DeepfakeResult:
     input: Path
     out: Path | None
     preview: Path | None
-    verdict: Literal["fake", "no trace", "withheld"]
+    verdict: Verdict
     withheld: list[str]
     score: float
     frames: int
@@ -91,7 +92,7 @@ class Deepfake:
             withheld.append(f"on real swaps the model's AUC is {interval}, which includes chance")
         if min(min(view.pixels.shape[:2]) for view in views) < tested.smallest:
             withheld.append(f"the face is smaller than {tested.smallest:.0f} pixels")
-        spoken: Literal["fake", "no trace"] = "fake" if score >= tested.threshold else "no trace"
+        spoken: Verdict = "fake" if score >= tested.fake_from else "no trace" if score < tested.none_below else "unsure"
         return DeepfakeResult(
             input=path, out=out, preview=drawn, verdict="withheld" if withheld else spoken, withheld=withheld,
             score=round(score, 4), frames=len(views), box=views[0].box, tested=asdict(tested), warnings=[],

@@ -20,13 +20,15 @@ DEFAULT_WEIGHTS = "face-deepfake"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RangeTested:
     """`smallest` side of a face in pixels; `swap_auc` on real swaps never trained on with its 95 % interval (low, high)
-    drawn by video; `threshold` on the score, of equal errors on self-blends of people never trained on."""
+    drawn by video. From `fake_from` up lie 5 % of the untouched faces of people never trained on, below `none_below`
+    5 % of their self-blends; between the two the answer is unsure."""
 
     smallest: float
     swap_auc: float
     low: float
     high: float
-    threshold: float
+    fake_from: float
+    none_below: float
 
     @property
     def speaks(self) -> bool:

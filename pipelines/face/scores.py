@@ -70,12 +70,6 @@ def attack_rates(scores: Floats, live: Bools, species: Sequence[str], threshold:
     )  # fmt: skip
 
 
-def equal_error_threshold(scores: Floats, positive: Bools) -> float:
-    """The score, as a threshold from which one counts, at which false accepts and false rejects are nearest."""
-    accepts, rejects = det_points(scores, positive)
-    return float(np.unique(scores)[int(np.argmin(np.abs(accepts - rejects)[:-1]))])
-
-
 def det_points(scores: Floats, positive: Bools) -> tuple[Floats, Floats]:
     """Detection error trade-off: false accept and false reject rates at every threshold, by rising threshold."""
     candidates = np.concatenate([np.unique(scores), [np.inf]])

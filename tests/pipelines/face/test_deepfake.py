@@ -113,14 +113,15 @@ def test_untested_models_keep_silent(card: str, swaps: Path, tmp_path: Path) -> 
     found = judge.judge(swaps / "set" / "fake" / "v0_000.png", tmp_path / "a.json")
     assert found.verdict == "withheld" and "chance" in found.withheld[0]
     assert (tmp_path / "a.json.preview.png").exists() and (tmp_path / "a.json.run.json").exists()
-    assert not RangeTested(smallest=1, swap_auc=0.6, low=0.49, high=0.7, threshold=0.5).speaks
+    assert not RangeTested(smallest=1, swap_auc=0.6, low=0.49, high=0.7, fake_from=0.7, none_below=0.2).speaks
 
 
 def test_a_tested_model_speaks_within_its_range(card: str, swaps: Path, tmp_path: Path) -> None:
     model = DeepfakeModel.load(card)
+    assert 0 <= model.tested.none_below < 1 and 0 < model.tested.fake_from < 1.01
     assert model.tested.swap_auc > 0.8 and model.tested.speaks
     judge = Deepfake(card, DeepfakeSettings(crop=True), RunOptions())
-    assert judge.judge(swaps / "set" / "fake" / "v0_000.png").verdict in ("fake", "no trace")
+    assert judge.judge(swaps / "set" / "fake" / "v0_000.png").verdict in ("fake", "no trace", "unsure")
     write_png(tmp_path / "small.png", face(3)[:40, :40])
     assert judge.judge(tmp_path / "small.png").verdict == "withheld"
 
@@ -138,7 +139,7 @@ def test_evaluation_beside_its_baselines(card: str, swaps: Path) -> None:
 def test_commands(card: str, swaps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = str(swaps / "set" / "real" / "v0_000.png")
     assert main(["face", "deepfake", picture, "--crop", "-w", card, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["verdict"] in ("fake", "no trace", "withheld")
+    assert json.loads(capsys.readouterr().out)["verdict"] in ("fake", "no trace", "unsure", "withheld")
     assert main(["face", "deepfake", picture, "--crop", "-w", card, "--preview"]) == 2
     assert main(["face", "deepfake", str(tmp_path / "none.png"), "--crop", "-w", card]) == 3
     capsys.readouterr()
