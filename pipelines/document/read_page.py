@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from typing import Protocol
 
 import cv2
@@ -32,6 +31,7 @@ from vitapps.pipelines.document.pictures import (
     without_shadows,
 )
 from vitapps.pipelines.document.reading_order import reading_order
+from vitapps.pipelines.document.recognise import Recogniser
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 Grey = NDArray[np.uint8]
@@ -79,8 +79,7 @@ class PageReader:
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> PageReader:
         """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
-        recognise = import_module("vitapps.pipelines.document.recognise")
-        recogniser = recognise.Recogniser.load(weights, options)
+        recogniser = Recogniser.load(weights, options)
         return cls(lines=recogniser, facts=(recogniser.facts,))
 
 

@@ -54,4 +54,4 @@ def _cut(
     if widths.min() > max(2.0, BRIDGE * height):
         return None
     thin = np.flatnonzero(widths == widths.min())
-    return y0 + low + int(thin[len(thin) // 2])
+    return int(y0 + low + thin[len(thin) // 2])
