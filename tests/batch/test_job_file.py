@@ -69,6 +69,8 @@ def test_a_good_file(tmp_path: Path) -> None:
     ("old", "new", "line", "said"),
     [
         ("workers = 2", 'workers = "two"', 10, "limits.workers"),
+        ("workers = 2", "gpu_share = 1.5", 10, "limits.gpu_share"),
+        ("workers = 2", 'share_networks = "yes"', 10, "limits.share_networks"),
         ("workers = 2", "workrs = 2", 10, "did you mean workers"),
         ("workers = 2", "workers = -1", 10, "0 or more"),
         ('memory = "2 GB"', 'memory = "2 Gx"', 11, "a size such as"),
@@ -150,7 +152,7 @@ def test_the_template_is_a_job_file_once_its_gaps_are_filled(tmp_path: Path, nam
              for line in text.splitlines()]  # fmt: skip
     path.write_text("\n".join(line for line in lines if not line.startswith(("state =", "prometheus", "list_file"))))
     assert read_job(path).limits == job.limits.__class__(
-        memory=4 * 10**9, window=quantities.day_window("22:00-06:00")
+        memory=4 * 10**9, window=quantities.day_window("22:00-06:00"), share_networks=True
     )  # every default in the template is the default
 
 
