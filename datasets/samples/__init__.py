@@ -6,6 +6,7 @@
 1309), 0.1 m a pixel; NEON data policy: free use with citation; stored as JPEG.
 `portrait.jpg`: official portrait of President Obama, 2012, by Pete Souza, a work of the US government (public domain),
 448 x 560; `write_edited_portrait` copies a part of its flag over the other curtain.
+`printed_page.jpg`: the page of `printed_page.py`, as a JPEG: our own.
 `boat.mp4`: the clip of `datasets.synth.moving_clip`, with the boat's first box in `boat.box.txt` (x,y,w,h): our own.
 `two_portraits.jpg`: official portraits of Barack Obama and Joseph Biden as heads of government offices, works of the US
 government (public domain), cut and laid side by side.

@@ -46,6 +46,9 @@ def read_table(kind: type[Record], table: Any, key: Key, source: Source, **given
         name = str(word).replace("-", "_")
         if name not in fields:
             raise source.error((*key, word), "unknown key", _known(name, list(fields)))
+        if value == fields[name].default and type(value) is type(fields[name].default):
+            values[name] = value  # a default may be written out, an empty text too
+            continue
         values[name] = read_value(hints[name], value, (*key, word), source, fields[name].metadata.get("read"))
     for name, item in fields.items():
         absent = item.default is dataclasses.MISSING and item.default_factory is dataclasses.MISSING
