@@ -154,7 +154,7 @@ def _seen_whole(boxes: Floats, offsets: Floats, size: int, frame: tuple[int, ...
     edges = np.array([0, 0, size, size])
     near = np.abs(boxes - edges) < _CUT
     at_frame = np.abs(edges + offsets - ends) < 1
-    return ~(near & ~at_frame).any(axis=1)
+    return np.asarray(~(near & ~at_frame).any(axis=1))
 
 
 def _parts_of_others(boxes: Floats, labels: Ints) -> NDArray[np.bool_]:
