@@ -12,6 +12,7 @@ STEP = 4  # pixels: widths are multiples of it
 SIDE = 8  # pixels of paper that are added before and behind the writing
 LEAST_CONTRAST = 20.0  # grey values between paper and full ink at least: no noise is blown up to letters
 MARGIN = 0.15
+MOST_HEIGHTS = 400  # a wider picture, no line any more, is squeezed to so many of its heights
 Line = NDArray[np.float32]
 
 
@@ -23,9 +24,9 @@ def prepare_line(picture: NDArray[np.uint8], height: int, stretch: float = 1.0) 
     grey = without_margins(np.asarray(grey, np.uint8))
     rows, columns = grey.shape
     wider = stretch if rows < height else 1.0
-    width = max(STEP, STEP * round(columns * height * wider / rows / STEP))
+    width = STEP * round(min(columns * wider / rows, MOST_HEIGHTS) * height / STEP)
     smooth = cv2.INTER_AREA if rows > height else cv2.INTER_CUBIC if rows < height else cv2.INTER_LINEAR
-    ink = ink_of(cv2.resize(grey, (width, height), interpolation=smooth))
+    ink = ink_of(cv2.resize(grey, (max(STEP, width), height), interpolation=smooth))
     return np.pad(ink, ((0, 0), (SIDE, SIDE)))
 
 

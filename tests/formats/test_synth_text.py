@@ -79,3 +79,9 @@ def test_a_word_list_that_is_none_is_refused(tmp_path: Path) -> None:
     broken.write_bytes(b"no gzip")
     with pytest.raises(UnreadableInputError, match=r"words\.gz"):
         TextSource.open(broken)
+
+
+def test_files_that_are_no_fonts_are_left_out(tmp_path: Path) -> None:
+    for name in ("a.ttf", "b.otf", "c.ttc"):
+        (tmp_path / name).write_bytes(b"\0\1\0\0broken")
+    assert find_faces((str(tmp_path),)) == FACES

@@ -12,6 +12,7 @@ import logging
 import os
 import re
 import string
+import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,17 +103,14 @@ def _font_files(folders: Sequence[str]) -> list[Path]:
 
 
 def _faces_of(fonts: Any, path: Path) -> list[Face]:
-    count = len(fonts.TTCollection(str(path)).fonts) if path.suffix.lower() == ".ttc" else 1
-    faces = []
-    for index in range(count):
-        try:
-            face = _read_face(fonts, path, index)
-        except (fonts.TTLibError, OSError, KeyError, AttributeError, ValueError) as error:
-            log.info("%s: left out: %s", path, error)
-            continue
-        if face is not None:
-            faces.append(face)
-    return faces
+    """The usable faces of a file; a file that is no font is left out with a word in the log."""
+    try:
+        count = len(fonts.TTCollection(str(path)).fonts) if path.suffix.lower() == ".ttc" else 1
+        faces = [_read_face(fonts, path, index) for index in range(count)]
+    except (fonts.TTLibError, OSError, KeyError, AttributeError, ValueError, struct.error) as error:
+        log.info("%s: left out: %s", path, error)
+        return []
+    return [face for face in faces if face is not None]
 
 
 def _read_face(fonts: Any, path: Path, index: int) -> Face | None:

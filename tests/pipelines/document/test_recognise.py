@@ -63,6 +63,12 @@ def test_the_line_is_ink_on_paper_whatever_the_colours() -> None:
     assert prepare_line(noise, 40).max() < 0.3  # paper's grain is not blown up to letters
 
 
+@pytest.mark.parametrize("size", [(1, 1), (1, 30_000), (30_000, 1), (2, 3)])
+def test_absurd_sizes_stay_bounded(size: tuple[int, int]) -> None:
+    line = prepare_line(np.random.default_rng(0).integers(0, 256, size, dtype=np.uint8), 40)
+    assert line.shape[0] == 40 and line.shape[1] % 4 == 0 and line.shape[1] <= 401 * 40 and np.isfinite(line).all()
+
+
 def test_tiles_join_to_what_the_whole_line_gives() -> None:
     width = 3 * recognise.TILE + 48
     classes = np.random.default_rng(1).choice([0, 0, 0, 1, 2, 3], width // 4)
