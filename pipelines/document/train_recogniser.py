@@ -172,8 +172,8 @@ def export(module: LineRecogniser, found: Validation, facts: dict[str, Any], out
         },
         "training": facts,
         "scores": [
-            {"data": f"{found.lines} rendered lines in held-out faces", "cer": round(found.cer, 2),
-             "command": str(facts["command"])}
+            {"metric": "CER %", "value": round(found.cer, 2), "data": "rendered lines in held-out font families",
+             "n": found.lines, "command": str(facts["command"])}
         ],
         "tolerance": {"bf16": False},
         "limits": [
