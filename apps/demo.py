@@ -123,6 +123,14 @@ STEPS = (
         input="portrait.jpg",
         out="portrait_deepfake.json",
     ),
+    Step(
+        title="The outline of the boat",
+        about="The same clip; the boat's mask in the first frame is carried to all others, without any training.",
+        words=("video", "segment", "{input}", "--mask", "{input}.png", "-o", "{out}", "--preview"),
+        sample="vitapps.datasets.synth.moving_clip:write_clip_with_mask",
+        input="boat_outline.mp4",
+        out="boat_masks.mp4",
+    ),
     Step(title="The embedded models", about="Their cards.", words=("models", "list"), computes=False),
     Step(title="This machine", about="What `vitapps doctor` found.", words=("doctor",), computes=False),
 )

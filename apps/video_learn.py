@@ -196,7 +196,7 @@ def train_action(
     data: ListOption,
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
     root: RootOption = None,
-    steps: StepsOption = 400,
+    steps: StepsOption = 150,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Windows a step.")] = 32,
     folds: FoldsOption = 5,
 ) -> None:
@@ -216,7 +216,7 @@ def train_action(
 
 @command(own_eval, "action")
 def eval_action(
-    run: Run, data: ListOption, root: RootOption = None, steps: StepsOption = 400, folds: FoldsOption = 5
+    run: Run, data: ListOption, root: RootOption = None, steps: StepsOption = 150, folds: FoldsOption = 5
 ) -> None:
     """Accuracy of the recipe of `train action` on unseen sources, beside HOG + flow features."""
     from vitapps.require import require

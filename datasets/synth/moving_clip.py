@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.datasets.formats.mask_series import write_index_png
 from vitapps.datasets.formats.video_write import open_writer
 
 Picture = NDArray[np.uint8]
@@ -23,6 +24,13 @@ def write_moving_clip(path: Path) -> None:
     with open_writer(path, rate=RATE, quality=20) as writer:
         for number, picture in enumerate(frames()):
             writer.add(picture, number / RATE)
+
+
+def write_clip_with_mask(path: Path) -> None:
+    """The same clip, and the mask of the boat in its first frame beside it: `boat.mp4`, `boat.mp4.png`."""
+    write_moving_clip(path)
+    mask = cv2.warpAffine(_boat()[1], _place(0.0), (SIZE[1], SIZE[0]))
+    write_index_png(path.with_name(f"{path.name}.png"), (np.asarray(mask) > 127).astype(np.uint8))
 
 
 def frames() -> Iterator[Picture]:
@@ -69,11 +77,15 @@ def _boat() -> tuple[Picture, Picture]:
 
 def _lay(view: Picture, boat: Picture, alpha: Picture, share: float) -> Picture:
     """The boat at its place of the moment, soft at its edge."""
-    scale, angle = 0.48 + 0.3 * share, 0.16 * np.sin(9 * share)
-    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    middle = np.array([100 + 400 * share, 190 + 60 * np.sin(2.6 * share)])
-    matrix = np.column_stack([turn, middle - turn @ np.array([80, 40])])
-    size = (SIZE[1], SIZE[0])
+    matrix, size = _place(share), (SIZE[1], SIZE[0])
     over = cv2.warpAffine(boat, matrix, size, flags=cv2.INTER_AREA)
     soft = cv2.GaussianBlur(cv2.warpAffine(alpha, matrix, size), (0, 0), 0.7)[..., None].astype(np.float32) / 255
     return np.asarray(view + (over - view.astype(np.float32)) * soft, np.uint8)
+
+
+def _place(share: float) -> NDArray[np.float64]:
+    """Where the boat's own pixels go, 2 3."""
+    scale, angle = 0.48 + 0.3 * share, 0.16 * np.sin(9 * share)
+    turn = scale * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    middle = np.array([100 + 400 * share, 190 + 60 * np.sin(2.6 * share)])
+    return np.column_stack([turn, middle - turn @ np.array([80, 40])])

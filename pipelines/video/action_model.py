@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.pipelines.video.action_scores import shares_of
 from vitapps.pipelines.video.clip_input import ClipInput
 from vitapps.pipelines.video.clip_sampling import ClipRule
 
@@ -33,9 +34,7 @@ class ActionModel:
 
     def probabilities(self, logits: Floats) -> Floats:
         """Calibrated probabilities, B K -> B K."""
-        scaled = (logits - logits.max(axis=1, keepdims=True)) / self.temperature
-        shares = np.exp(scaled)
-        return np.asarray(shares / shares.sum(axis=1, keepdims=True), np.float32)
+        return shares_of(logits / self.temperature)
 
 
 def load_action_model(weights: str, options: RunOptions) -> ActionModel:

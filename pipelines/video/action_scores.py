@@ -32,7 +32,7 @@ class ActionScore:
 def score_action(logits: Floats, labels: Labels) -> ActionScore:
     """Of logits N K and class indices N."""
     right = logits.argmax(axis=1) == labels
-    shares = _shares(logits)
+    shares = shares_of(logits)
     classes = [right[labels == label].mean() for label in np.unique(labels)]
     return ActionScore(
         clips=len(labels),
@@ -64,10 +64,11 @@ def calibration_error(confidence: Floats, right: NDArray[np.bool_], bins: int = 
 def best_temperature(logits: Floats, labels: Labels) -> float:
     """The temperature of least negative log likelihood, among 0.3 to 5 (Guo et al. 2017, arXiv:1706.04599, eq. 9)."""
     tried = np.geomspace(0.3, 5, 60)
-    losses = [-np.log(_shares(logits / t)[np.arange(len(labels)), labels] + 1e-9).mean() for t in tried]
+    losses = [-np.log(shares_of(logits / t)[np.arange(len(labels)), labels] + 1e-9).mean() for t in tried]
     return float(tried[int(np.argmin(losses))])
 
 
-def _shares(logits: NDArray[np.floating[Any]]) -> Floats:
+def shares_of(logits: NDArray[np.floating[Any]]) -> Floats:
+    """Softmax over classes, N K -> N K."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

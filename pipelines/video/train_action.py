@@ -45,7 +45,7 @@ Floats = NDArray[np.float32]
 class ActionFit:
     """`batch` windows a step; `folds` of sources for the score (0: none)."""
 
-    steps: int = 400
+    steps: int = 150
     batch: int = 32
     rate: float = 1e-3
     folds: int = 5

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vitapps.errors import MissingError, VitappsError
+from vitapps.provenance import sha256_file
 from vitapps.require import require
 from vitapps.shared_backbones.convert.videomae import config_from_hf, convert_videomae
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
@@ -47,14 +48,10 @@ def load_published_video(spec: str, *, cache_dir: Path | None = None) -> Publish
     state = _read_state(weights)
     classes = _classes(state)
     config = config_from_hf(settings, classes)
-    if classes == 0:
-        config = replace(config, fc_norm=False)
     module = ViT(config)
     load_state(module, convert_videomae(state, config), spec)
     preprocess = {**_IMAGENET, **fetch.json("preprocessor_config.json", optional=True)}
     names = {int(key): str(value) for key, value in settings.get("id2label", {}).items()}
-    from vitapps.provenance import sha256_file
-
     return PublishedVideo(
         module=module.eval(),
         config=config,

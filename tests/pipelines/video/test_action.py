@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 
 from fakes.clips import squares, write_clip
 from vitapps.apps.main import main
@@ -63,12 +62,6 @@ def test_embeddings_of_two_clips(clip: Path, checkpoint: Path, tmp_path: Path) -
     assert half == 4
     assert np.array_equal(found["embedding"][:half], found["embedding"][half:])
     assert main(["video", "embed", str(clip), "-w", str(checkpoint), "-o", str(tmp_path / "e.txt")]) == 2
-
-
-def write_series(folder: Path, frames: list[NDArray[np.uint8]]) -> None:
-    folder.mkdir(parents=True)
-    for number, pixels in enumerate(frames):
-        Image.fromarray(pixels).save(folder / f"{number:03d}.png")
 
 
 def test_what_does_not_fit_is_said(
