@@ -18,7 +18,7 @@ UNITS = 1000  # of an em
 ADVANCE = 500  # width of every letter, in units
 ASCENT, DESCENT = 780, -220  # a line of text fills its box from descender to ascender
 _NAME = "VitappsGlyphless"
-_HIGHEST = 2.3  # sizes: poppler disbelieves an ascent of 1.9 and more
+_LOWEST, _HIGHEST = 0.2, 2.3  # sizes: poppler disbelieves an ascent of 1.9 and more
 _STEP = 0.05  # of a size, between the heights of two fonts
 _FILE_CHECKSUM = 0xB1B0AFBA
 
@@ -39,9 +39,7 @@ class GlyphlessFont:
         """The resource name of the font whose letters are `height` sizes high from descender to ascender."""
         import pikepdf
 
-        step = math.ceil(
-            min(max(height, 0.2), 2.3) / _STEP - 1e-6
-        )  # 2.3: poppler disbelieves an ascent of 1.9 and more
+        step = math.ceil(min(max(height, _LOWEST), _HIGHEST) / _STEP - 1e-6)
         if step not in self._fonts:
             self._fonts[step] = self._pdf.make_indirect(pikepdf.Dictionary(Type=pikepdf.Name.Font))
         return f"/{_NAME}{step}"

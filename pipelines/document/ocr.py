@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import shlex
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -96,7 +97,8 @@ class _Tally:
         if read:
             self.read_words += len(words)
             self.sure += sum(word.confidence for word in words)
-        self.warnings += [warning for warning in page.warnings if page.words or self.failed]
+        if words:  # that a page is blank stands in `blank`
+            self.warnings += page.warnings
 
 
 def choose_format(out: Path | None, asked: OcrFormat | None) -> OcrFormat:
@@ -150,7 +152,7 @@ def ocr(
     settings, options = settings or OcrSettings(), options or RunOptions()
     check_ocr(path, out, settings, overwrite=options.overwrite, sources=[path])
     source = open_source(path, pages=settings.pages, password=settings.password, dpi=settings.dpi)
-    record = new_record((), options=options, settings=_recorded(settings), command=command)
+    record = new_record((), options=options)
     tally, known, text = _Tally(), read.found, ""
     with record.timed("read"), _output(out, overwrite=options.overwrite) as target:
         _write(source, target, read, settings, tally, progress)
@@ -177,10 +179,22 @@ def _write_record(
 ) -> Path:  # fmt: skip
     facts = read.reader.facts if read.reader and result.read else ()
     inputs = [source.content] if isinstance(source.content, Path) else []
-    record = new_record(facts, options=options, settings=_recorded(settings), command=command, inputs=inputs)
+    said = without_password(command)
+    record = new_record(facts, options=options, settings=_recorded(settings), command=said, inputs=inputs)
     record.timings, record.warnings = result.timings, result.warnings
     record.results = {name: value for name, value in result.to_json().items() if name not in ("text", "timings")}
     return write_run_record(out, record)
+
+
+def without_password(command: str) -> str:
+    """A command line whose `--password` is not to be read in a record."""
+    words = shlex.split(command)
+    for place, word in enumerate(words):
+        if word.startswith("--password="):
+            words[place] = "--password=..."
+        elif place and words[place - 1] == "--password":
+            words[place] = "..."
+    return shlex.join(words)
 
 
 def _recorded(settings: OcrSettings) -> dict[str, Any]:
@@ -239,6 +253,7 @@ def _pages(
         except UnreadableInputError as error:
             _LOGGER.warning("%s", error.message)
             tally.failed += 1
+            tally.warnings.append(error.message)
             page, was_read = blank_page(item, error.message), False
         tally.add(page, read=was_read)
         yield item, page, was_read
