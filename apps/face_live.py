@@ -78,6 +78,28 @@ def train_liveness(run: Run, data: DataOption, out: ModelOption) -> None:
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
+@command(app, "pretrain")
+def pretrain(
+    run: Run,
+    data: DataOption,
+    out: ModelOption,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Pre-train a face encoder on unlabelled aligned faces: masked regions and instance discrimination (FSFM)."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.face.pretrain import PretrainFit
+    from vitapps.pipelines.face.pretrain import pretrain as learn
+    from vitapps.pipelines.runtime.devices import cuda_devices
+
+    device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
+    config = PretrainFit(steps=steps, seed=run.options.seed, threads=run.options.threads or 1)
+    path = learn(data, out, config, device=device, resume=resume, progress=run.progress)
+    run.emit({"encoder": path}, [f"wrote {path}"])
+
+
 @command(eval_app, "liveness")
 def evaluate_liveness(
     run: Run,
