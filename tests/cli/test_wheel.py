@@ -21,7 +21,9 @@ FOLDERS = {
     "core": "vitapps",
     **{name: f"vitapps/{name}" for name in ("apps", "pipelines", "shared_backbones", "datasets")},
 }
-SHIPPED = {".py", ".toml", ".safetensors", ".onnx", ".html", ".json", ".gz", ".tif", ".typed"}
+SHIPPED = {
+    ".py", ".toml", ".safetensors", ".onnx", ".html", ".json", ".gz", ".tif", ".jpg", ".mp4", ".txt", ".typed",
+}  # fmt: skip
 MODELS = {"brain-mr-synth", "trees-neon"}
 needs_models = pytest.mark.skipif(not set(list_cards()) >= MODELS, reason="the models are not embedded yet")
 HEAVY = {"torch", "timm", "torchvision", "monai"}
