@@ -46,7 +46,6 @@ class SingleConfig:
     elastic: float = 0.3
     colour: float = 0.7
     doubt: float = 1.2
-    flow: bool = True
     filter: FilterConfig = field(default_factory=FilterConfig)
 
 
@@ -152,7 +151,7 @@ class SingleTracker:
         box = self._filter.box
         before, ratio = self._grey, self._ratio
         after = self._shrunk(frame, ratio)
-        motion = follow(before, after, box * ratio) if self.config.flow else Motion(box=box * ratio, support=0.0)
+        motion = follow(before, after, box * ratio)
         wanted = min(1.0, _FLOW_SIDE / np.sqrt(self._filter.size.prod()))
         if 0.7 < wanted / ratio < 1.4:
             self._grey = after

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -44,8 +44,8 @@ Maker = Callable[[Picture, NDArray[np.float64]], Follower]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackSettings:
     """What to follow and where. `boxes` x y w h and `points` x y in pixels of the frame as a player shows it, `mask` a
-    PNG of object numbers; `at` seconds where they hold; `start`, `end` seconds and `stride` frames of what is written.
-    Before `at` nothing is written."""
+    PNG of object numbers; `at` seconds where they hold and tracking begins, `end` seconds before which it ends; every
+    `stride`-th frame is followed and written."""
 
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     points: tuple[tuple[float, float], ...] = ()
@@ -263,8 +263,3 @@ def _report(
         input=str(source), out=out, video=settings.video, preview=preview_path(out) if settings.preview else None,
         record=write_run_record(out, record), timings=record.timings, warnings=record.warnings, **figures,
     )  # fmt: skip
-
-
-def written(settings: TrackSettings, out: Path) -> Iterator[Path]:
-    """Every file that `track` writes, its record apart."""
-    yield from _outputs(out, settings).values()
