@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import time
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,7 +30,7 @@ from vitapps.shared_backbones.models.tracker import STRIDE, Tracker, TrackerConf
 
 NAME = "track-lorat-s"
 SEED_STRIDE = 10_000_019  # pairs of different seeds never coincide
-AHEAD = 6  # batches that the generator may be ahead
+AHEAD = 4  # batches that the generator may be ahead
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,7 @@ def train(
         "command": f"vitapps video train track --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
         f"{f' --occlusion {config.occlusion:g}' if config.occlusion else ''}"
         f" --seed {config.seed}",
-        "hardware": training_hardware(device, config.threads, bf16=True, generators=1),
+        "hardware": training_hardware(device, config.threads, bf16=True),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": "no sequence of DAVIS, OTB, VOT or PETS was trained on",
@@ -92,28 +93,24 @@ def make_pairs(data: Sequence[Path], config: TrackFit) -> TrackingPairs:
 
 
 def batches(pairs: TrackingPairs, config: TrackFit, first: int) -> Iterator[Batch]:
-    """Batch of step `first`, `first` + 1, …: images B 4 S S+T, boxes B 4, present B 1; made by one process beside."""
-    context = multiprocessing.get_context("fork")
-    queue: Any = context.Queue(AHEAD)
-    worker = context.Process(target=_produce, args=(pairs, config, first, queue), daemon=True)
-    worker.start()
-    try:
-        for _ in range(first, config.steps):
-            image, box, present = queue.get()
-            yield torch.from_numpy(image).float() / 255, torch.from_numpy(box), torch.from_numpy(present)
-    finally:
-        worker.terminate()
+    """Batch of step `first`, `first` + 1, …: images B 4 S S+T, boxes B 4, present B 1. One thread works ahead: the
+    drawing is OpenCV's, which leaves the interpreter to the training meanwhile."""
+    with ThreadPoolExecutor(1, thread_name_prefix="vitapps-pairs") as pool:
+        waiting = deque(
+            pool.submit(_batch, pairs, config, step) for step in range(first, min(first + AHEAD, config.steps))
+        )
+        for step in range(first, config.steps):
+            if step + AHEAD < config.steps:
+                waiting.append(pool.submit(_batch, pairs, config, step + AHEAD))
+            yield waiting.popleft().result()
 
 
-def _produce(pairs: TrackingPairs, config: TrackFit, first: int, queue: Any) -> None:
-    import cv2
-
-    cv2.setNumThreads(1)
-    for step in range(first, config.steps):
-        numbers = [config.seed * SEED_STRIDE + step * config.batch + place for place in range(config.batch)]
-        drawn = [pairs.sample(number) for number in numbers]
-        images = np.stack([joined(pair) for pair in drawn])
-        queue.put((images, np.stack([pair.box for pair in drawn]), np.array([[pair.present] for pair in drawn], "f4")))
+def _batch(pairs: TrackingPairs, config: TrackFit, step: int) -> Batch:
+    numbers = [config.seed * SEED_STRIDE + step * config.batch + place for place in range(config.batch)]
+    drawn = [pairs.sample(number) for number in numbers]
+    image = torch.from_numpy(np.stack([joined(pair) for pair in drawn])).float() / 255
+    box = torch.from_numpy(np.stack([pair.box for pair in drawn]))
+    return image, box, torch.tensor([[pair.present] for pair in drawn])
 
 
 def joined(pair: Pair) -> NDArray[np.uint8]:

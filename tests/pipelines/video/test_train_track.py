@@ -32,9 +32,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_trained_card_tracks(data: Path, tmp_path: Path) -> None:
-    assert (
-        main(["video", "train", "track", "--data", str(data), "-o", str(tmp_path), "--steps", "2", "--batch", "2"]) == 0
-    )
+    words = ["--data", str(data), "-o", str(tmp_path), "--steps", "2", "--batch", "2", "--occlusion", "0.1"]
+    assert main(["video", "train", "track", *words]) == 0
     card = str(tmp_path / "track-lorat-s.toml")
     words = ["-o", str(tmp_path / "t.csv"), "--box", "20,20,24,24", "--weights", card, "--threads", "1"]
     assert main(["video", "track", str(data / "clip.mp4"), *words]) == 0
