@@ -35,7 +35,7 @@ from vitapps.pipelines.document.recognise import Recogniser
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 Grey = NDArray[np.uint8]
-FEW_LETTERS = (0.6, 0.45, 0.4, 0.1, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
+FEW_LETTERS = (0.7, 0.6, 0.45, 0.1, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
 IN_PICTURE = 0.15  # and of what lies on a picture
 BATCH = 64  # lines that are cut out at a time, which bounds the memory of a dense page
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
