@@ -9,51 +9,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.page_text import Block, BlockKind, Line, Word, around, quad_of
-from vitapps.errors import MissingError
+from vitapps.datasets.synth.text.fonts import Face, find_faces, open_face
 
 Grey = NDArray[np.uint8]
-FONT_FOLDERS = (Path("/usr/share/fonts"), Path("/usr/share/texmf/fonts/opentype"))
-_UNUSABLE = ("Symbol", "Dingbat", "Math", "math", "Emoji", "Mono-", "Standard", "D050000L", "NotoSansCJK", "Ornament")
 _LETTERS = "etaoinshrdlucmfwypvbgkqjxz"
 _WEIGHTS = np.array([12.7, 9.1, 8.2, 7.5, 7, 6.7, 6.3, 6.1, 6, 4.3, 4, 2.8, 2.8, 2.4, 2.2, 2.4, 2, 1.9, 1, 1.5, 2, 0.8,
                      0.3, 0.3, 0.3, 0.2])  # fmt: skip
 
 
 @lru_cache(maxsize=1)
-def font_files() -> tuple[Path, ...]:
-    """Scalable fonts of this machine that look like writing, sorted; raises MissingError where there are none."""
-    found = [path for folder in FONT_FOLDERS for end in ("ttf", "otf") for path in folder.rglob(f"*.{end}")]
-    usable = sorted(path for path in found if not any(word in path.name for word in _UNUSABLE) and _spells(path))
-    if not usable:
-        raise MissingError("no fonts in /usr/share/fonts", hint="apt-get install fonts-dejavu fonts-liberation2")
-    return tuple(usable)
-
-
-def _spells(path: Path) -> bool:
-    """Whether a font has its own shapes for letters, and no box or blank in their place."""
-    from PIL import ImageFont
-
-    try:
-        font = ImageFont.truetype(str(path), 20)
-        shapes = {bytes(font.getmask(letter)) for letter in "agQ\U0010fffd"}
-    except (OSError, ValueError):
-        return False
-    return len(shapes) == 4 and font.getlength("ag") > 8
+def installed_faces() -> tuple[Face, ...]:
+    """The faces of this machine, looked for once a process."""
+    return find_faces()
 
 
 @lru_cache(maxsize=256)
-def pen_of(path: Path, size: int) -> Pen:
-    """The font of a file at a size in pixels an em."""
-    from PIL import ImageFont
-
-    font = ImageFont.truetype(str(path), size)
+def pen_of(face: Face, size: int) -> Pen:
+    """A face at a size in pixels an em."""
+    font = open_face(face.path, face.index, size)
     top = -font.getbbox("dH", anchor="ls")[1]
     return Pen(font=font, size=size, top=max(3, int(top)), foot=max(1, int(font.getbbox("gp", anchor="ls")[3])))
 
@@ -105,18 +84,23 @@ def _filled(pattern: str, rng: np.random.Generator) -> str:
 
 @dataclass(slots=True)
 class Sheet:
-    """`ink` H W: 255 paper, 0 ink. `blocks` in reading order."""
+    """`ink` H W: 255 paper, 0 ink. `faces` to set type in. `blocks` in reading order."""
 
     ink: Any  # PIL image of mode L
     rng: np.random.Generator
+    faces: tuple[Face, ...]
     blocks: list[Block] = field(default_factory=list)
 
     @classmethod
-    def blank(cls, width: int, height: int, rng: np.random.Generator) -> Sheet:
-        """White paper."""
+    def blank(cls, width: int, height: int, rng: np.random.Generator, faces: tuple[Face, ...] = ()) -> Sheet:
+        """White paper; without `faces`, those of this machine."""
         from PIL import Image
 
-        return cls(ink=Image.new("L", (width, height), 255), rng=rng)
+        return cls(ink=Image.new("L", (width, height), 255), rng=rng, faces=faces or installed_faces())
+
+    def some_face(self) -> Face:
+        """One of the faces by chance."""
+        return self.faces[int(self.rng.integers(len(self.faces)))]
 
     @property
     def draw(self) -> Any:

@@ -27,8 +27,9 @@ from vitapps.datasets.synth.page_blocks import (
     rule,
     table,
 )
-from vitapps.datasets.synth.page_sheet import Grey, Pen, Sheet, font_files, made_up_words, pen_of
+from vitapps.datasets.synth.page_sheet import Grey, Pen, Sheet, made_up_words, pen_of
 from vitapps.datasets.synth.page_wear import turn_sheet, wear
+from vitapps.datasets.synth.text.fonts import Face
 
 PageKind = Literal["article", "receipt", "screen", "sparse", "poster"]
 KINDS: tuple[PageKind, ...] = ("article", "receipt", "screen", "sparse", "poster")
@@ -50,16 +51,16 @@ class SyntheticPage:
 
 def make_page(
     seed: int, *, kind: PageKind | None = None, turn: int | None = None, skew: float | None = None, worn: bool = True,
-    body: tuple[int, int] = (12, 30), largest: int = 2600,
+    body: tuple[int, int] = (12, 30), largest: int = 2600, faces: tuple[Face, ...] = (),
 ) -> SyntheticPage:  # fmt: skip
     """The page of a seed. `turn`: degrees clockwise that make it upright again, a multiple of 90 (None: mostly 0);
     `skew` in degrees; `body`: range of the body type's size, pixels an em; `worn` False leaves clean black on white; no
-    side of the sheet is longer than `largest` pixels."""
+    side of the sheet is longer than `largest` pixels; `faces` to set it in (none: those of this machine)."""
     rng = np.random.default_rng(seed)
     kind = kind or KINDS[int(rng.choice(len(KINDS), p=_SHARES))]
     size = round(float(np.exp(rng.uniform(*np.log(body)))))
     width, height = (min(largest, int(rng.uniform(low, high) * size)) for low, high in _EXTENTS[kind])
-    sheet = Sheet.blank(width, height, rng)
+    sheet = Sheet.blank(width, height, rng, faces)
     fill = {"article": _article, "receipt": _receipt, "screen": _screen, "sparse": _sparse, "poster": _poster}[kind]
     fill(sheet, size)
     if turn is None:
@@ -73,17 +74,16 @@ def make_page(
     return SyntheticPage(image=image, page=page, kind=kind)
 
 
-def _pens(rng: np.random.Generator, size: int) -> tuple[Pen, Pen, Pen]:
+def _pens(sheet: Sheet, size: int) -> tuple[Pen, Pen, Pen]:
     """Body, small and title type."""
-    files = font_files()
-    body, title = (files[int(rng.integers(len(files)))] for _ in range(2))
+    rng, body, title = sheet.rng, sheet.some_face(), sheet.some_face()
     small = max(8, round(size * rng.uniform(0.7, 0.9)))
     return pen_of(body, size), pen_of(body, small), pen_of(title, round(size * rng.uniform(1.1, 2.8)))
 
 
 def _article(sheet: Sheet, size: int) -> None:
     rng, width, height = sheet.rng, sheet.ink.width, sheet.ink.height
-    body, small, title = _pens(rng, size)
+    body, small, title = _pens(sheet, size)
     left, top = rng.uniform(2, 5, 2) * size
     right, bottom = width - left, height - rng.uniform(2, 5) * size
     columns = int(rng.choice([1, 2, 3, 4], p=[0.35, 0.4, 0.17, 0.08]))
@@ -167,8 +167,8 @@ def _running_line(sheet: Sheet, pen: Pen, frame: Box, kind: Literal["header", "f
 
 def _receipt(sheet: Sheet, size: int) -> None:
     rng, width, height = sheet.rng, sheet.ink.width, sheet.ink.height
-    body, small, _ = _pens(rng, size)
-    large = pen_of(font_files()[int(rng.integers(len(font_files())))], round(size * rng.uniform(1.1, 1.7)))
+    body, small, _ = _pens(sheet, size)
+    large = pen_of(sheet.some_face(), round(size * rng.uniform(1.1, 1.7)))
     x0, x1 = rng.uniform(0.5, 3) * size, width - rng.uniform(0.5, 3) * size
     y, y1 = rng.uniform(1, 5) * size, height - rng.uniform(1, 5) * size
     leading = float(rng.uniform(1.02, 1.7))
@@ -220,7 +220,7 @@ def _two_sided(sheet: Sheet, pen: Pen, frame: Box, leading: float) -> float:
 def _screen(sheet: Sheet, size: int) -> None:
     """Panels side by side, some dark with light letters."""
     rng, width, height = sheet.rng, sheet.ink.width, sheet.ink.height
-    body, small, title = _pens(rng, size)
+    body, small, title = _pens(sheet, size)
     y = 0.0
     while y + 8 * size < height:
         depth, x = float(rng.uniform(5, 16)) * size, 0.0
@@ -259,7 +259,7 @@ def _invert(sheet: Sheet, frame: Box) -> None:
 def _sparse(sheet: Sheet, size: int) -> None:
     """A page with little on it, or nothing."""
     rng, width, height = sheet.rng, sheet.ink.width, sheet.ink.height
-    pens = _pens(rng, size)
+    pens = _pens(sheet, size)
     for _ in range(int(rng.integers(0, 6))):
         left, y = rng.uniform(0, 0.5) * width, rng.uniform(0.05, 0.9) * height
         used = [block.box for block in sheet.blocks]
@@ -277,7 +277,7 @@ def _poster(sheet: Sheet, size: int) -> None:
     from PIL import Image, ImageChops
 
     rng, width, height = sheet.rng, sheet.ink.width, sheet.ink.height
-    body, _, title = _pens(rng, size)
+    body, _, title = _pens(sheet, size)
     third = width // 4
     for x in (0, width - third):
         if rng.random() < 0.6:

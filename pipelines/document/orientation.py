@@ -21,7 +21,7 @@ Grey = NDArray[np.uint8]
 LONGEST = 1700  # pixels of the longer side at which a page is surveyed
 SMALL = 5.0  # pixels: type that has become lower is surveyed at full size
 ROW_REACH = 0.55  # of a letter's height: words of a row run together
-OVERTURNED, CLEAR = 0.4, 9.0  # without a reader: feet over heads, in type of so many pixels, for a page upside down
+OVERTURNED, CLEAR = 0.4, 9.0  # feet over heads, in type of so many pixels, that say a page is upside down
 SURE = 0.25  # of (heads - feet) / (heads + feet)
 Confidence = Callable[[Grey, Sequence[FoundLine]], float]
 
@@ -54,11 +54,9 @@ def survey(grey: Grey, *, turn: int | None = None, confidence: Confidence | None
     stand = ways[quarter]
     lines = lines_by_components(stand.components, stand.x_height) if stand.x_height else []
     lead = stand.lead
-    if turn is None and lead < SURE:
-        if confidence and lines:
-            lead = _by_reading(small, quarter, confidence, lines)
-        elif lead > -OVERTURNED or stand.x_height < CLEAR:
-            lead = 0.0
+    overturned = lead <= -OVERTURNED and stand.x_height >= CLEAR
+    if turn is None and lead < SURE and not overturned:
+        lead = _by_reading(small, quarter, confidence, lines) if confidence and lines else 0.0
     found_turn = quarter if lead >= 0 else quarter + 180
     return Survey(
         turn=found_turn if turn is None else turn, skew=skew_of(lines), x_height=stand.x_height / scale,

@@ -15,15 +15,20 @@ from vitapps.datasets.formats.page_json import read_pages
 from vitapps.datasets.formats.page_text import Block, Line, Page, quad_of
 from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.pages import make_page
+from vitapps.datasets.synth.text.fonts import find_faces
 from vitapps.pipelines.document.evaluate_layout import covered
 from vitapps.pipelines.document.lay_out import layout_page
 from vitapps.pipelines.document.read_page import PageReader, read_page
+
+FACES = find_faces(())  # Pillow's own, on every machine the same
 
 
 @pytest.fixture(scope="module")
 def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "page.png"
-    Image.fromarray(make_page(11, kind="article", turn=0, skew=0.0, worn=False, largest=700).image).save(path)
+    Image.fromarray(
+        make_page(11, faces=FACES, body=(22, 22), kind="article", turn=0, skew=0.0, worn=False, largest=700).image
+    ).save(path)
     return path
 
 
@@ -56,7 +61,7 @@ def test_what_is_no_picture_is_refused_in_one_line(
 
 def test_measures_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doc", "eval-layout", "--data", str(tmp_path)]) == 3
-    made = make_page(11, kind="article", turn=0, skew=0.0, worn=False, largest=700)
+    made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=0, skew=0.0, worn=False, largest=700)
     for name in ("sroie", "pages", "publaynet"):
         (tmp_path / name).mkdir()
         Image.fromarray(made.image).save(tmp_path / name / "a.jpg")

@@ -9,7 +9,10 @@ from fakes.line_readers import FakeReader
 from vitapps.datasets.formats.page_text import Line, Page
 from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.pages import make_page
+from vitapps.datasets.synth.text.fonts import find_faces
 from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
+
+FACES = find_faces(())  # Pillow's own, on every machine the same
 
 
 def picture_of(image: np.ndarray) -> Picture:
@@ -32,7 +35,7 @@ def share_found(truth: Page, found: Page) -> float:
 
 @pytest.mark.parametrize("turn", [0, 90, 180, 270])
 def test_lines_are_found_whatever_the_turn_and_lie_in_the_picture_given(turn: int) -> None:
-    made = make_page(11, kind="article", turn=turn, skew=1.5, worn=False, largest=900)
+    made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=turn, skew=1.5, worn=False, largest=900)
     page = read_page(picture_of(made.image), PageReader(lines=FakeReader()))
     assert page.rotation == turn
     assert page.skew == pytest.approx(1.5, abs=0.3)
@@ -41,7 +44,7 @@ def test_lines_are_found_whatever_the_turn_and_lie_in_the_picture_given(turn: in
 
 
 def test_quads_stand_as_the_writing_does() -> None:
-    made = make_page(11, kind="article", turn=180, skew=0.0, worn=False, largest=900)
+    made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=180, skew=0.0, worn=False, largest=900)
     page = read_page(picture_of(made.image), PageReader(lines=FakeReader()))
     top_left, top_right = page.lines[0].quad[:2]
     assert top_left[0] > top_right[0]  # upside down: the writing's left is at the right
@@ -54,13 +57,13 @@ def test_a_blank_page_says_so() -> None:
 
 
 def test_what_the_reader_doubts_is_left_out() -> None:
-    made = make_page(11, kind="article", turn=0, skew=0.0, worn=False, largest=900)
+    made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=0, skew=0.0, worn=False, largest=900)
     page = read_page(picture_of(made.image), PageReader(lines=FakeReader(confidence=0.05)))
     assert page.lines == ()
 
 
 def test_words_have_their_own_boxes_in_order() -> None:
-    made = make_page(11, kind="article", turn=0, skew=0.0, worn=False, largest=900)
+    made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=0, skew=0.0, worn=False, largest=900)
     page = read_page(picture_of(made.image), PageReader(lines=FakeReader()), ReadSettings(turn=0))
     long = max(page.lines, key=lambda line: line.box[2] - line.box[0])
     first, second = long.words
