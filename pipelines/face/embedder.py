@@ -54,13 +54,8 @@ class Embedder:
     @classmethod
     def load(cls, weights: str | None = None) -> Embedder:
         """The projections of a card (name or path); MissingError for what is no face embedder."""
-        from vitapps.shared_backbones.weights.cards import list_cards, load_card, weights_path
+        from vitapps.shared_backbones.weights.cards import load_card, weights_path
 
-        if weights is None and DEFAULT_WEIGHTS not in list_cards():
-            raise MissingError(
-                "no embedded templates: they are fitted on pictures of people",
-                hint="`vitapps face train verifier --data DIR -o OUT`, then --weights OUT/face-embed.toml",
-            )
         card = load_card(weights or DEFAULT_WEIGHTS)
         if card.task != "face.verify":
             raise MissingError(
