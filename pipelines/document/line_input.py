@@ -16,12 +16,14 @@ MOST_HEIGHTS = 400  # a wider picture, no line any more, is squeezed to so many 
 Line = NDArray[np.float32]
 
 
-def prepare_line(picture: NDArray[np.uint8], height: int, stretch: float = 1.0) -> Line:
+def prepare_line(
+    picture: NDArray[np.uint8], height: int, stretch: float = 1.0, margin: float = MARGIN
+) -> Line:  # fmt: skip
     """H W or H W 3, 0..255 -> height W' float32: the picture's own width in proportion, to a multiple of 4, between 8
-    columns of paper on either side. Wide margins above and below the writing are cut off first. A picture that is lower
-    than `height` is made `stretch` times wider: its letters stand too close together to be parted."""
+    columns of paper on either side. Margins above and below the writing are first cut down to `margin` of its height.
+    A picture that is lower than `height` is made `stretch` times wider: its letters stand too close to be parted."""
     grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
-    grey = without_margins(np.asarray(grey, np.uint8))
+    grey = without_margins(np.asarray(grey, np.uint8), margin)
     rows, columns = grey.shape
     wider = stretch if rows < height else 1.0
     width = STEP * round(min(columns * wider / rows, MOST_HEIGHTS) * height / STEP)
@@ -44,15 +46,15 @@ def ink_of(grey: NDArray[Any]) -> Line:
     return line
 
 
-def without_margins(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Rows without ink above and below the writing are cut off but for `MARGIN` of its height; half of the picture's
+def without_margins(grey: NDArray[np.uint8], share: float = MARGIN) -> NDArray[np.uint8]:
+    """Rows without ink above and below the writing are cut off but for `share` of its height; half of the picture's
     height stays in any case, so that a lone dash does not grow into a bar."""
     height = len(grey)
     rows = np.flatnonzero((ink_of(grey) > 0.5).sum(axis=1) >= 2)
     if not len(rows):
         return grey
     top, foot = int(rows[0]), int(rows[-1]) + 1
-    margin = max(1, round(MARGIN * (foot - top)))
+    margin = max(1, round(share * (foot - top)))
     top, foot = max(0, top - margin), min(height, foot + margin)
     short = height // 2 - (foot - top)
     if short > 0:
