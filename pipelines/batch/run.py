@@ -142,7 +142,7 @@ def make_engine(job: Job, task: str, spec: TaskSpec, choices: RunChoices, worker
 def shares_networks(job: Job, task: type[Task], spec: TaskSpec, workers: int) -> bool:
     """Whether `workers` workers share their networks: as the job says, else on a GPU, whose memory holds one copy.
 
-    On a CPU each has its own by default: the same speed (docs/scaling.md), and nothing that all depend on.
+    On a CPU each has its own by default: a little less work (docs/scaling.md), and nothing that all depend on.
     """
     if sys.platform != "linux" or workers == 1 or (task.default_weights is None and spec.weights is None):
         return False
