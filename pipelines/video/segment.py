@@ -27,6 +27,7 @@ from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_r
 
 log = logging.getLogger("vitapps.video")
 Labels = NDArray[np.uint8]
+_MOST_OBJECTS = 32  # more different values are shades of grey
 _ASPECT = 0.02  # by how much the shape of a mask may differ from the frame's before it cannot belong to it
 
 
@@ -126,6 +127,9 @@ def follow(frames: Iterable[Frame], given: Labels, name: str) -> Iterator[tuple[
 def read_first_mask(path: Path) -> Labels:
     """H W of object numbers; UnreadableInputError where no object is marked."""
     labels = read_index_png(path)
+    if len(np.unique(labels)) > _MOST_OBJECTS:  # soft edges of a painted mask, not object numbers
+        log.warning("%s: grey edges are cut at half brightness: one object", path)
+        labels = (labels > 127).astype(np.uint8)
     labels[labels == VOID] = 0
     if not labels.any():
         raise UnreadableInputError(f"{path}: marks no object", hint="paint the object white, or number several 1, 2, 3")

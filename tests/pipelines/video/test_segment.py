@@ -17,6 +17,7 @@ from vitapps.pipelines.batch.task import Item, TaskSpec
 from vitapps.pipelines.video.batch_segment import BatchTask, Settings
 from vitapps.pipelines.video.davis_scores import region_similarity
 from vitapps.pipelines.video.propagate import MaskPropagator
+from vitapps.pipelines.video.segment import read_first_mask
 
 FRAMES = 8
 Boxes = list[tuple[float, float, float, float]]
@@ -116,6 +117,14 @@ def test_what_is_wrong_with_a_mask_is_said(
         assert words in said
         assert "Traceback" not in said
         assert out == "clip" or not (tmp_path / out).exists()
+
+
+def test_a_painted_mask_with_soft_edges_is_one_object(tmp_path: Path) -> None:
+    y, x = np.mgrid[:60, :80]
+    soft = np.clip(255 - 8 * (np.hypot(x - 40, y - 30) - 12), 0, 255).astype(np.uint8)
+    Image.fromarray(soft).save(tmp_path / "soft.png")
+    found = read_first_mask(tmp_path / "soft.png")
+    assert np.array_equal(found, (soft > 127).astype(np.uint8))
 
 
 def test_eval_prints_both_methods(clip: tuple[Path, Path], tmp_path: Path, scene: tuple[list[NDArray[np.uint8]], Boxes],
