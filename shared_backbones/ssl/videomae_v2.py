@@ -33,7 +33,7 @@ CARD = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VideoMaeConfig:
-    """`hidden`: share of places that the encoder does not see; `dual`: half of them are rebuilt, else all (VideoMAE)."""
+    """`hidden`: share of places that the encoder does not see; `dual`: rebuild half of them, else all (VideoMAE)."""
 
     hidden: float = 0.9
     dual: bool = True
