@@ -32,6 +32,7 @@ Rules
 from __future__ import annotations
 
 import inspect
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -143,6 +144,21 @@ def command(app: typer.Typer, name: str) -> Callable[[CommandFunction], CommandF
         return function
 
     return register
+
+
+def numbers(
+    option: str, text: str | None, *, count: int = 0, whole: bool = False, example: str = "numbers and commas: 4,3,2"
+) -> list[float]:
+    """The numbers of `text`, none for None; raises UsageError for words, NaN, or another `count` (0: any)."""
+    if text is None:
+        return []
+    try:
+        values = [float(int(part) if whole else float(part)) for part in text.split(",")]
+    except ValueError:
+        values = []
+    if not values or (count and len(values) != count) or not all(math.isfinite(value) for value in values):
+        raise UsageError(f"{option} {text!r}: not understood", hint=f"give {example}")
+    return values
 
 
 def check_device(device: str) -> str:

@@ -7,10 +7,10 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitapps.apps.console import Run, WeightsOption, command, group
+from vitapps.apps.console import Run, WeightsOption, command, group, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.vector_formats import VectorFormat
-from vitapps.errors import ExitCode, UsageError
+from vitapps.errors import ExitCode
 
 app = group("Remote sensing: find objects in rasters of any size.")
 train_app = group("Train an embedded model again, from its published recipe.")
@@ -110,7 +110,7 @@ def detect(
     from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS
 
     settings = DetectSettings(
-        bands=tuple(int(number) for number in _numbers("--bands", bands, whole=True)),
+        bands=tuple(int(number) for number in numbers("--bands", bands, whole=True)),
         value_range=_pair("--range", value_range),
         gsd=_gsd(gsd),
         min_score=min_score,
@@ -208,29 +208,14 @@ def evaluate(
 def _gsd(text: str) -> str | float:
     if text in ("auto", "native"):
         return text
-    return _numbers("--gsd", text, count=1, example="auto, native or metres such as 0.1")[0]
+    return numbers("--gsd", text, count=1, example="auto, native or metres such as 0.1")[0]
 
 
 def _pair(option: str, text: str | None) -> tuple[float, float] | None:
-    values = _numbers(option, text, count=2, example="LOW,HIGH")
+    values = numbers(option, text, count=2, example="LOW,HIGH")
     return (values[0], values[1]) if values else None
 
 
 def _region(text: str | None) -> tuple[float, float, float, float] | None:
-    values = _numbers("--region", text, count=4, example="MINX,MINY,MAXX,MAXY in CRS units")
+    values = numbers("--region", text, count=4, example="MINX,MINY,MAXX,MAXY in CRS units")
     return (values[0], values[1], values[2], values[3]) if values else None
-
-
-def _numbers(
-    option: str, text: str | None, *, count: int = 0, whole: bool = False, example: str = "numbers and commas: 4,3,2"
-) -> list[float]:
-    """The numbers of `text`, none for None; raises UsageError for words or another `count` (0: any)."""
-    if text is None:
-        return []
-    try:
-        values = [float(int(part) if whole else float(part)) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if not values or (count and len(values) != count):
-        raise UsageError(f"{option} {text!r}: not understood", hint=f"give {example}")
-    return values

@@ -8,11 +8,10 @@ from typing import Annotated
 import typer
 
 from vitapps.apps import video_learn
-from vitapps.apps.console import OutputOption, Run, WeightsOption, command, group
+from vitapps.apps.console import OutputOption, Run, WeightsOption, command, group, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
-from vitapps.errors import UsageError
 
 app = group("Video: track, segment, classify and detect in clips.")
 train_app = group("Train an embedded model again, from its published recipe.")
@@ -87,8 +86,8 @@ def track(
     from vitapps.pipelines.video.track import TrackSettings
     from vitapps.pipelines.video.track import track as follow
 
-    boxes = [_numbers("--box", text, 4, "X,Y,W,H in pixels") for text in box or ()]
-    points = [_numbers("--point", text, 2, "X,Y in pixels") for text in point or ()]
+    boxes = [numbers("--box", text, count=4, example="X,Y,W,H in pixels") for text in box or ()]
+    points = [numbers("--point", text, count=2, example="X,Y in pixels") for text in point or ()]
     settings = TrackSettings(
         boxes=tuple((x, y, w, h) for x, y, w, h in boxes), points=tuple((x, y) for x, y in points), mask=mask, at=at,
         end=end, stride=stride, decoder=decoder, image_rate=image_rate, format=output_format, video=video,
@@ -212,14 +211,3 @@ def train_track(
     )
     card = train(data, out, config=config, device=device, resume=resume, progress=run.progress)
     run.emit({"card": str(card)}, [f"wrote {card}"])
-
-
-def _numbers(option: str, text: str, count: int, example: str) -> list[float]:
-    """`count` numbers of `text`, separated by commas; UsageError for anything else."""
-    try:
-        values = [float(part) for part in text.split(",")]
-    except ValueError:
-        values = []
-    if len(values) != count or not all(abs(value) < 1e7 for value in values):
-        raise UsageError(f"{option} {text!r}: not understood", hint=f"give {example}")
-    return values
