@@ -23,10 +23,18 @@ class ActionScore:
     auc: float | None
     ece: float
 
-    def row(self, command: str) -> dict[str, Any]:
-        """For a weight card."""
-        numbers = {key: round(value, 4) for key, value in asdict(self).items() if value is not None}
-        return {**numbers, "command": command}
+    def row(self) -> dict[str, Any]:
+        """The numbers by name, rounded."""
+        return {key: round(value, 4) for key, value in asdict(self).items() if value is not None}
+
+    def card_rows(self, data: str, command: str) -> list[dict[str, Any]]:
+        """For a weight card, one row a metric."""
+        named = {"accuracy": self.accuracy, "AUC": self.auc, "expected calibration error": self.ece}
+        return [
+            {"metric": name, "value": round(value, 4), "data": data, "n": self.clips, "command": command}
+            for name, value in named.items()
+            if value is not None
+        ]
 
 
 def score_action(logits: Floats, labels: Labels) -> ActionScore:

@@ -34,7 +34,7 @@ class Row:
 
     def to_json(self) -> dict[str, Any]:
         """The numbers by name."""
-        return {"method": self.method, **self.score.row("")}
+        return {"method": self.method, **self.score.row()}
 
 
 def evaluate(

@@ -208,7 +208,7 @@ def export(
         },
         "labels": [{"value": index, "name": name} for index, name in enumerate(names)],
         "training": facts,
-        "scores": [score.row(facts["command"])] if score else [],
+        "scores": score.card_rows("clips of sources that their fold has not seen", facts["command"]) if score else [],
         "tolerance": {"bf16": False},
         "limits": [
             "two classes, a hundred clips of two seconds from fixed cameras: shaking or cut footage is unknown to it",
