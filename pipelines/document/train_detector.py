@@ -106,7 +106,7 @@ def export(module: nn.Module, facts: dict[str, Any], out: Path) -> Path:
     config = TextDetectorConfig()
     card: dict[str, Any] = {
         "name": NAME,
-        "task": "document.detect",
+        "task": "doc.detect",
         "arch": "text_detector",
         "config": asdict(config),
         "summary": "lines of writing, kinds of regions and the upright turn of pages, receipts and screens",
