@@ -17,7 +17,7 @@ from vitapps.datasets.formats.line_metrics import metrics
 from vitapps.datasets.formats.page_text import Block, Line, Page, Word
 from vitapps.datasets.formats.pdf_frame import PageFrame, Point
 from vitapps.datasets.formats.pdf_glyphless import ADVANCE, ASCENT, DESCENT, UNITS, GlyphlessFont, compressed
-from vitapps.datasets.formats.pdf_text_sizes import TextSize, block_sizes, full_height
+from vitapps.datasets.formats.pdf_text_sizes import INSET, TextSize, block_sizes, full_height
 
 _LETTER = ADVANCE / UNITS  # width in em
 _GAP = 0.17  # em between words at least: pdftotext joins words that stand closer than 0.15
@@ -118,7 +118,9 @@ def _line(line: Line, frame: PageFrame, font: GlyphlessFont, size: float) -> Ite
     start, end = frame.to_user(*found.start), frame.to_user(*found.end)
     along = _direction(start, end, frame)
     drawn = _upright(along)
-    edges = [_edges(word, start, along, frame) for word in line.words]
+    edges = _inset(
+        [_edges(word, start, along, frame) for word in line.words], INSET * found.height * _across(line, frame)
+    )
     for index, word in enumerate(line.words):
         left, right = edges[index]
         following = edges[index + 1][0] if index + 1 < len(edges) else None
@@ -149,6 +151,14 @@ def _direction(start: Point, end: Point, frame: PageFrame) -> Point:
         origin, right = frame.to_user(0, 0), frame.to_user(1, 0)
         start, end, length = origin, right, max(math.dist(origin, right), 1e-9)
     return (end[0] - start[0]) / length, (end[1] - start[1]) / length
+
+
+def _inset(edges: list[Point], step: float) -> list[Point]:
+    """The edges of the words of a line, the first and the last brought in by `step`, a word's half at most."""
+    (first, after), (before, last) = edges[0], edges[-1]
+    edges[0] = (first + min(step, (after - first) / 4), after)
+    edges[-1] = (edges[-1][0], last - min(step, (last - before) / 4))
+    return edges
 
 
 def _upright(along: Point) -> Point:
