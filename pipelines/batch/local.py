@@ -16,7 +16,6 @@ from typing import Any
 from vitapps.errors import VitappsError
 from vitapps.pipelines.batch.child import Child
 from vitapps.pipelines.batch.faults import Fault
-from vitapps.pipelines.batch.model_client import Address
 from vitapps.pipelines.batch.model_server import ModelServer, Used
 from vitapps.pipelines.batch.quantities import shown_seconds
 from vitapps.pipelines.batch.task import TaskSpec
@@ -101,9 +100,12 @@ class LocalEngine:
         return self._server.used() if self._server else None
 
     def _start(self) -> None:
-        if self._shared_threads and (self._server is None or not self._server.child.is_alive()):
+        if self._server is not None and not self._server.child.is_alive():
+            self._server.child.end()
+            self._server = None
+        if self._shared_threads and self._server is None:
             self._server = ModelServer(self._shared_threads)
-        worker = _Worker(*self._make, self._server.address if self._server else None)
+        worker = _Worker(*self._make, self._server)
         self._workers.append(worker)
         self._started.append(worker.child.pid)
 
@@ -142,6 +144,8 @@ class LocalEngine:
         return done
 
     def _look_at(self, worker: _Worker) -> list[Done]:
+        if worker.server is not None and not worker.server.child.is_alive():  # it may wait for it for ever
+            return self._lost(worker, Fault("killed", "", ""))
         if not worker.ready or not worker.works:
             return []
         if self._timeout is not None and time.monotonic() - worker.since > self._timeout:
@@ -193,10 +197,12 @@ class LocalEngine:
 
 
 class _Worker:
-    """A process and what it has to do. `since` is when it took up what it has in hands."""
+    """A process and what it has to do. `since` is when it took up what it has in hands; `server` owns its networks, and
+    may be one that another has followed since."""
 
-    def __init__(self, task: str, spec: TaskSpec, server: Address | None) -> None:
-        self.child = Child("vitapps.pipelines.batch.worker", [(task, spec, server)])
+    def __init__(self, task: str, spec: TaskSpec, server: ModelServer | None) -> None:
+        self.child = Child("vitapps.pipelines.batch.worker", [(task, spec, server.address if server else None)])
+        self.server = server
         self.works: deque[Work] = deque()
         self.ready = False
         self.since = time.monotonic()

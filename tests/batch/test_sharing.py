@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,23 @@ def test_the_process_of_the_networks_dies(tmp_path: Path, spec: TaskSpec) -> Non
         for work in again:
             engine.submit(work)
         assert not [item.fault for item in finished(engine, len(again)) if item.fault]
+    finally:
+        engine.stop()
+
+
+def test_a_worker_that_waits_for_a_dead_server_is_given_up(tmp_path: Path, spec: TaskSpec) -> None:
+    """The server dies before a worker has reached it, and another server follows at once."""
+    engine = LocalEngine(TASK, spec, workers=2, shared_threads=2)
+    todo = works(tmp_path, "out")
+    try:
+        engine.submit(todo[0])
+        assert engine.server_pid is not None
+        os.kill(engine.server_pid, signal.SIGKILL)  # nobody has connected yet
+        time.sleep(0.3)  # until its death shows
+        for work in todo[1:]:
+            engine.submit(work)
+        lost = [item.id for item in finished(engine, FILES) if item.fault]
+        assert len(lost) <= 2
     finally:
         engine.stop()
 

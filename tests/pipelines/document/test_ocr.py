@@ -192,7 +192,10 @@ def test_several_inputs_and_folders(tmp_path: Path, reading: Reading, capsys: py
     assert sorted(path.name for path in (tmp_path / "pdf").glob("*.pdf")) == ["a_ocr.pdf", "b_ocr.pdf"]
 
 
-def test_a_long_job_goes_on_where_it_stopped(tmp_path: Path, reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_job_goes_on_where_it_stopped(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, reading: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VITAPPS_CACHE", str(tmp_path_factory.mktemp("pages")))  # other tests read pages like these
     pdf = pikepdf.new()
     for shade in range(5):
         part = scan_pdf(width=200, height=300 + shade)
