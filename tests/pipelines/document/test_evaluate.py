@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,9 @@ def test_ocrmypdf_takes_the_engine(tmp_path: Path) -> None:
     if shutil.which("gs") is None and shutil.which("tesseract") is None:
         pytest.skip("OCRmyPDF needs programs of its own")
     (tmp_path / "in.pdf").write_bytes(saved(scan_pdf()))
+    module = "vitapps.pipelines.document.ocrmypdf_plugin"
+    installed = any(point.value == module for point in entry_points(group="ocrmypdf"))  # else an older install
+    asked = {"ocr_engine": "vitapps"} if installed else {"plugins": [module]}
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
@@ -151,7 +155,7 @@ from vitapps.pipelines.document import read_page
 read_page.read_page = Reading()
 read_page.PageReader.load = classmethod(lambda cls, *given: cls(lines=None))
 ocrmypdf.ocr({str(tmp_path / "in.pdf")!r}, {str(tmp_path / "out.pdf")!r}, output_type="pdf", use_threads=True, jobs=1,
-             progress_bar=False, optimize=0, plugins=["vitapps.pipelines.document.ocrmypdf_plugin"])
+             progress_bar=False, optimize=0, **{asked!r})
 """
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
