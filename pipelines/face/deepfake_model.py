@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError
 from vitapps.pipelines.face.blend_cues import blend_cues
+from vitapps.pipelines.face.linear_card import read_linear
 from vitapps.pipelines.face.scores import Floats
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
-from vitapps.require import require
 
 DEFAULT_WEIGHTS = "face-deepfake"
 
@@ -48,20 +47,8 @@ class DeepfakeModel:
     @classmethod
     def load(cls, weights: str | None = None) -> DeepfakeModel:
         """By card name or path; raises MissingError for what is no deepfake card."""
-        from vitapps.shared_backbones.weights.cards import load_card, weights_path
-
-        card = load_card(weights or DEFAULT_WEIGHTS)
-        if card.task != "face.deepfake":
-            raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
-        state = require("safetensors.numpy", package="safetensors").load_file(str(weights_path(card)))
-        try:
-            tested = RangeTested(**card.preprocess["tested"])
-            vector = state["linear.weight"][0].astype(np.float32)
-            bias = float(state["linear.bias"][0])
-        except (KeyError, TypeError, IndexError) as error:
-            raise MissingError(f"weights {card.name!r}: not usable ({error})", hint="`vitapps doctor`") from error
-        facts = NetworkFacts(name=card.name, sha256=card.sha256, engine="numpy", precision="exact", device="cpu")
-        return cls(weights=vector, bias=bias, tested=tested, facts=facts)
+        found = read_linear(weights or DEFAULT_WEIGHTS, "face.deepfake", lambda table: RangeTested(**table["tested"]))
+        return cls(weights=found.weights, bias=found.bias, tested=found.extra, facts=found.facts)
 
     def logits(self, crops: Sequence[NDArray[np.uint8]]) -> Floats:
         """One logit a crop H W 3 with a margin of `blend_cues.MARGIN`, positive is fake."""

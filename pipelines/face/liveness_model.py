@@ -11,11 +11,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError, UnreadableInputError
+from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.face.linear_card import read_linear
 from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.pipelines.face.texture import texture
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
-from vitapps.require import require
 
 DEFAULT_WEIGHTS = "face-liveness"
 Verdict = Literal["live", "spoof", "unsure"]
@@ -55,22 +55,10 @@ class LivenessModel:
     @classmethod
     def load(cls, weights: str | None = None) -> LivenessModel:
         """By card name or path; raises MissingError for what is no liveness card. Neither torch nor a graph is used."""
-        from vitapps.shared_backbones.weights.cards import load_card, weights_path
-
-        card = load_card(weights or DEFAULT_WEIGHTS)
-        if card.task != "face.liveness":
-            raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
-        state = require("safetensors.numpy", package="safetensors").load_file(str(weights_path(card)))
-        try:
-            point = OperatingPoint(**card.preprocess["operating_point"])
-            vector = state["linear.weight"][0].astype(np.float32)
-            bias = float(state["linear.bias"][0])
-        except (KeyError, TypeError, IndexError) as error:
-            raise MissingError(
-                f"weights {card.name!r}: the card is not usable ({error})", hint="train again"
-            ) from error
-        facts = NetworkFacts(name=card.name, sha256=card.sha256, engine="numpy", precision="exact", device="cpu")
-        return cls(weights=vector, bias=bias, point=point, facts=facts)
+        found = read_linear(
+            weights or DEFAULT_WEIGHTS, "face.liveness", lambda table: OperatingPoint(**table["operating_point"])
+        )
+        return cls(weights=found.weights, bias=found.bias, point=found.extra, facts=found.facts)
 
     def logits(self, crops: Sequence[NDArray[np.uint8]]) -> Floats:
         """One logit a crop H W 3, positive is live."""
