@@ -46,12 +46,6 @@ PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a contact s
 own, own_train, own_eval = typer.Typer(), typer.Typer(), typer.Typer()
 
 
-def add_commands(app: typer.Typer, train_app: typer.Typer, eval_app: typer.Typer) -> None:
-    """Give `vitapps video` and its groups `train` and `eval` the commands of this file."""
-    for target, source in ((app, own), (train_app, own_train), (eval_app, own_eval)):
-        target.registered_commands += source.registered_commands
-
-
 @command(own, "segment")
 def segment(
     run: Run,

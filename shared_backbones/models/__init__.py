@@ -20,6 +20,7 @@ ARCHS = {
     "vit_embedder": "vitapps.shared_backbones.models.vit_embedder:ViTEmbedder:ViTEmbedderConfig",
     "clip_classifier": "vitapps.shared_backbones.models.clip_classifier:ClipClassifier:ClipClassifierConfig",
     "plain_detector": "vitapps.shared_backbones.models.plain_detector:PlainDetector:PlainDetectorConfig",
+    "predformer": "vitapps.shared_backbones.models.predformer:PredFormer:PredFormerConfig",
     "tracker": "vitapps.shared_backbones.models.tracker:Tracker:TrackerConfig",
     "line_recogniser": "vitapps.shared_backbones.models.line_recogniser:LineRecogniser:LineRecogniserConfig",
     "mgp_str": "vitapps.shared_backbones.models.mgp_str:MgpStr:MgpStrConfig",
