@@ -252,6 +252,32 @@ def batch(
     )
 
 
+@command(app, "video-4k")
+def video_4k(
+    run: Run,
+    quick: QuickOption = False,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of each scene after the first.")] = 6,
+    weights: WeightsOption = None,
+) -> None:
+    """`video detect` on large frames: two passes beside plain tiling, work and recall, few and many objects."""
+    from vitapps.pipelines.video.bench_4k import DEFAULT_WEIGHTS, bench_video_4k
+
+    found = bench_video_4k(
+        weights=weights or DEFAULT_WEIGHTS, frames=frames, quick=quick, options=run.options, progress=run.progress
+    )  # fmt: skip
+    rows = [
+        (row.scene, row.way, f"{row.windows:.0f}", f"{row.work:.2f}", f"{row.recall:.3f}", f"{row.precision:.3f}",
+         f"{row.cpu_ms:.0f}", f"{row.speedup:.2f}")
+        for row in found.rows
+    ]  # fmt: skip
+    header = ("SCENE", "WAY", "WINDOWS", "OF TILING", "RECALL", "PRECISION", "CPU ms", "x TILING")
+    size = f"{found.size[1]} x {found.size[0]}"
+    run.emit(
+        json_ready(found),
+        [f"{found.cpu}: {found.weights} on {found.frames} frames of {size} a scene", *columns(header, rows)],
+    )
+
+
 @command(app, "all")
 def everything(talk: Talk, quick: QuickOption = False) -> None:
     """Every other bench command, each in a process of its own; exit code 6 when one of them fails."""

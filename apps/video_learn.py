@@ -249,7 +249,11 @@ def detect(
     ] = None,
     rough: Annotated[float, typer.Option("--rough", help="Size of the first pass, as a share of the frame's.")] = 0.25,
     scale: Annotated[float, typer.Option("--scale", help="Size of the second; below 1 for large objects.")] = 1.0,
+    smallest: Annotated[
+        float | None, typer.Option("--smallest", show_default=False, help="Pixels of the smallest object: sets both.")
+    ] = None,
     refresh: Annotated[int, typer.Option("--refresh", min=0, help="Look everywhere every n frames; 0: once.")] = 30,
+    together: Annotated[int, typer.Option("--together", min=1, help="Frames whose windows share batches.")] = 1,
     tiles: Annotated[bool, typer.Option("--tiles", help="Search every window of every frame.")] = False,
     preview: PreviewOption = False,
     start: StartOption = None,
@@ -261,8 +265,8 @@ def detect(
     from vitapps.pipelines.video import detect as pipeline
 
     settings = pipeline.DetectSettings(
-        min_score=min_score, rough=rough, scale=scale, refresh=refresh, tiles=tiles, start=start, end=end,
-        stride=stride, decoder=decoder, preview=preview,
+        min_score=min_score, rough=rough, scale=scale, smallest=smallest, refresh=refresh, together=together,
+        tiles=tiles, start=start, end=end, stride=stride, decoder=decoder, preview=preview,
     )  # fmt: skip
     result = pipeline.detect(
         clip, out, weights=weights, settings=settings, options=run.options, progress=run.progress,

@@ -17,6 +17,20 @@ from __future__ import annotations
 import shutil
 from importlib.resources import as_file, files
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Box = tuple[int, int, int, int]
+
+
+FACES = (
+    ("portrait.jpg", (182, 41, 124, 164)),
+    ("two_portraits.jpg", (94, 40, 135, 178)),
+    ("two_portraits.jpg", (415, 52, 120, 159)),
+)  # picture and x y w h of each face, brow to chin
 
 
 def write_head_scan(path: Path) -> None:
@@ -62,3 +76,16 @@ def write_portraits(path: Path) -> None:
 def _copy(name: str, path: Path) -> None:
     with as_file(files(__name__) / name) as source:
         shutil.copyfile(source, path)
+
+
+def read_faces() -> list[tuple[NDArray[np.uint8], Box]]:
+    """The faces of the samples with some of what is around them: pixels H W 3, and x y w h of the face in them."""
+    from vitapps.datasets.formats.picture import read_picture
+
+    found = []
+    for name, (x, y, w, h) in FACES:
+        with as_file(files(__name__) / name) as source:
+            pixels = read_picture(source).pixels
+        left, top = max(0, x - w // 3), max(0, y - h // 4)
+        found.append((pixels[top : y + h + h // 5, left : x + w + w // 3], (x - left, y - top, w, h)))
+    return found

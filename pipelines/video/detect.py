@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +15,26 @@ from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
-from vitapps.pipelines.video.two_pass import FrameFound, Predict, TwoPassConfig, TwoPassDetector
+from vitapps.pipelines.video.two_pass import FrameFound, Predict, TwoPassConfig, TwoPassDetector, scales_for
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, sha256_file, write_run_record
+
+_VISIBLE = 12.0  # pixels of the smallest object that a detector sees where its card does not say
+_FACES = "face.detect"  # whose detectors mark an object in one cell, its peak
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectSettings:
-    """`rough`, `scale` and `refresh` as in `TwoPassConfig`; `tiles`: search every window of every frame."""
+    """`rough`, `scale` and `refresh` as in `TwoPassConfig`; `smallest`: side in pixels of the smallest object that is
+    sought, which sets both; `together`: frames whose windows share batches; `tiles`: search every window of every
+    frame."""
 
     min_score: float | None = None
     rough: float = 0.25
     scale: float = 1.0
+    smallest: float | None = None
     refresh: int = 30
+    together: int = 1
     tiles: bool = False
     start: float | None = None
     end: float | None = None
@@ -71,21 +79,27 @@ def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -
     from vitapps.shared_backbones.weights.cards import load_card
 
     card = load_card(weights)
-    window = card.preprocess.get("window")
-    if card.arch != "plain_detector" or not isinstance(window, list) or len(set(window)) != 1:
+    found = card.preprocess.get("window")
+    sides = set(found) if isinstance(found, list) else {found}
+    if card.arch != "plain_detector" or len(sides) != 1 or not isinstance(window := sides.pop(), int):
         raise MissingError(f"weights '{card.name}' are no detector of square windows", hint="vitapps models list")
     model = load_model(card, options)
     thresholds = tuple(
         float(label.get("threshold", 0.5)) if settings.min_score is None else settings.min_score
         for label in card.labels
     )
+    rough, scale = settings.rough, settings.scale
+    if settings.smallest is not None:
+        rough, scale = scales_for(settings.smallest, float(card.preprocess.get("smallest", _VISIBLE)))
     config = TwoPassConfig(
-        window=int(window[0]), thresholds=thresholds, overlap=float(card.preprocess.get("overlap", 0.25)),
-        nms_iou=float(card.preprocess.get("nms_iou", 0.5)), peaks=bool(card.preprocess.get("peaks", False)),
-        rough=settings.rough, scale=settings.scale, refresh=settings.refresh,
+        window=window, thresholds=thresholds, overlap=float(card.preprocess.get("overlap", 0.25)),
+        nms_iou=float(card.preprocess.get("nms_iou", 0.5)), rough=rough, scale=scale, refresh=settings.refresh,
+        peaks=bool(card.preprocess.get("peaks", card.task == _FACES)),
     )  # fmt: skip
     names = tuple(str(label["name"]) for label in card.labels)
-    return Detector(predict=model, config=config, names=names, facts=NetworkFacts.of(card, model))
+    return Detector(
+        predict=lambda windows: model(windows)[:2], config=config, names=names, facts=NetworkFacts.of(card, model)
+    )
 
 
 def detect(
@@ -110,14 +124,15 @@ def detect(
         rows: list[TrackRow] = []
         frames = calls = tiles = 0
         with record.timed("detect"), progress.task(f"searching {source}", total=clip.meta.frames or None) as task:
-            for frame in clip.frames(settings.start, settings.end, settings.stride):
-                found = search.step(frame.pixels)
-                fresh = rows_of(found, frame.index, frame.time_s, detector.names)
-                rows += fresh
-                frames, calls, tiles = frames + 1, calls + found.calls, tiles + found.tiles
-                if sheet:
-                    sheet.add(draw_rows(frame.pixels, fresh) if sheet.wants() else None)
-                task.advance(settings.stride)
+            source_frames = clip.frames(settings.start, settings.end, settings.stride)
+            while group := list(islice(source_frames, settings.together)):
+                for frame, found in zip(group, search.steps([frame.pixels for frame in group]), strict=True):
+                    fresh = rows_of(found, frame.index, frame.time_s, detector.names)
+                    rows += fresh
+                    frames, calls, tiles = frames + 1, calls + found.calls, tiles + found.tiles
+                    if sheet:
+                        sheet.add(draw_rows(frame.pixels, fresh) if sheet.wants() else None)
+                    task.advance(settings.stride)
         record.warnings += clip.warnings
         meta = TrackMeta(
             source=source, width=clip.meta.width, height=clip.meta.height, rate=clip.meta.rate, frames=frames
@@ -157,5 +172,9 @@ def _check(settings: DetectSettings) -> None:
         raise UsageError(
             f"--rough {settings.rough:g} --scale {settings.scale:g}", hint="shares of the frame's size, above 0"
         )
+    if settings.smallest is not None and settings.smallest <= 0:
+        raise UsageError(f"--smallest {settings.smallest:g}", hint="pixels of the smallest object, above 0")
+    if settings.together < 1:
+        raise UsageError(f"--together {settings.together}", hint="1 or more frames")
     if settings.min_score is not None and not 0 <= settings.min_score <= 1:
         raise UsageError(f"--min-score {settings.min_score:g}: outside 0 to 1", hint="leave it out for the card's")

@@ -4,7 +4,7 @@ Ruzicka and Franchetti 2018 (arXiv:1810.10551, section III): the frame is search
 follow only where the rough pass saw something. Carried over time, as they do: where objects were in the last frame, and
 where the picture changed, is looked at closely too. Every `refresh` frames the whole frame is, so that what the rough
 pass cannot see and does not move is found as well. Objects larger than the overlap of windows may come from the first
-pass, all others from the second. Crops of one frame go through the network in one batch.
+pass, all others from the second. The crops of several frames share batches, so that few crops a frame fill them too.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ from vitapps.pipelines.windows.plan import plan_windows
 
 Pixels = NDArray[np.uint8]
 Predict = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
+Candidates = tuple[Floats, Floats, Ints]  # boxes n 4 in frame pixels, scores n, labels n
+_NOTHING: Candidates = (np.zeros((0, 4)), np.zeros(0), np.zeros(0, np.int64))
 _CHANGE_SIDE = 16  # a cell of the change map has this many pixels at the rough scale
 _CHANGED = 12.0  # grey levels, mean over a cell
 _ROUGH = 0.4  # of a class's threshold is enough to look closer
 _RELIABLE = 8  # pixels of the rough pass that the longer side of a box needs for its place to be exact
 _INSIDE = 0.7  # of a box's area within a better box: the same object
+_EASY = 3.0  # times the smallest side that a network sees: it is sure of such objects
+_GLANCE = 1.0  # times that side: enough to look closer
 _CUT = 2  # pixels: a box that ends this near to the edge of its window, inside the frame, was seen in part
 
 
@@ -58,6 +62,13 @@ class FrameFound:
     tiles: int
 
 
+def scales_for(smallest: float, visible: float) -> tuple[float, float]:
+    """(rough, scale) for objects from `smallest` frame pixels on, by a network that sees them from `visible` pixels on:
+    the size of the windows in the frame follows that of the objects."""
+    scale = min(4.0, _EASY * visible / smallest)
+    return min(1.0, _GLANCE * visible / smallest), scale
+
+
 class TwoPassDetector:
     """Give it the frames of a clip in order. `everywhere`: plain tiling, to compare with."""
 
@@ -69,54 +80,89 @@ class TwoPassDetector:
 
     def step(self, pixels: Pixels) -> FrameFound:
         """Search the next frame, H W 3."""
+        return self.steps([pixels])[0]
+
+    def steps(self, frames: Sequence[Pixels]) -> list[FrameFound]:
+        """Search the next frames, H W 3 of one size, together: their windows share batches. What the frame before all
+        of them showed, and what changed since, is looked at closely in each."""
         config = self._config
-        full = self._everywhere or self._number == 0 or (config.refresh and self._number % config.refresh == 0)
-        close = _resized(pixels, config.scale)
-        corners = _corners(close.shape[:2], config)
-        parts, calls = [], 0
+        close = [_resized(pixels, config.scale) for pixels in frames]
+        corners = _corners(close[0].shape[:2], config)
+        parts: list[list[Candidates]] = [[] for _ in frames]
+        wanted, rough_calls = [np.zeros((0, 4))] * len(frames), 0
         if not self._everywhere:
-            small = _resized(pixels, config.rough)
-            rough_corners = _corners(small.shape[:2], config)
-            rough = self._search(small, rough_corners, config.rough, floor=_ROUGH)
-            longer = (rough[0][:, 2:] - rough[0][:, :2]).max(axis=1, initial=0)  # frame pixels
-            sure = rough[1] >= np.array(config.thresholds)[rough[2]]
-            sure &= config.scale * longer > config.overlap * config.window  # smaller: whole in some close window
-            sure &= config.rough * longer > _RELIABLE
-            parts.append((rough[0][sure], rough[1][sure], rough[2][sure]))
-            calls += len(rough_corners)
-            wanted = np.concatenate([rough[0], self._last, self._changed(small)])
-        chosen = corners if full else _touching(corners, wanted * config.scale, config.window)
-        parts.append(self._search(close, chosen, config.scale, floor=1.0))
-        calls += len(chosen)
-        boxes, scores, labels = (np.concatenate(items) for items in zip(*parts, strict=True))
-        kept = nms(boxes, scores, config.nms_iou, labels)
+            small = [_resized(pixels, config.rough) for pixels in frames]
+            rough_corners = _corners(small[0].shape[:2], config)
+            rough = self._search(small, [rough_corners] * len(frames), config.rough, floor=_ROUGH)
+            parts = [[self._sure(found)] for found in rough]
+            wanted = self._wanted([found[0] for found in rough], small)
+            rough_calls = len(rough_corners)
+        chosen = [
+            corners if self._looks_everywhere(place) else _touching(corners, boxes * config.scale, config.window)
+            for place, boxes in enumerate(wanted)
+        ]
+        seen = self._search(close, chosen, config.scale, floor=1.0)
+        found = [
+            self._joined([*part, closely], rough_calls + len(looked), len(corners))
+            for part, closely, looked in zip(parts, seen, chosen, strict=True)
+        ]
+        self._last = found[-1].boxes
+        self._number += len(frames)
+        return found
+
+    def _looks_everywhere(self, place: int) -> bool:
+        """Whether frame `place` of this group is one that is searched as a whole."""
+        number, refresh = self._number + place, self._config.refresh
+        return self._everywhere or number == 0 or (refresh > 0 and number % refresh == 0)
+
+    def _sure(self, rough: Candidates) -> Candidates:
+        """What the rough pass alone may say: large, sure objects."""
+        config, (boxes, scores, labels) = self._config, rough
+        longer = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)  # frame pixels
+        sure = scores >= np.array(config.thresholds)[labels]
+        sure &= config.scale * longer > config.overlap * config.window  # smaller: whole in some close window
+        sure &= config.rough * longer > _RELIABLE
+        return boxes[sure], scores[sure], labels[sure]
+
+    def _wanted(self, rough: Sequence[Floats], small: Sequence[Pixels]) -> list[Floats]:
+        """Per frame the boxes n 4 that want a close look; a change within the group is looked at until its end."""
+        carried, wanted = self._last, []
+        for boxes, picture in zip(rough, small, strict=True):
+            carried = np.concatenate([carried, self._changed(picture)])
+            wanted.append(np.concatenate([boxes, carried]))
+        return wanted
+
+    def _joined(self, parts: Sequence[Candidates], calls: int, tiles: int) -> FrameFound:
+        """Each object of a frame once."""
+        boxes, scores, labels = _concatenated(parts)
+        kept = nms(boxes, scores, self._config.nms_iou, labels)
         kept = kept[~_parts_of_others(boxes[kept], labels[kept])]
-        self._last = boxes[kept]
-        self._number += 1
         return FrameFound(
-            boxes=boxes[kept], scores=scores[kept], labels=labels[kept].astype(np.int64), calls=calls,
-            tiles=len(corners),
+            boxes=boxes[kept], scores=scores[kept], labels=labels[kept].astype(np.int64), calls=calls, tiles=tiles
         )  # fmt: skip
 
     def _search(
-        self, pixels: Pixels, corners: Sequence[tuple[int, int]], scale: float, *, floor: float
-    ) -> tuple[Floats, Floats, Ints]:
-        """Boxes in frame pixels, scores, labels of windows of a picture whose side is `scale` of the frame's."""
+        self, pictures: Sequence[Pixels], corners: Sequence[Sequence[tuple[int, int]]], scale: float, *, floor: float
+    ) -> list[Candidates]:
+        """By picture, whose side is `scale` of its frame's: boxes in frame pixels, scores, labels of its windows."""
         config, size = self._config, self._config.window
-        padded = _padded(pixels, size)
+        padded = [_padded(pixels, size) for pixels in pictures]
         threshold = floor * np.array(config.thresholds)
-        boxes, scores, labels = [np.zeros((0, 4))], [np.zeros(0)], [np.zeros(0, np.int64)]
-        for first in range(0, len(corners), config.batch):
-            part = corners[first : first + config.batch]
-            windows = np.stack([padded[y : y + size, x : x + size] for y, x in part]).transpose(0, 3, 1, 2)
+        places = [(number, y, x) for number, part in enumerate(corners) for y, x in part]
+        parts: list[list[Candidates]] = [[_NOTHING] for _ in pictures]
+        for first in range(0, len(places), config.batch):
+            batch = places[first : first + config.batch]
+            windows = np.stack([padded[n][y : y + size, x : x + size] for n, y, x in batch]).transpose(0, 3, 1, 2)
             maps, sides = self._predict(np.ascontiguousarray(windows, np.float32) / np.float32(255))
             found = decode(maps, sides, threshold, peaks=config.peaks)
-            offsets = np.array([(x, y, x, y) for y, x in part], np.float64)[found.images]
-            whole = _seen_whole(found.boxes, offsets, size, pixels.shape[:2])
-            boxes.append((found.boxes + offsets) / scale)
-            scores.append(np.where(whole, found.scores, 0.5 * found.scores))  # who saw it whole wins
-            labels.append(found.labels)
-        return np.concatenate(boxes), np.concatenate(scores), np.concatenate(labels)
+            offsets = np.array([(x, y, x, y) for _, y, x in batch], np.float64)[found.images]
+            whole = _seen_whole(found.boxes, offsets, size, pictures[0].shape[:2])
+            scores = np.where(whole, found.scores, 0.5 * found.scores)  # who saw it whole wins
+            owner = np.array([number for number, _, _ in batch])[found.images]
+            for number in np.unique(owner):
+                own = owner == number
+                parts[number].append(((found.boxes + offsets)[own] / scale, scores[own], found.labels[own]))
+        return [_concatenated(part) for part in parts]
 
     def _changed(self, small: Pixels) -> Floats:
         """Boxes n 4 of the cells of the frame in which the picture changed since the last, in frame pixels."""
@@ -130,6 +176,11 @@ class TwoPassDetector:
         side = np.array([grey.shape[1] / cells[0], grey.shape[0] / cells[1]]) / self._config.rough
         low = np.stack([x, y], axis=1) * side
         return np.concatenate([low, low + side], axis=1)
+
+
+def _concatenated(parts: Sequence[Candidates]) -> Candidates:
+    boxes, scores, labels = (np.concatenate(items) for items in zip(*parts, strict=True))
+    return boxes, scores, labels
 
 
 def _corners(size: tuple[int, ...], config: TwoPassConfig) -> list[tuple[int, int]]:
