@@ -63,7 +63,7 @@ def train(
         torch.set_num_threads(config.threads)
     module = Tracker(TrackerConfig()).to(device)
     schedule = FitConfig(
-        steps=config.steps, rate=config.rate, warmup=min(150, config.steps), cooldown=0.4, ema=0.995, bf16=True,
+        steps=config.steps, rate=config.rate, warmup=min(150, config.steps), cooldown=0.4, ema=0.995, bf16=False,
         checkpoint_every=120,
     )  # fmt: skip
     pairs = make_pairs(data, config)
@@ -77,7 +77,7 @@ def train(
         "command": f"vitapps video train track --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
         f"{f' --occlusion {config.occlusion:g}' if config.occlusion else ''}"
         f" --seed {config.seed}",
-        "hardware": training_hardware(device, config.threads, bf16=True),
+        "hardware": training_hardware(device, config.threads, bf16=False),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": "no sequence of DAVIS, OTB, VOT or PETS was trained on",
