@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitapps.apps import video_learn, video_predict
-from vitapps.apps.console import OutputOption, Run, WeightsOption, command, group, numbers
+from vitapps.apps.console import OutputOption, Run, command, group, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
@@ -54,6 +54,13 @@ DecoderOption = Annotated[Decoder, typer.Option("--decoder", rich_help_panel=_RE
 RateOption = Annotated[
     float, typer.Option("--image-rate", rich_help_panel=_READ, help="Pictures a second of a folder.")
 ]
+TrackerWeightsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights", "-w", show_default=False,
+        help="Follow by a network: a tracker's card, ostrack:FILE or lorat:FILE,DINOV2_FILE.",
+    ),
+]  # fmt: skip
 DataOption = Annotated[Path, typer.Option("--data", show_default=False, help="Folder of sequences with ground truth.")]
 
 
@@ -83,7 +90,7 @@ def track(
     output_format: FormatOption = None,
     video: VideoOption = None,
     preview: PreviewOption = False,
-    weights: WeightsOption = None,
+    weights: TrackerWeightsOption = None,
 ) -> None:
     """Follow one or several objects through a clip, with a score and a state (tracked, uncertain, lost) each frame."""
     from vitapps.pipelines.video.track import TrackSettings
@@ -153,13 +160,14 @@ def evaluate_track(
     data: DataOption,
     tracker: Annotated[
         list[str] | None,
-        typer.Option("--tracker", show_default=False, help="Only these: vitapps, static, template, flow, cv2-MIL, …"),
+        typer.Option("--tracker", show_default=False, help="Only these: vitapps, network, static, template, flow, …"),
     ] = None,
+    weights: TrackerWeightsOption = None,
 ) -> None:
     """One pass from the first box over sequences in OTB, GOT-10k, VOT or DAVIS layout, beside simple baselines."""
     from vitapps.pipelines.video.evaluate_track import evaluate_track as score
 
-    rows = score(data, trackers=tracker or (), options=run.options, progress=run.progress)
+    rows = score(data, trackers=tracker or (), weights=weights, options=run.options, progress=run.progress)
     names = ("auc", "precision", "norm_precision", "ao", "sr50", "sr75")
     table = [
         (
@@ -199,6 +207,10 @@ def train_track(
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3000,
     batch: Annotated[int, typer.Option(min=1, help="Pairs a step.")] = 16,
     occlusion: Annotated[float, typer.Option(min=0, help="Weight of ORTrack's covered templates; 0: none.")] = 0.0,
+    teacher: Annotated[
+        str, typer.Option("--teacher", show_default=False, help="A tracker's card: train half of it to mimic it.")
+    ] = "",
+    distill: Annotated[float, typer.Option(min=0, help="Weight of mimicking the teacher.")] = 1.0,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train the one-stream transformer tracker from scratch on composited pairs and unlabelled clips."""
@@ -210,7 +222,8 @@ def train_track(
 
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
     config = TrackFit(
-        steps=steps, batch=batch, seed=run.options.seed, threads=run.options.threads or 1, occlusion=occlusion
-    )
+        steps=steps, batch=batch, seed=run.options.seed, threads=run.options.threads or 1, occlusion=occlusion,
+        teacher=teacher, distill=distill,
+    )  # fmt: skip
     card = train(data, out, config=config, device=device, resume=resume, progress=run.progress)
     run.emit({"card": str(card)}, [f"wrote {card}"])

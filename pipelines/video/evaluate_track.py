@@ -18,6 +18,7 @@ from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.video.flow import follow
 from vitapps.pipelines.video.single import SingleTracker
+from vitapps.pipelines.video.track_network import NetworkTracker, load_network
 from vitapps.pipelines.video.track_scores import TrackScores, mean_scores, track_scores
 from vitapps.pipelines.video.window import crop
 from vitapps.progress import Progress, null_progress
@@ -40,12 +41,14 @@ class TrackRowOfScores:
 
 
 def evaluate_track(
-    data: Path, *, trackers: Sequence[str] = (), options: RunOptions | None = None, progress: Progress = null_progress
-) -> list[TrackRowOfScores]:
+    data: Path, *, trackers: Sequence[str] = (), weights: str | None = None, options: RunOptions | None = None,
+    progress: Progress = null_progress,
+) -> list[TrackRowOfScores]:  # fmt: skip
     """Rows for each of `trackers` (none: all that are installed): all sequences below `data`, the families apart, and
-    every sequence. Raises UsageError for an unknown tracker, UnreadableInputError for a folder without sequences."""
+    every sequence; `weights` adds the tracker "network". Raises UsageError for an unknown tracker, MissingError for
+    weights that are not there, UnreadableInputError for a folder without sequences."""
     options = options or RunOptions()
-    known = makers()
+    known = makers() | ({"network": _network(weights, options)} if weights else {})
     if unknown := set(trackers) - set(known):
         raise UsageError(f"--tracker {', '.join(sorted(unknown))}: not known here", hint=f"one of {', '.join(known)}")
     sequences = read_sequences(data)
@@ -109,6 +112,16 @@ def _rows(
 def _ours(frame: Picture, box: Floats) -> Step:
     tracker = SingleTracker(frame, box)
     return lambda picture: tracker.update(picture).box
+
+
+def _network(weights: str, options: RunOptions) -> Maker:
+    network, _ = load_network(weights, options)
+
+    def make(frame: Picture, box: Floats) -> Step:
+        tracker = NetworkTracker(frame, box, network)
+        return lambda picture: tracker.update(picture).box
+
+    return make
 
 
 def _static(frame: Picture, box: Floats) -> Step:

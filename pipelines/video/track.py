@@ -90,7 +90,8 @@ def track(
 ) -> TrackResult:  # fmt: skip
     """Follow the objects of `settings` and write one row an object and frame to `out`, with a run record beside it.
 
-    By correlation filter, flow and colours (`single.py`), or by the network of the card `weights` (`track_network.py`).
+    By correlation filter, flow and colours (`single.py`), or by the network `weights`: a card, or a published tracker
+    as `lorat:FILE` or `ostrack:FILE` (`track_network.py`).
 
     Raises UsageError, UnreadableInputError or OutputError; then no output is left and older ones are untouched.
     """
@@ -162,10 +163,10 @@ def _follow(
 def _trackers(weights: str | None, options: RunOptions) -> tuple[Maker, list[NetworkFacts]]:
     if weights is None:
         return SingleTracker, []
-    from vitapps.pipelines.video.track_network import load_network
+    from vitapps.pipelines.video.track_network import NetworkTracker, load_network
 
-    maker, facts = load_network(weights, options)
-    return maker, [facts]
+    network, facts = load_network(weights, options)
+    return lambda frame, box: NetworkTracker(frame, box, network), [facts]
 
 
 def _starts(frame: Frame, settings: TrackSettings) -> list[Start]:

@@ -29,6 +29,13 @@ def tracking_loss(logits: Tensor, boxes: Tensor, drawn: Tensor, present: Tensor)
     return (weight * each).sum() / count + 2.0 * ((1 - generalised) * inside).sum() / count
 
 
+def misfit(boxes: Tensor, drawn: Tensor, present: Tensor) -> Tensor:
+    """B: 1 - generalised IoU of each sample's boxes B 4 g g where the object is, 0 where it is not."""
+    inside = centre_cells(drawn, boxes.shape[-1]) & (present > 0.5)[:, :, None]  # B g g
+    _, generalised = overlaps(boxes, drawn[:, :, None, None].expand_as(boxes))
+    return ((1 - generalised) * inside).sum(dim=(1, 2)) / inside.sum(dim=(1, 2)).clamp(min=1)
+
+
 def centre_cells(drawn: Tensor, grid: int) -> Tensor:
     """B g g: tokens whose centre is within the box shrunk to its middle 60 %, and always the one nearest its centre."""
     at = (torch.arange(grid, device=drawn.device, dtype=drawn.dtype) + 0.5) * STRIDE

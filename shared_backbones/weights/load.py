@@ -86,6 +86,23 @@ def read_state(path: Path) -> dict[str, Tensor]:
     return state
 
 
+def read_checkpoint(path: Path) -> dict[str, Tensor]:
+    """The tensors of a published file: safetensors, or a pickle of tensors (`weights_only=True`), whose state may stand
+    under "net", "model", "module" or "state_dict". Raises MissingError for a file that is absent or not readable so."""
+    if path.suffix == ".safetensors" or not path.is_file():
+        return read_state(path)
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+        for key in ("net", "model", "module", "state_dict"):
+            found = found.get(key, found)
+        return {str(key): value for key, value in found.items() if isinstance(value, Tensor)}
+    except Exception as error:  # pickle, zip and the file system share no base class
+        raise MissingError(
+            f"{path}: not readable weights: {type(error).__name__}",
+            hint="a pickle of more than tensors is not opened: save its state alone as .safetensors",
+        ) from None
+
+
 def load_state(module: nn.Module, state: Mapping[str, Tensor], origin: str, *, strict: bool = True) -> LoadReport:
     """Put `state` into `module`; `origin` names it in messages. See `load_weights`."""
     own = module.state_dict()

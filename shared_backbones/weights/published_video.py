@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from vitapps.errors import MissingError, VitappsError
@@ -19,7 +18,7 @@ from vitapps.provenance import sha256_file
 from vitapps.require import require
 from vitapps.shared_backbones.convert.videomae import config_from_hf, convert_videomae
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
-from vitapps.shared_backbones.weights.load import load_state
+from vitapps.shared_backbones.weights.load import load_state, read_checkpoint
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 _HINT = "it has to be in the Hugging Face cache (HF_HOME) or reachable over the network"
@@ -45,7 +44,7 @@ def load_published_video(spec: str, *, cache_dir: Path | None = None) -> Publish
     fetch = _Source(spec, cache_dir)
     settings = fetch.json("config.json")
     weights = fetch.first(_FILES)
-    state = _read_state(weights)
+    state = read_checkpoint(weights)
     classes = _classes(state)
     config = config_from_hf(settings, classes)
     module = ViT(config)
@@ -104,17 +103,6 @@ class _Source:
         except Exception as error:  # the hub client's errors have no common base class
             reason = f"{type(error).__name__}: {error}".splitlines()[0][:160]
             raise MissingError(f"{self._spec}: {name}: {reason}", hint=_HINT) from error
-
-
-def _read_state(path: Path) -> Mapping[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            state: Mapping[str, Tensor] = require("safetensors.torch", package="safetensors").load_file(str(path))
-            return state
-        found = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(found.get("module", found.get("model", found)))
-    except Exception as error:  # pickle, zip, safetensors and the file system share no base class
-        raise MissingError(f"{path}: not readable weights: {type(error).__name__}", hint="fetch it again") from error
 
 
 def _classes(state: Mapping[str, Tensor]) -> int:

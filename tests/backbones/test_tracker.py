@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vitapps.pipelines.video.occlusion import GREY, covered, cox_counts, invariance_loss
-from vitapps.pipelines.video.track_loss import centre_cells, overlaps, tracking_loss
+from vitapps.pipelines.video.track_loss import centre_cells, misfit, overlaps, tracking_loss
+from vitapps.shared_backbones.distill.adaptive_features import adaptive_feature_loss, difficulty_weights
 from vitapps.shared_backbones.models import build
 from vitapps.shared_backbones.models.tracker import Tracker, TrackerConfig, frame_example
+from vitapps.shared_backbones.robust.cox_masking import GREY, covered, cox_counts, invariance_loss
 
 SMALL = TrackerConfig(search=96, template=64, dim=32, depth=1, heads=2)
 
@@ -46,7 +47,8 @@ def test_search_and_template_share_positions(tracker: Tracker) -> None:
     """The template's middle has the position of the search region's middle."""
     last = tracker.patch_embed.proj[-1]
     torch.nn.init.zeros_(last.weight)
-    torch.nn.init.zeros_(last.bias)  # what is left of a token is its place and type
+    torch.nn.init.zeros_(last.bias)
+    tracker.likeness = None  # what is left of a token is its place and type
     tokens = tracker.embed(torch.zeros(1, 4, 96, 160))
     search, template = tokens[:, :36].unflatten(1, (6, 6)), tokens[:, 36:].unflatten(1, (4, 4))
     kinds = tracker.kind[1] - tracker.kind[0]
@@ -106,3 +108,40 @@ def test_invariance_to_covered_templates(tracker: Tracker) -> None:
     assert (hidden[0, :3, 16:32, 96 + 16 : 96 + 32] == GREY).all()
     hidden[0, :3, 16:32, 96 + 16 : 96 + 32] = image[0, :3, 16:32, 96 + 16 : 96 + 32]
     assert torch.equal(hidden, image)
+
+
+def test_correlations_find_the_object_before_any_training() -> None:
+    """The likeness maps of a pasted template peak, on the whole, where it was pasted."""
+    torch.manual_seed(0)
+    tracker = Tracker(TrackerConfig(dim=64, depth=1)).eval()
+    image = torch.zeros(1, 4, 192, 288)
+    image[:, :3, :, :192] = torch.rand(1, 3, 192, 192)
+    template = torch.rand(1, 3, 96, 96)
+    image[:, :3, :96, 192:], image[:, 3, 24:72, 216:264] = template, 1
+    image[:, :3, 96:144, 32:80] = template[:, :, 24:72, 24:72]
+    pixels = (image[:, :3] - tracker.mean) / tracker.std
+    fine = [tracker._patches(part)[1] for part in (pixels[..., :192], pixels[:, :, :96, 192:])]
+    maps = tracker._correlations(fine[0], fine[1], image[:, 3:, :96, 192:])[0].unflatten(0, (12, 12))  # 12 12 24 24
+    assert (maps[0] == 0).all(), "the template's border is background"
+    row, column = divmod(int(maps[5, 5].argmax()), 24)
+    assert (row, column) == (12 + 2, 4 + 2)
+
+
+def test_distillation_weighs_hard_samples_more() -> None:
+    loss = torch.tensor([0.2, 0.4, 0.9], requires_grad=True)
+    weights = difficulty_weights(loss, 1.0, 0.5)
+    assert weights.tolist() == pytest.approx([0.85, 0.95, 1.2]) and not weights.requires_grad
+    assert weights.mean().item() == pytest.approx(1.0), "the base on average"
+    assert difficulty_weights(loss, 0.1, 5.0).min() == 0
+    student, teacher = torch.rand(3, 4, 5), torch.rand(3, 4, 5)
+    plain = adaptive_feature_loss(student, teacher, difficulty_weights(loss, 1.0, 0.0))
+    assert plain.item() == pytest.approx((student - teacher).square().mean().item())
+    assert adaptive_feature_loss(student, student, weights) == 0
+
+
+def test_misfit_of_each_sample_is_that_of_its_own_box() -> None:
+    drawn = torch.tensor([[16.0, 16, 80, 48]]).repeat(3, 1)
+    boxes = drawn[:, :, None, None].expand(3, 4, 6, 6).clone()
+    boxes[1, 0] -= 16  # a quarter too wide
+    found = misfit(boxes, drawn, torch.tensor([[1.0], [1.0], [0.0]]))
+    assert found.tolist() == pytest.approx([0.0, 0.2, 0.0], abs=1e-5)

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from fakes.clips import squares
+from fakes.tracker_checkpoints import lorat_files, ostrack_file
 from vitapps.apps.main import main
 from vitapps.datasets.sets.tracking import read_boxes, read_sequences
 from vitapps.errors import UnreadableInputError
@@ -64,6 +65,22 @@ def test_the_table_of_trackers(folder: Path, capsys: pytest.CaptureFixture[str])
     assert {group for _, group in rows} == {"all", "DAVIS", "OTB/VOT/GOT", "A", "B", "C", "D"}
     assert main(["video", "eval", "track", "--data", str(folder), "--tracker", "none"]) == 2
     assert main(["video", "eval", "track", "--data", str(folder / "none")]) == 3
+
+
+def test_a_published_network_follows_and_is_scored(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Random weights find nothing; that they run through the command and the table is what is shown."""
+    for files, spec in (lorat_files(tmp_path), ostrack_file(tmp_path)):
+        assert files
+        words = ["--data", str(folder / "otb"), "--tracker", "network", "--weights", spec, "--json"]
+        assert main(["video", "eval", "track", *words]) == 0
+        assert json.loads(capsys.readouterr().out)["rows"][0]["tracker"] == "network"
+    out = tmp_path / "t.csv"
+    words = [str(folder / "otb/A/img"), "--box", "20,20,24,24", "-o", str(out), "--weights", spec]
+    assert main(["video", "track", *words]) == 0
+    assert json.loads((tmp_path / "t.csv.run.json").read_text())["engine"] == "torch"
+    assert main(["video", "track", *words[:-1], "ostrack:none.pth", "--overwrite"]) == 4
 
 
 def test_scores_by_hand() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,8 +14,10 @@ from fakes.clips import squares
 from vitapps.apps.main import main
 from vitapps.datasets.formats.tracks import read_tracks
 from vitapps.datasets.formats.video_write import open_writer
+from vitapps.pipelines.video import train_track
 from vitapps.pipelines.video.flow import follow_boxes
 from vitapps.pipelines.video.track_data import read_tracks_of_clips
+from vitapps.shared_backbones.weights.cards import load_card
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +34,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_trained_card_tracks(data: Path, tmp_path: Path) -> None:
+def test_a_trained_card_tracks(data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     words = ["--data", str(data), "-o", str(tmp_path), "--steps", "2", "--batch", "2", "--occlusion", "0.1"]
     assert main(["video", "train", "track", *words]) == 0
     card = str(tmp_path / "track-lorat-s.toml")
@@ -40,6 +43,14 @@ def test_a_trained_card_tracks(data: Path, tmp_path: Path) -> None:
     rows = read_tracks(tmp_path / "t.csv")
     assert len(rows) == 20 and {row.state for row in rows} <= {"tracked", "uncertain", "lost"}
     assert main(["video", "track", str(data / "clip.mp4"), *words[:-3], "trees-neon", "--overwrite"]) == 4
+    student = ["--data", str(data), "-o", str(tmp_path / "half"), "--steps", "1", "--batch", "2"]
+    assert main(["video", "train", "track", *student, "--teacher", "trees-neon"]) == 4
+    exported: list[Any] = []
+    monkeypatch.setattr(train_track, "export", lambda *parts: exported.extend(parts) or tmp_path)
+    assert main(["video", "train", "track", *student, "--teacher", card]) == 0
+    module, facts, _, name = exported
+    assert module.config.depth == load_card(card).config["depth"] // 2
+    assert "--teacher" in facts["command"] and name == "track-lorat-xs"
 
 
 def test_flow_follows_what_moves() -> None:

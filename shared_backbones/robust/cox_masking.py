@@ -1,10 +1,9 @@
-"""Training against occlusion: the template's tokens should say the same when parts of it are covered.
+"""Training a tracker against occlusion: the template's tokens should say the same when parts of it are covered.
 
 ORTrack (S029, Wu et al. 2025, "Learning Occlusion-Robust Vision Transformers for Real-Time UAV Tracking"): patches of
 the template are masked by a spatial Cox process, a Poisson process whose intensity is itself random and gathers about
 the middle of the target, and the mean squared difference of the template's features with and without the mask is added
-to the loss. Deviation: the field's randomness is one Gamma factor a sample and one a patch, smoothed. The paper's
-adaptive distillation is not here.
+to the loss. The distillation of ORTrack-D is `distill/adaptive_features.py`.
 """
 
 from __future__ import annotations
@@ -14,6 +13,19 @@ from torch import Tensor
 from torch.nn import functional
 
 from vitapps.shared_backbones.models.tracker import STRIDE, Tracker
+
+CARD = {
+    "id": "S029",
+    "name": "cox_masking",
+    "family": "robust",
+    "paper": "Wu et al. 2025, ORTrack, arXiv:2504.09228",
+    "equation": "section on occlusion-robust representations: Cox-masked template, mean squared difference of features",
+    "deviations": "the field's randomness is one Gamma factor a sample and one a patch, smoothed; written from the"
+    " paper's description, its code was not compared",
+    "slots": [],
+    "cost": "a second forward and backward pass in training, nothing at inference",
+    "status": "paper",
+}
 
 GREY = 0.45  # what covers a patch: the mean that the tracker subtracts
 

@@ -1,0 +1,1 @@
+"""A smaller network learns from a larger one."""

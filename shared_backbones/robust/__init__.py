@@ -1,0 +1,1 @@
+"""Losses that make a network robust against what real pictures do."""
