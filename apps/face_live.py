@@ -78,6 +78,30 @@ def train_liveness(run: Run, data: DataOption, out: ModelOption) -> None:
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
+@command(train_app, "liveness-net")
+def train_liveness_net(
+    run: Run,
+    data: DataOption,
+    out: ModelOption,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps a source.")] = 600,
+    encoder: Annotated[
+        Path | None, typer.Option("--encoder", show_default=False, help="An encoder.safetensors of face pretrain.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoints in --out.")] = False,
+) -> None:
+    """Train the liveness network (S098), source after source: no picture of an earlier source is shown again."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.face.train_liveness_net import LivenessFit, train
+    from vitapps.pipelines.runtime.devices import cuda_devices
+
+    device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
+    config = LivenessFit(steps=steps, encoder=encoder, seed=run.options.seed, threads=run.options.threads or 1)
+    card = train(data, out, config, device=device, resume=resume, progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
 @command(app, "pretrain")
 def pretrain(
     run: Run,
@@ -109,6 +133,9 @@ def evaluate_liveness(
     leave_out: Annotated[
         bool, typer.Option("--leave-one-source-out", help="Fit machines here, each without the source it scores.")
     ] = False,
+    network_steps: Annotated[
+        int, typer.Option(min=0, help="Also networks, trained here for so many steps a source (needs torch).")
+    ] = 0,
     det: PlotOption = None,
 ) -> None:
     """ISO/IEC 30107-3: APCER by attack type, BPCER, ACER, HTER and AUC by source, beside colour LBP with an SVM."""
@@ -121,7 +148,10 @@ def evaluate_liveness(
     if det is not None:
         check_output(det, overwrite=run.options.overwrite, sources=[data])
     point = read_point(calibration) if calibration else None
-    report = evaluate(data, weights=weights, point=point, leave_out=leave_out, progress=run.progress)
+    report = evaluate(
+        data, weights=weights, point=point, leave_out=leave_out, network_steps=network_steps, options=run.options,
+        progress=run.progress,
+    )  # fmt: skip
     if det is not None:
         with atomic_path(det, overwrite=run.options.overwrite) as temporary:
             save_png(temporary, det_plot(report.curves, "APCER", "BPCER"))

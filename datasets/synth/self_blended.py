@@ -32,10 +32,10 @@ def self_blend(face: Image, landmarks: NDArray[np.floating], seed: int) -> tuple
     mask = blending_mask(face.shape[0], face.shape[1], landmarks, rng)
     source, target = face.astype(np.float32), face.astype(np.float32)
     if rng.random() < 0.5:
-        source = _altered(source, rng)
+        source = altered(source, rng)
     else:
-        target = _altered(target, rng)
-    source = _moved(source, rng)
+        target = altered(target, rng)
+    source = moved(source, rng)
     blended = (target + mask[..., None] * (source - target)).clip(0, 255).astype(np.uint8)
     after = int(rng.integers(1 << 31))
     return _shipped(face, np.random.default_rng(after)), _shipped(blended, np.random.default_rng(after)), mask
@@ -89,7 +89,7 @@ def _elastic(mask: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray(bent, np.float32)
 
 
-def _altered(picture: Floats, rng: np.random.Generator) -> Floats:
+def altered(picture: Floats, rng: np.random.Generator) -> Floats:
     """The statistical difference between source and target: colours, then sharpness."""
     picture = picture + rng.uniform(-20, 20, 3).astype(np.float32)
     grey = picture.mean(axis=2, keepdims=True)
@@ -106,7 +106,7 @@ def _altered(picture: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray(cv2.resize(small, (width, height), interpolation=way), np.float32)
 
 
-def _moved(picture: Floats, rng: np.random.Generator) -> Floats:
+def moved(picture: Floats, rng: np.random.Generator) -> Floats:
     height, width = picture.shape[:2]
     scale = rng.uniform(0.95, 1.05)
     shift = rng.uniform(-0.03, 0.03, 2) * (width, height)
@@ -115,8 +115,8 @@ def _moved(picture: Floats, rng: np.random.Generator) -> Floats:
     return np.asarray(moved, np.float32)
 
 
-def _shipped(picture: Image, rng: np.random.Generator) -> Image:
-    """What happens to a picture on its way: scaling, blur, JPEG of quality 40 to 100."""
+def scaled_and_blurred(picture: Image, rng: np.random.Generator) -> Image:
+    """What happens to a picture on its way, before it is compressed."""
     height, width = picture.shape[:2]
     if rng.random() < 0.4:
         factor = rng.uniform(0.6, 1.0)
@@ -124,5 +124,11 @@ def _shipped(picture: Image, rng: np.random.Generator) -> Image:
         picture = np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)
     if rng.random() < 0.3:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.3, 1.0)), np.uint8)
+    return picture
+
+
+def _shipped(picture: Image, rng: np.random.Generator) -> Image:
+    """Scaling, blur, JPEG of quality 40 to 100."""
+    picture = scaled_and_blurred(picture, rng)
     _, data = cv2.imencode(".jpg", picture[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(40, 101))])
     return np.ascontiguousarray(np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)[..., ::-1])

@@ -60,7 +60,7 @@ class Liveness:
     """A loaded model with its reader: `Liveness(...).judge(path, out)` for one input after another."""
 
     def __init__(self, weights: str | None, settings: LivenessSettings, options: RunOptions) -> None:
-        self.model = LivenessModel.load(weights)
+        self.model = LivenessModel.load(weights, options)
         if settings.point is not None:
             self.model = replace(self.model, point=settings.point)
         self.settings, self.options = settings, options

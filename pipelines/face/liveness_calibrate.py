@@ -49,7 +49,7 @@ def calibrate(
     progress: Progress = null_progress,
 ) -> SiteCalibration:  # fmt: skip
     """Fit on the pictures of two folders; UsageError for fewer than ten of a kind."""
-    model = LivenessModel.load(weights)
+    model = LivenessModel.load(weights, options)
     reader = FaceReader(options or RunOptions(), crop=crop)
     paths = [pictures_of(folder) for folder in (live, spoof)]
     for folder, found in zip((live, spoof), paths, strict=True):

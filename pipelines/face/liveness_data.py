@@ -1,9 +1,10 @@
-"""Logits and features of folders of live faces and attacks."""
+"""Crops, features and network inputs of folders of live faces and attacks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -28,3 +29,14 @@ def features_of(items: Sequence[Presentation], progress: Progress = null_progres
             found.append(texture(crop_of(item)))
             task.advance()
     return np.stack(found)
+
+
+def face_of(crop: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A crop H W 3 at the size of the network."""
+    way = cv2.INTER_AREA if crop.shape[0] > side else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(crop, (side, side), interpolation=way), np.uint8)
+
+
+def as_input(faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
+    """B H W 3 uint8 -> B 3 H W in 0..1."""
+    return np.ascontiguousarray(np.stack(faces).transpose(0, 3, 1, 2), np.float32) / np.float32(255)

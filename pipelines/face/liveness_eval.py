@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.sets.presentation_attacks import Presentation, read_presentations
 from vitapps.errors import UsageError
-from vitapps.pipelines.face.liveness_data import features_of
+from vitapps.options import RunOptions
+from vitapps.pipelines.face.liveness_data import crop_of, features_of
 from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point
 from vitapps.pipelines.face.scores import AttackRates, Bools, Floats, attack_rates
 from vitapps.pipelines.face.train_liveness import unseen_logits
@@ -43,31 +45,51 @@ class Report:
 
 def evaluate(
     data: Path, *, weights: str | None = None, point: OperatingPoint | None = None, leave_out: bool = False,
-    progress: Progress = null_progress,
+    network_steps: int = 0, options: RunOptions | None = None, progress: Progress = null_progress,
 ) -> Report:  # fmt: skip
     """Score the embedded model, or with `leave_out` machines that are fitted here, each without the source it scores.
 
     The baseline (colour LBP, RBF support vectors) is fitted in the same way with `leave_out`; without it there is none,
-    since it would have seen what it is scored on.
+    since it would have seen what it is scored on. `network_steps`: also networks of `face train liveness-net`, trained
+    here for so many steps a source, each without the source it scores.
     """
+    options = options or RunOptions()
     items = read_presentations(data)
+    if network_steps and not leave_out:
+        raise UsageError("--network-steps without --leave-one-source-out", hint="give both, or --weights CARD")
     if leave_out and len({item.source for item in items}) < 2:
         raise UsageError("--leave-one-source-out: there is one source", hint="give a folder with several sources")
-    features = features_of(items, progress)
     live = np.array([item.live for item in items])
     methods: dict[str, Floats] = {}
     if leave_out:
+        features = features_of(items, progress)
         methods["texture"] = unseen_logits(items, features)[0]
         methods["colour LBP + SVM"] = _lbp_svm(items, features[:, :_LBP])
+        if network_steps:
+            methods["network"] = _networks(items, network_steps, options, progress)
     else:
-        model = LivenessModel.load(weights)
+        model = LivenessModel.load(weights, options)
         point = point or model.point
-        methods[model.facts.name] = features.astype(np.float64) @ model.weights + model.bias
+        with progress.task("faces", total=len(items)) as task:
+            found = []
+            for item in items:
+                found.append(float(model.logits([crop_of(item)])[0]))
+                task.advance()
+        methods[model.facts.name] = np.array(found)
     rows = [
         _row(items, live, source, method, logits, point)
         for source in sorted({item.source for item in items}) for method, logits in methods.items()
     ]  # fmt: skip
     return Report(rows=rows, curves={method: (logits, live) for method, logits in methods.items()})
+
+
+def _networks(items: Sequence[Presentation], steps: int, options: RunOptions, progress: Progress) -> Floats:
+    """Logits of networks that are trained and dropped again."""
+    from vitapps.pipelines.face.train_liveness_net import LivenessFit, unseen_net_logits
+
+    config = LivenessFit(steps=steps, seed=options.seed, threads=options.threads or 1)
+    with TemporaryDirectory() as folder:
+        return unseen_net_logits(items, Path(folder), config, progress)
 
 
 def _row(

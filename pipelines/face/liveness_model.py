@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.errors import UnreadableInputError
+from vitapps.options import RunOptions
 from vitapps.pipelines.face.linear_card import read_linear
+from vitapps.pipelines.face.liveness_data import as_input, face_of
 from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.pipelines.face.texture import texture
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
+
+if TYPE_CHECKING:
+    from vitapps.shared_backbones.weights.cards import Card
 
 DEFAULT_WEIGHTS = "face-liveness"
 Verdict = Literal["live", "spoof", "unsure"]
@@ -45,24 +50,43 @@ class OperatingPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LivenessModel:
-    """`weights` D and `bias` of the linear machine on `texture` features; `point` where it was calibrated."""
+    """`logits`: crops H W 3 -> one logit each, positive is live; `point` where the model was calibrated."""
 
-    weights: NDArray[np.float32]
-    bias: float
+    logits: Callable[[Sequence[NDArray[np.uint8]]], Floats]
     point: OperatingPoint
     facts: NetworkFacts = field(default_factory=NetworkFacts)
 
     @classmethod
-    def load(cls, weights: str | None = None) -> LivenessModel:
-        """By card name or path; raises MissingError for what is no liveness card. Neither torch nor a graph is used."""
+    def load(cls, weights: str | None = None, options: RunOptions | None = None) -> LivenessModel:
+        """By card name or path: the texture machine, computed by numpy alone, or a network of `face train
+        liveness-net`. Raises MissingError for what is no liveness card."""
+        from vitapps.shared_backbones.weights.cards import load_card
+
+        card = load_card(weights or DEFAULT_WEIGHTS)
+        if card.arch == "liveness_vit":
+            return _network(card, options or RunOptions())
         found = read_linear(
             weights or DEFAULT_WEIGHTS, "face.liveness", lambda table: OperatingPoint(**table["operating_point"])
         )
-        return cls(weights=found.weights, bias=found.bias, point=found.extra, facts=found.facts)
 
-    def logits(self, crops: Sequence[NDArray[np.uint8]]) -> Floats:
-        """One logit a crop H W 3, positive is live."""
-        return np.array([float(texture(crop) @ self.weights) + self.bias for crop in crops])
+        def logits(crops: Sequence[NDArray[np.uint8]]) -> Floats:
+            return np.array([float(texture(crop) @ found.weights) + found.bias for crop in crops])
+
+        return cls(logits=logits, point=found.extra, facts=found.facts)
+
+
+def _network(card: Card, options: RunOptions) -> LivenessModel:
+    from vitapps.shared_backbones.engines.load import load_model
+
+    model = load_model(card, options)
+    size = int(card.preprocess["size"])
+
+    def logits(crops: Sequence[NDArray[np.uint8]]) -> Floats:
+        pairs = model(as_input([face_of(crop, size) for crop in crops]))[0]  # B 2: attack, live
+        return np.asarray(pairs[:, 1] - pairs[:, 0], np.float64)
+
+    point = OperatingPoint(**card.preprocess["operating_point"])
+    return LivenessModel(logits=logits, point=point, facts=NetworkFacts.of(card, model))
 
 
 def fit_point(logits: Floats, live: Bools, source: str, *, target: float = TARGET) -> OperatingPoint:

@@ -62,15 +62,17 @@ class CdcAdapter(nn.Module):
         return out
 
     def _central_difference(self, x: Tensor) -> Tensor:
-        """Each picture by its own mixture of kernels, B D h w."""
-        batch, dim, height, width = x.shape
+        """Each picture by its own mixture of kernels, B D h w.
+
+        Convolution is linear in its kernel, so the answers of all kernels are mixed: a graph with any batch takes it.
+        """
+        dim = x.shape[1]
         weight = self.gate(x.mean(dim=(2, 3))).sigmoid()  # B K
         weight = weight / weight.sum(dim=1, keepdim=True)
-        kernel = torch.einsum("bk,kdij->bdij", weight, self.kernels)  # B D 3 3
-        joined = x.reshape(1, batch * dim, height, width)
-        plain = functional.conv2d(joined, kernel.reshape(batch * dim, 1, 3, 3), padding=1, groups=batch * dim)
-        centre = self.config.theta * kernel.sum(dim=(2, 3))[..., None, None] * x  # B D h w
-        return plain.reshape_as(x) - centre
+        kernels = self.kernels.transpose(0, 1)  # K D 3 3 -> D K 3 3
+        plain = functional.conv2d(x, kernels.flatten(0, 1)[:, None], padding=1, groups=dim)  # -> B D*K h w
+        centre = self.config.theta * kernels.sum(dim=(2, 3))[..., None, None] * x[:, :, None]  # B D K h w
+        return ((plain.unflatten(1, (dim, -1)) - centre) * weight[:, None, :, None, None]).sum(dim=2)
 
 
 class AdaptedBlock(nn.Module):
