@@ -9,8 +9,8 @@ video codec. Three kinds of blend, drawn at random:
     other     another person's face laid on by five landmarks (Li et al. 2020, Face X-ray, section 3.2: blended images),
               colours of the target after Reinhard et al. 2001
 
-Then scaling, blur, a cast of colour, noise, and JPEG or H.264 (crf 18 to 36), each or not; drawn once for a pair, so that only the blending differs. The
-real face of every pair is a real face: no swap that somebody published is used.
+Then scaling, blur, a cast of colour, noise, and JPEG or H.264 (crf 18 to 36), each or not; drawn once for a pair, so
+that only the blending differs. Every untouched face is a real one, and no swap that somebody published is used.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A ViT with central-difference adapters that tells live faces from shown ones (S098), as one network of a card.
 
-    face 0..1    B 3 S S
-    ViT          `models/vit.py`, each block with a `peft/cdc_adapter.py` beside it, when `adapter` is not zero
-    head         mean of the patch tokens, LayerNorm, linear to two logits: attack, live
+face 0..1    B 3 S S
+ViT          `models/vit.py`, each block with a `peft/cdc_adapter.py` beside it, when `adapter` is not zero
+head         mean of the patch tokens, LayerNorm, linear to two logits: attack, live
 """
 
 from __future__ import annotations
