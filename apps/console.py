@@ -19,7 +19,8 @@ A domain file is written like this (`apps/medical.py`)::
 
 Rules
 - The first parameter is `run: Run`; `command` adds `--device --engine --precision --threads --overwrite --seed` and
-  `--json --verbose --quiet`, so a command never declares those. A command that computes nothing (`models list`)
+  `--json --verbose --quiet`, so a command never declares those, and with `reduces=True`, where its network may be a
+  ViT, `--reduce`. A command that computes nothing (`models list`)
   takes `talk: Talk` instead and gets only `--json --verbose --quiet`.
 - A command parses, calls ONE pipeline function and emits. It raises `VitappsError`s and lets everything else pass:
   `vitapps.apps.failure` turns each exception into one line, a hint and an exit code.
@@ -64,6 +65,13 @@ PrecisionOption = Annotated[
     Precision, typer.Option(help="exact: fp32; auto: what the weight card allows.", rich_help_panel=_COMPUTE)
 ]
 ThreadsOption = Annotated[int, typer.Option(min=0, help="CPU threads; 0: all cores.", rich_help_panel=_COMPUTE)]
+ReduceOption = Annotated[
+    str,
+    typer.Option(
+        help="Fewer tokens in the network's ViT: tome:r=13, tome:r=45,at=2/5, none; made once a machine.",
+        rich_help_panel=_COMPUTE,
+    ),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.", rich_help_panel=_COMPUTE)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_TALK)]
@@ -121,13 +129,16 @@ def show_help_when_bare(context: typer.Context) -> None:
         raise typer.Exit(2)
 
 
-def command(app: typer.Typer, name: str) -> Callable[[CommandFunction], CommandFunction]:
-    """Register a function whose first parameter is `run: Run` or `talk: Talk`, with the common options added."""
+def command(app: typer.Typer, name: str, *, reduces: bool = False) -> Callable[[CommandFunction], CommandFunction]:
+    """Register a function whose first parameter is `run: Run` or `talk: Talk`, with the common options added.
+
+    `reduces`: a `Run` whose network may be a ViT, which therefore takes `--reduce`.
+    """
 
     def register(function: CommandFunction) -> CommandFunction:
         first, *own = inspect.signature(function, eval_str=True).parameters.values()
         computes = first.annotation is Run
-        shared = (_run_parameters if computes else _talk_parameters)()
+        shared = _run_parameters(reduces=reduces) if computes else _talk_parameters()
         names = {parameter.name for parameter in shared}
 
         def call(context: typer.Context, **values: Any) -> None:
@@ -206,9 +217,9 @@ def _talk_parameters() -> list[inspect.Parameter]:
     )
 
 
-def _run_parameters() -> list[inspect.Parameter]:
+def _run_parameters(*, reduces: bool) -> list[inspect.Parameter]:
     default = RunOptions()
-    options = {
+    options: dict[str, tuple[Any, Any]] = {
         "overwrite": (OverwriteOption, default.overwrite),
         "device": (DeviceOption, default.device),
         "engine": (EngineOption, default.engine),
@@ -216,4 +227,6 @@ def _run_parameters() -> list[inspect.Parameter]:
         "threads": (ThreadsOption, default.threads),
         "seed": (SeedOption, default.seed),
     }
+    if reduces:
+        options["reduce"] = (ReduceOption, default.reduce)
     return [*_parameters(options), *_talk_parameters()]

@@ -20,9 +20,9 @@ Worst = Annotated[int, typer.Option(min=0, help="Print so many of the lines that
 
 def add_commands(app: typer.Typer, train_app: typer.Typer) -> None:
     """Register the commands of this file with `vitapps doc` and `vitapps doc train`."""
-    command(app, "read")(read)
+    command(app, "read", reduces=True)(read)
     command(app, "synth")(synth)
-    command(app, "eval-lines")(eval_lines)
+    command(app, "eval-lines", reduces=True)(eval_lines)
     command(train_app, "recognizer")(train_recognizer)
 
 

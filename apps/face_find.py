@@ -19,7 +19,7 @@ ModelOption = Annotated[
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")]
 
 
-@command(app, "detect")
+@command(app, "detect", reduces=True)
 def detect(
     run: Run,
     pictures: Annotated[
@@ -95,7 +95,7 @@ def train_detector(
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
-@command(eval_app, "detect")
+@command(eval_app, "detect", reduces=True)
 def evaluate_detect(
     run: Run,
     data: DataOption,

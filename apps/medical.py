@@ -56,7 +56,7 @@ VolumeOption = Annotated[
 ]
 
 
-@command(app, "segment")
+@command(app, "segment", reduces=True)
 def segment(
     run: Run,
     scans: ScansArgument,
@@ -105,7 +105,7 @@ def segment(
         raise typer.Exit(ExitCode.PARTIAL)
 
 
-@command(app, "eval")
+@command(app, "eval", reduces=True)
 def evaluate(
     run: Run,
     maps: Annotated[

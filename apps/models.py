@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from vitapps.pipelines.runtime.quantize import QuantReport
     from vitapps.shared_backbones.weights.cards import Card
 
+Layers = Literal["all", "linear", "conv"]
 ExportForm = Literal["onnx", "openvino", "torch-export"]
 app = group("The embedded models and their cards.")
 
@@ -85,6 +86,34 @@ def _quantize_lines(report: QuantReport) -> list[str]:
     about = f"{report.card}: {report.calibration} inputs calibrate, {report.held_out} others measure; simulated"
     written = [f"wrote {report.out}"] if report.out else []
     return [*columns(header, rows), about, *written]
+
+
+@command(app, "int8")
+def int8(
+    run: Run,
+    name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A card name or a weights file.")],
+    calib: Annotated[
+        Path,
+        typer.Option(
+            show_default=False, help="Folder of files as the model's task reads them, or of .npy inputs, C *spatial."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder of the new card and its files.")],
+    layers: Annotated[Layers, typer.Option(help="Int8 for products with weights, convolutions, or both.")] = "all",
+    limit: Annotated[int, typer.Option(min=1, help="Inputs that calibrate.")] = 32,
+) -> None:
+    """Give a model an int8 graph for `--precision int8`, calibrated on typical files; nothing of torch is needed.
+
+    Then score it with its task: `-w FOLDER/NAME.toml --precision int8` beside `--precision exact`.
+    """
+    from vitapps.pipelines.batch.int8_model import make_int8
+
+    done = make_int8(name, calib, out, layers=layers, limit=limit, options=run.options, progress=run.progress)
+    lines = [
+        f"wrote {done.card}: {done.int8_size / 1e6:.2f} MB beside {done.exact_size / 1e6:.2f} MB, {done.inputs} inputs",
+        f"{done.exact_ms:.1f} -> {done.int8_ms:.1f} ms CPU a call ({done.gain:.2f}x), relative error {done.error:.1e}",
+    ]
+    run.emit(json_ready(done), lines)
 
 
 @command(app, "export")

@@ -86,7 +86,7 @@ Baseline = Literal["watershed"]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the boxes on the raster: OUT.preview.png.")]
 
 
-@command(app, "detect")
+@command(app, "detect", reduces=True)
 def detect(
     run: Run,
     rasters: RastersArgument,
@@ -174,7 +174,7 @@ def train_trees(
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
-@command(app, "eval")
+@command(app, "eval", reduces=True)
 def evaluate(
     run: Run,
     data: DataOption,

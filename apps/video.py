@@ -64,7 +64,7 @@ TrackerWeightsOption = Annotated[
 DataOption = Annotated[Path, typer.Option("--data", show_default=False, help="Folder of sequences with ground truth.")]
 
 
-@command(app, "track")
+@command(app, "track", reduces=True)
 def track(
     run: Run,
     clip: ClipArgument,

@@ -105,7 +105,7 @@ def eval_segment(
     run.emit({"rows": [row.to_json() for row in rows]}, columns(header, table))
 
 
-@command(own, "action")
+@command(own, "action", reduces=True)
 def action(
     run: Run,
     clip: ClipArgument,
@@ -137,7 +137,7 @@ def action(
     run.emit(result.to_json(), [*lines, *([f"wrote {result.out}"] if result.out else [])])
 
 
-@command(own, "embed")
+@command(own, "embed", reduces=True)
 def embed(
     run: Run,
     clips: Annotated[list[str], typer.Argument(metavar="CLIP...", show_default=False, help="Files, folders, URLs.")],
@@ -208,7 +208,7 @@ def train_action(
     run.emit({"card": str(card), "score": score}, [f"wrote {card}{said}"])
 
 
-@command(own_eval, "action")
+@command(own_eval, "action", reduces=True)
 def eval_action(
     run: Run, data: ListOption, root: RootOption = None, steps: StepsOption = 150, folds: FoldsOption = 5
 ) -> None:
@@ -234,7 +234,7 @@ def eval_action(
     )
 
 
-@command(own, "detect")
+@command(own, "detect", reduces=True)
 def detect(
     run: Run,
     clip: ClipArgument,

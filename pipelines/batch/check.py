@@ -147,6 +147,7 @@ folder = "outputs"
 task = "{task}"
 # name = "{name}"
 # weights = ...               # a card name, or a path
+# reduce = "none"             # fewer tokens in the network's ViT, such as tome:r=13
 # [step.inputs], [step.output] and [step.filters] replace the tables above for this step
 
 [step.options]

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from vitapps.jsonable import json_ready
+from vitapps.options import NO_REDUCTION
 from vitapps.provenance import sha256_file
 
 _SMALL = 1 << 20
@@ -68,6 +69,8 @@ def options_hash(task: str, settings: Any, options: Any, layout: str) -> str:
     shared = asdict(options)
     for name in ("threads", "overwrite"):
         shared.pop(name)
+    if shared["reduce"] == NO_REDUCTION:  # journals of releases without it stay valid
+        del shared["reduce"]
     text = json.dumps(json_ready([task, settings, shared, layout]), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from vitapps.options import EngineName, Precision, RunOptions
+from vitapps.options import NO_REDUCTION, EngineName, Precision, RunOptions
 from vitapps.pipelines.batch import quantities
 from vitapps.pipelines.batch.quantities import DayWindow, Share
 from vitapps.pipelines.batch.task import Task, TaskSpec, find_task
@@ -107,7 +107,7 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
-    """One task over its inputs. `settings` is an instance of the task's `Settings`."""
+    """One task over its inputs. `settings` is an instance of the task's `Settings`; `reduce`: as `--reduce`."""
 
     name: str
     task: str
@@ -115,6 +115,7 @@ class Step:
     output: Output
     filters: Filters = field(default_factory=Filters)
     weights: str | None = None
+    reduce: str = NO_REDUCTION
     settings: Any = None
 
     @property
@@ -150,6 +151,6 @@ class Job:
         chosen = self.compute
         options = RunOptions(
             device=chosen.device, engine=chosen.engine, precision=chosen.precision, threads=chosen.threads,
-            seed=chosen.seed, overwrite=True,
+            seed=chosen.seed, reduce=step.reduce, overwrite=True,
         )  # fmt: skip
         return TaskSpec(weights=step.weights, options=options, settings=step.settings)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vitapps.errors import UnreadableInputError, UsageError
+from vitapps.options import NO_REDUCTION
 from vitapps.pipelines.batch.job import Compute, Filters, Inputs, Job, Limits, Metrics, OnError, Output, Retry, Step
 from vitapps.pipelines.batch.quantities import moment
 from vitapps.pipelines.batch.tables import Source, read_table, read_value
@@ -20,7 +21,7 @@ LAYOUT_FIELDS = ("parent", "stem", "name", "suffix", "step", "ext")
 _TABLES = {"limits": Limits, "retry": Retry, "compute": Compute, "metrics": Metrics}
 _SHARED = ("inputs", "output", "filters")
 _PLAIN = ("name", "on_error", "state")
-_STEP = ("name", "task", "weights", "options", *_SHARED)
+_STEP = ("name", "task", "weights", "reduce", "options", *_SHARED)
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -94,6 +95,7 @@ def _step(table: Any, key: Key, whole: Mapping[str, Any], source: Source) -> Ste
         task=task,
         settings=settings,
         weights=None if weights is None else _weights(weights, (*key, "weights"), source),
+        reduce=read_value(str, table.get("reduce", NO_REDUCTION), (*key, "reduce"), source),
         inputs=_inputs(*parts["inputs"], source=source),
         output=_output(*parts["output"], source=source),
         filters=_filters(parts["filters"][0] or {}, parts["filters"][1], source),

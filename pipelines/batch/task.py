@@ -144,7 +144,7 @@ def option_words(options: RunOptions) -> list[str]:
     """The common options that differ from their defaults, as typed."""
     default = RunOptions()
     words = ["--overwrite"]
-    for name in ("device", "engine", "precision", "threads", "seed"):
+    for name in ("device", "engine", "precision", "threads", "seed", "reduce"):
         if getattr(options, name) != getattr(default, name):
             words += [f"--{name}", str(getattr(options, name))]
     return words

@@ -212,7 +212,7 @@ def _check_outputs(out: Path, settings: DetectSettings, *, overwrite: bool, sour
 def _new_record(detector: Detector, settings: DetectSettings, command: str) -> RunRecord:
     return RunRecord(
         command=command,
-        options=asdict(settings),
+        options={**asdict(settings), "reduce": detector.options.reduce},
         weights={detector.name: detector.sha256},
         engine=detector.engine,
         engine_reason=detector.reason,

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from vitapps.options import RunOptions
+from vitapps.options import NO_REDUCTION, RunOptions
 from vitapps.provenance import RunRecord, sha256_file
 from vitapps.shared_backbones.engines.model import CompiledModel
 from vitapps.shared_backbones.weights.cards import Card
@@ -41,6 +41,8 @@ def new_record(
     """A run record with the networks of a command (engine and device: those of the first), its options, the dataclass
     or mapping `settings`, and the sha256 of `inputs`."""
     chosen = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings or {})
+    if options.reduce != NO_REDUCTION:
+        chosen["reduce"] = options.reduce
     first = networks[0] if networks else NetworkFacts(device="cpu")
     return RunRecord(
         command=command,

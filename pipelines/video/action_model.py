@@ -68,13 +68,14 @@ def load_action_model(weights: str, options: RunOptions) -> ActionModel:
 def _published(weights: str, options: RunOptions) -> ActionModel:
     import torch
 
+    from vitapps.shared_backbones.models.reduced import reduced_model
     from vitapps.shared_backbones.weights.published_video import load_published_video
 
     found = load_published_video(weights)
     device = "cuda" if options.device == "auto" and torch.cuda.is_available() else options.device.replace("auto", "cpu")
     if options.threads and device == "cpu":
         torch.set_num_threads(options.threads)
-    module = found.module.to(device)
+    module = reduced_model(found.module, options.reduce).to(device)
     frames, height, _ = found.config.image_size
 
     def predict(views: Floats) -> tuple[Floats, Floats]:

@@ -18,7 +18,7 @@ from vitapps.datasets.formats.tracks import TrackFormat, TrackMeta, TrackRow, ch
 from vitapps.datasets.formats.video_read import Clip, ClipMeta, Decoder, Frame, is_url, open_clip
 from vitapps.datasets.formats.video_write import ClipWriter, open_writer
 from vitapps.errors import UnreadableInputError, UsageError
-from vitapps.options import RunOptions
+from vitapps.options import NO_REDUCTION, RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.single import Sighting, SingleTracker
@@ -162,6 +162,8 @@ def _follow(
 
 def _trackers(weights: str | None, options: RunOptions) -> tuple[Maker, list[NetworkFacts]]:
     if weights is None:
+        if options.reduce != NO_REDUCTION:
+            raise UsageError(f"--reduce {options.reduce}: no network follows here", hint="give --weights as well")
         return SingleTracker, []
     from vitapps.pipelines.video.track_network import NetworkTracker, load_network
 

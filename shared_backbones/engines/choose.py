@@ -2,6 +2,9 @@
 
 Each candidate computes the card's own check input. The decision is remembered under everything that it depends on:
 weights, tolerance, engine versions, processor, threads and the precision that was asked for.
+
+Measuring takes seconds, so nobody waits for it at a first start: a network that has not been measured runs by the
+preferred candidate, and is measured once a process has computed long enough with it to make up for that.
 """
 
 from __future__ import annotations
@@ -9,10 +12,16 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import logging
+import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +38,18 @@ from vitapps.shared_backbones.engines.check_input import (
 )
 from vitapps.shared_backbones.engines.graph import compile_card_graph, input_shape
 from vitapps.shared_backbones.engines.machine import cpu_flags, cpu_has_bf16
+from vitapps.shared_backbones.engines.model import Arrays, Run
 from vitapps.shared_backbones.weights.cards import Card
 
+log = logging.getLogger("vitapps.engines.choose")
 CACHE, CACHE_LIMIT = "decisions", 4 << 20
+ONLY = "the only candidate here"
 ENGINES = {"openvino": ("exact", "bf16", "int8"), "onnxruntime": ("exact", "int8")}  # preferred first where equal
 _ROUNDS, _SECONDS = 5, 1.5  # calls measured of each candidate, fewer when they take longer
 # a candidate further down the list must gain more than what two runs of one engine differ, and something one can feel
 _MARGIN, _GAIN_MS = 0.95, 1.0
+_EARNED = 30.0  # CPU seconds that a process computes with a network before it has it measured
+_PATIENCE = 120.0  # seconds for that
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,22 +85,26 @@ class Decision:
     trials: tuple[str, ...] = ()
 
 
-def decide(card: Card, options: RunOptions, threads: int) -> Decision:
-    """The engine for a CPU run of `card`. Raises MissingError when no candidate is there or can compute it."""
+def decide(card: Card, options: RunOptions, threads: int, *, measure: bool = True) -> Decision:
+    """The engine for a CPU run of `card`. Raises MissingError when no candidate is there or can compute it.
+
+    Without `measure`, what no earlier run has measured is the preferred candidate, and `trials` is empty.
+    """
     pairs = _candidates(card, options)
     made: Callable[..., Decision] = partial(
         Decision, card=card.name, sha256=card.sha256, asked=options.precision, threads=threads
     )
     if len(pairs) == 1:
         engine, precision = pairs[0]
-        return made(engine=engine, precision=precision, reason="the only candidate here")
+        return made(engine=engine, precision=precision, reason=ONLY)
     cache = open_cache(CACHE, CACHE_LIMIT)
-    if cache is None:
-        engine, precision = next(pair for pair in pairs if pair[1] in ("exact", options.precision))
-        return made(engine=engine, precision=precision, reason="not measured: the cache folder is not writable")
     key = _key(card, options, threads)
-    for remembered in _parsed(cache.get(key)):
+    for remembered in _parsed(None if cache is None else cache.get(key)):
         return remembered
+    if cache is None or not measure:
+        engine, precision = next(pair for pair in pairs if pair[1] in ("exact", options.precision))
+        why = "not measured yet" if cache is not None else "not measured: the cache folder is not writable"
+        return made(engine=engine, precision=precision, reason=why)
     best, trials = _measured(card, pairs, threads, free=options.precision == "auto")
     rest = "; ".join(str(trial) for trial in trials if trial is not best)
     chosen = made(
@@ -95,6 +113,36 @@ def decide(card: Card, options: RunOptions, threads: int) -> Decision:
     )  # fmt: skip
     cache.put(key, json.dumps(dataclasses.asdict(chosen)).encode())
     return chosen
+
+
+def measured_later(run: Run, decision: Decision, card: Card, options: RunOptions) -> Run:
+    """`run`, which also has the candidates measured once it has computed for `_EARNED` seconds, for the runs to come;
+    only where `decision` was made without measuring."""
+    if decision.trials or decision.reason == ONLY:
+        return run
+    spent, lock = [0.0], Lock()
+
+    def timed(*inputs: NDArray[np.float32]) -> Arrays:
+        began = time.process_time()
+        found = run(*inputs)
+        with lock:
+            before, spent[0] = spent[0], spent[0] + time.process_time() - began
+            earned = before < _EARNED <= spent[0]
+        if earned:
+            _decide_apart(card, options, decision.threads)
+        return found
+
+    return timed
+
+
+def _decide_apart(card: Card, options: RunOptions, threads: int) -> None:
+    """`decide` in a process of its own, whose memory goes with it; what fails there is tried again by a later run."""
+    code = "import pickle, sys; from vitapps.shared_backbones.engines import choose; "
+    code += "choose.decide(*pickle.load(sys.stdin.buffer))"
+    command, asked = [sys.executable, "-P", "-c", code], pickle.dumps((card, options, threads))
+    with suppress(OSError, subprocess.TimeoutExpired):
+        done = subprocess.run(command, input=asked, capture_output=True, check=False, timeout=_PATIENCE)
+        log.info("%s: engines measured, exit code %d", card.name, done.returncode)
 
 
 def remembered_decisions() -> list[Decision]:

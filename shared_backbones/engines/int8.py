@@ -13,7 +13,7 @@ import logging
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,18 @@ from vitapps.errors import UsageError
 from vitapps.require import require
 
 log = logging.getLogger("vitapps.engines.int8")
-_QUANTIZED = ("MatMul", "Gemm", "Conv")
+Layers = Literal["all", "linear", "conv"]
+_KINDS: dict[Layers, tuple[str, ...]] = {
+    "all": ("MatMul", "Gemm", "Conv"), "linear": ("MatMul", "Gemm"), "conv": ("Conv",)
+}  # fmt: skip
 
 
-def quantize_graph(source: Path, out: Path, inputs: Iterable[NDArray[np.float32]]) -> None:
+def quantize_graph(source: Path, out: Path, inputs: Iterable[NDArray[np.float32]], *, layers: Layers = "all") -> None:
     """Write the int8 form of the float32 ONNX file `source` to `out`; `inputs` B C *spatial are typical ones.
 
-    Raises UsageError without inputs, MissingError without the packages of the extras `onnxruntime` and `train`.
+    `layers` that get int8: products with weights, convolutions or both. The weights of `source` may be stored as halves
+    (`export.halve_graph`). Raises UsageError without inputs, MissingError without the packages of the extras
+    `onnxruntime` and `train`.
     """
     onnx = require("onnx", extra="train")
     require("onnxruntime", extra="onnxruntime")
@@ -36,16 +41,19 @@ def quantize_graph(source: Path, out: Path, inputs: Iterable[NDArray[np.float32]
     batches = [np.ascontiguousarray(batch, np.float32) for batch in inputs]
     if not batches:
         raise UsageError("an int8 graph needs calibration inputs", hint="give some that the model was made for")
-    graph = onnx.load(str(source)).graph
+    model = onnx.load(str(source))
+    _whole_weights(onnx, model)
+    graph = model.graph
     root = logging.getLogger()
     level = root.level
     root.setLevel(logging.ERROR)  # the quantizer warns through the root logger of a step that does not apply here
     try:
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
-            made = Path(folder) / out.name
+            made, whole = Path(folder) / out.name, Path(folder) / "float32.onnx"
+            onnx.save(model, str(whole))
             tools.quantize_static(
-                str(source), str(made), _reader(tools, graph.input[0].name, batches),
-                quant_format=tools.QuantFormat.QDQ, op_types_to_quantize=list(_QUANTIZED),
+                str(whole), str(made), _reader(tools, graph.input[0].name, batches),
+                quant_format=tools.QuantFormat.QDQ, op_types_to_quantize=list(_KINDS[layers]),
                 nodes_to_exclude=_between_activations(graph), per_channel=True,
                 activation_type=tools.QuantType.QInt8, weight_type=tools.QuantType.QInt8,
                 extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
@@ -54,6 +62,22 @@ def quantize_graph(source: Path, out: Path, inputs: Iterable[NDArray[np.float32]
     finally:
         root.setLevel(level)
     log.info("%s: %.1f MB", out.name, out.stat().st_size / 1e6)
+
+
+def _whole_weights(onnx: Any, model: Any) -> None:
+    """Weights stored as halves behind a cast become float32: the quantizer folds no casts."""
+    graph = model.graph
+    halves = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT16}
+    casts = {node.output[0]: node for node in graph.node if node.op_type == "Cast" and node.input[0] in halves}
+    weights = {
+        name: onnx.numpy_helper.to_array(halves[node.input[0]]).astype("float32") for name, node in casts.items()
+    }
+    kept = [tensor for tensor in graph.initializer if tensor.name not in {node.input[0] for node in casts.values()}]
+    kept += [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()]
+    nodes = [node for node in graph.node if node.output[0] not in casts]
+    del graph.initializer[:], graph.node[:]
+    graph.initializer.extend(kept)
+    graph.node.extend(nodes)
 
 
 def _between_activations(graph: Any) -> list[str]:

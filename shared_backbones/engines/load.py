@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from vitapps.errors import MissingError, UsageError
-from vitapps.options import RunOptions
+from vitapps.options import NO_REDUCTION, RunOptions
 from vitapps.shared_backbones.engines.machine import cpu_has_bf16, has_cuda, usable_cores
 from vitapps.shared_backbones.engines.model import CompiledModel
 from vitapps.shared_backbones.weights.cards import Card
@@ -15,9 +15,10 @@ Loader = Callable[[Card, RunOptions], CompiledModel]
 _elsewhere: list[Loader] = []
 
 
-def load_elsewhere(loader: Loader) -> None:
-    """From now on `load_model` asks `loader`: in a process whose networks are another's, who owns them for several."""
-    _elsewhere[:] = [loader]
+def load_elsewhere(loader: Loader | None) -> None:
+    """From now on `load_model` asks `loader`: in a process whose networks are another's, who owns them for several, or
+    who looks at what they are given. None: as before."""
+    _elsewhere[:] = [] if loader is None else [loader]
 
 
 def load_model(card: Card, options: RunOptions) -> CompiledModel:
@@ -25,13 +26,18 @@ def load_model(card: Card, options: RunOptions) -> CompiledModel:
 
     Raises MissingError for absent or damaged files, packages or GPUs, UsageError for combinations without sense.
     """
-    if _elsewhere:
-        return _elsewhere[0](card, options)
+    return _elsewhere[0](card, options) if _elsewhere else load_here(card, options)
+
+
+def load_here(card: Card, options: RunOptions) -> CompiledModel:
+    """As `load_model`, in this process in any case."""
     device = _device(options)
     threads = options.threads or usable_cores()
-    if options.engine == "auto" and device == "cpu":
+    engine = "torch" if options.engine == "auto" and device != "cpu" else options.engine
+    if options.reduce != NO_REDUCTION:
+        card = _reduced(card, options, graph=engine in ("auto", *GRAPH_ENGINES))
+    if engine == "auto":
         return _by_decision(card, options, threads)
-    engine = "torch" if options.engine == "auto" else options.engine
     precision = _precision(card, options, engine, device)
     if engine not in GRAPH_ENGINES:
         from vitapps.shared_backbones.engines.torch import compile_card
@@ -47,13 +53,22 @@ def load_model(card: Card, options: RunOptions) -> CompiledModel:
     return compile_card_graph(card, engine=engine, precision=precision, threads=threads)
 
 
+def _reduced(card: Card, options: RunOptions, *, graph: bool) -> Card:
+    from vitapps.shared_backbones.engines.reduced import reduced_card
+
+    if graph:
+        _require_graph(card)
+    return reduced_card(card, options.reduce, graph=graph)
+
+
 def _by_decision(card: Card, options: RunOptions, threads: int) -> CompiledModel:
-    from vitapps.shared_backbones.engines.choose import decide
+    from vitapps.shared_backbones.engines.choose import decide, measured_later
     from vitapps.shared_backbones.engines.graph import compile_card_graph
 
     _require_graph(card)
-    chosen = decide(card, options, threads)
+    chosen = decide(card, options, threads, measure=False)
     model = compile_card_graph(card, engine=chosen.engine, precision=chosen.precision, threads=threads)
+    model.run = measured_later(model.run, chosen, card, options)
     model.reason = chosen.reason
     return model
 

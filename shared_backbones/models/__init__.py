@@ -32,18 +32,22 @@ ARCHS = {
 
 def build(arch: str, config: dict[str, Any]) -> nn.Module:
     """A model of architecture `arch` with fresh weights; `config` holds the fields of its configuration (lists stand
-    for tuples, as in TOML). UsageError for a name or a field that does not exist."""
+    for tuples, as in TOML), and may hold a `reduction`, as `--reduce` has it, for the ViTs inside. UsageError for a
+    name or a field that does not exist, and for a reduction that does not fit."""
     _check_name("architecture", arch, list(ARCHS))
     module_name, class_name, config_name = ARCHS[arch].split(":")
     module = importlib.import_module(module_name)
     config_type = getattr(module, config_name)
     known = [field.name for field in dataclasses.fields(config_type)]
-    for key in config:
+    fields = {key: _tuples(value) for key, value in config.items() if key != "reduction"}
+    for key in fields:
         _check_name(f"field of {config_name}", key, known)
-    model: nn.Module = getattr(module, class_name)(
-        config_type(**{key: _tuples(value) for key, value in config.items()})
-    )
-    return model
+    model: nn.Module = getattr(module, class_name)(config_type(**fields))
+    if "reduction" not in config:
+        return model
+    from vitapps.shared_backbones.models.reduced import reduced_model
+
+    return reduced_model(model, config["reduction"])
 
 
 def _check_name(what: str, name: str, known: list[str]) -> None:

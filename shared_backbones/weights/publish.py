@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,8 @@ from vitapps.require import require
 from vitapps.shared_backbones.engines.check_input import made_up_input, write_check
 from vitapps.shared_backbones.engines.export import SMALL, export_graph, halve_graph, rounded_to_half
 from vitapps.shared_backbones.engines.int8 import quantize_graph
-from vitapps.shared_backbones.weights.cards import Card, load_card, write_card
-
-_CALIBRATION_BATCH = 4
+from vitapps.shared_backbones.weights.cards import Card, write_card
+from vitapps.shared_backbones.weights.int8_card import batches, int8_fields
 
 
 def publish(
@@ -32,13 +30,15 @@ def publish(
     example: Tensor,
     output_names: Sequence[str],
     calibration: NDArray[np.float32] | None = None,
+    typical: NDArray[np.float32] | None = None,
     free_axes: Sequence[int] = (),
 ) -> Path:
     """Write `<name>.safetensors`, `<name>.onnx`, `<name>.check.safetensors` and `<name>.toml` to `out`; returns the
     card's path.
 
     `card` holds the fields of `Card` but for files, sizes and checksums, which are filled in here. `calibration`
-    B C *spatial: typical inputs, which add `<name>.int8.onnx`; the first of them becomes the check input, else noise.
+    B C *spatial: typical inputs, which add `<name>.int8.onnx`. The check input is the first of `typical`, else of
+    `calibration`, else noise.
     `free_axes` of the input may have any size in the graph, as its batch has.
     """
     files = require("safetensors.torch", package="safetensors")
@@ -56,34 +56,17 @@ def publish(
             export_graph(module, example, source, output_names, half=False, free_axes=free_axes)
             halve_graph(source, graph)
             if calibration is not None:
-                quantize_graph(source, int8, _batches(calibration))
-        typical = made_up_input(example[:1].shape) if calibration is None else calibration
+                quantize_graph(source, int8, batches(calibration))
+        typical = calibration if typical is None else typical
+        image = made_up_input(example[:1].shape) if typical is None else typical[:1]
         full = Card(
             **card, weights_file=weights.name, sha256=sha256_file(weights), size=weights.stat().st_size,
             graph_file=graph.name, graph_sha256=sha256_file(graph), graph_size=graph.stat().st_size,
-            check=_check(module, typical[:1], temporary.with_name(f"{name}.check.safetensors")), folder=out,
-            **(_int8_fields(int8) if calibration is not None else {}),
+            check=_check(module, image, temporary.with_name(f"{name}.check.safetensors")), folder=out,
+            **(int8_fields(int8) if calibration is not None else {}),
         )  # fmt: skip
         write_card(full, temporary)
     return path
-
-
-def add_int8(path: Path, module: nn.Module, calibration: NDArray[np.float32], output_names: Sequence[str]) -> Card:
-    """Give the card at `path` an int8 graph made from `module`, calibrated on typical inputs B C *spatial."""
-    card = load_card(str(path))
-    out = path.with_name(f"{card.name}.int8.onnx")
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "float32.onnx"
-        example = torch.from_numpy(np.ascontiguousarray(calibration[:1], np.float32))
-        export_graph(rounded_to_half(module.cpu()), example, source, output_names, half=False)
-        quantize_graph(source, out, _batches(calibration))
-    changed = dataclasses.replace(card, **_int8_fields(out))
-    write_card(changed, path)
-    return changed
-
-
-def _int8_fields(path: Path) -> dict[str, Any]:
-    return {"int8_file": path.name, "int8_sha256": sha256_file(path), "int8_size": path.stat().st_size}
 
 
 def _stored(value: Tensor) -> Tensor:
@@ -100,8 +83,3 @@ def _check(module: nn.Module, image: NDArray[np.float32], path: Path) -> dict[st
     outputs = found if isinstance(found, tuple) else (found,)
     write_check(path, image, tuple(output.float().numpy() for output in outputs))
     return {"file": path.name, "sha256": sha256_file(path), "size": path.stat().st_size}
-
-
-def _batches(inputs: NDArray[np.float32]) -> Iterable[NDArray[np.float32]]:
-    for first in range(0, len(inputs), _CALIBRATION_BATCH):
-        yield inputs[first : first + _CALIBRATION_BATCH]

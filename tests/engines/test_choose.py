@@ -115,11 +115,27 @@ def test_equal_speed_keeps_the_more_exact_one(card, monkeypatch):
 
 
 def test_the_real_measurement_finds_the_check_reproduced(card):
+    decide(card, AUTO, 1)
     model = load_model(card, AUTO)
     assert model.reason.startswith("fastest within tolerance")
     assert "error" in model.reason
     image, wanted = read_check(card)
     assert relative_error([sampled(out) for out in model(image)], wanted) <= allowed_error(card, model.precision)
+
+
+def test_nobody_waits_for_a_measurement_at_the_first_start(card, monkeypatch):
+    asked = times(monkeypatch, ALL)
+    image, _ = read_check(card)
+    model = load_model(card, AUTO)
+    assert (model.engine, model.precision, model.reason) == ("openvino", "exact", "not measured yet")
+    model(image)
+    assert asked == []
+    monkeypatch.setattr(choose, "_EARNED", 1e-9)
+    model = load_model(card, AUTO)
+    model(image), model(image)  # a process of its own measures in truth, once, for the next run
+    assert [found.card for found in remembered_decisions()] == [card.name]
+    assert load_model(card, AUTO).reason.startswith("fastest within tolerance")
+    assert asked == []
 
 
 def test_a_card_without_check_is_measured_against_its_float32_graph(card):

@@ -1,7 +1,6 @@
 """Exported networks compute what their source does, at any batch, and a wrong one is not kept."""
 
 import json
-import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -15,9 +14,8 @@ from vitapps.shared_backbones.engines import exported
 from vitapps.shared_backbones.engines.check_input import read_check, relative_error, sampled
 from vitapps.shared_backbones.engines.exported import SUFFIXES, open_exported
 from vitapps.shared_backbones.engines.load import load_model
-from vitapps.shared_backbones.weights.cards import load_card, write_card
-from vitapps.shared_backbones.weights.load import load_module
-from vitapps.shared_backbones.weights.publish import add_int8
+from vitapps.shared_backbones.weights.cards import load_card
+from vitapps.shared_backbones.weights.int8_card import batches, int8_card
 
 
 @pytest.mark.parametrize("form", list(SUFFIXES))
@@ -59,14 +57,11 @@ def test_what_is_no_export_is_said(tmp_path):
         export_model("x", tmp_path / "x.bin", "onnx")
 
 
-def test_a_published_card_gets_an_int8_graph_later(vit, tmp_path):
-    names = [vit.weights_file, vit.graph_file, vit.check["file"]]
-    for name in names:
-        shutil.copy(vit.folder / name, tmp_path)
-    bare = replace(vit, int8_file="", int8_sha256="", int8_size=0, folder=tmp_path)
-    write_card(bare, tmp_path / "tiny-vit.toml")
+@pytest.mark.parametrize("layers", ["all", "conv"])
+def test_a_published_card_gets_an_int8_graph_later(vit, tmp_path, layers):
+    bare = replace(vit, int8_file="", int8_sha256="", int8_size=0)
     images = np.random.default_rng(2).random((4, 3, 32, 32), np.float32)
-    made = add_int8(tmp_path / "tiny-vit.toml", load_module(bare), images, ["logits"])
+    made = int8_card(bare, tmp_path, batches(images), layers=layers)
     assert load_card(str(tmp_path / "tiny-vit.toml")) == made
     image, wanted = read_check(made)
     found = load_model(made, RunOptions(engine="openvino", precision="int8", device="cpu", threads=1))(image)

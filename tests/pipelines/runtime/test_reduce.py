@@ -7,8 +7,8 @@ import torch
 
 from vitapps.errors import UsageError
 from vitapps.pipelines.runtime.bench_reduce import Case, bench_reduce
-from vitapps.pipelines.runtime.reduce import reduced_model
 from vitapps.shared_backbones.models.plain_detector import PlainDetector, PlainDetectorConfig, window_example
+from vitapps.shared_backbones.models.reduced import reduced_model
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
 
 

@@ -3,24 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+
+from torch import nn
 
 from vitapps.errors import UsageError
-
-if TYPE_CHECKING:
-    from torch import nn
-
-    from vitapps.shared_backbones.models.vit import ViT
-    from vitapps.shared_backbones.token_reduction.spec import ReduceSpec
+from vitapps.shared_backbones.models.vit import ViT
+from vitapps.shared_backbones.token_reduction.spec import ReduceSpec, parse_reduce, reduced_config
+from vitapps.shared_backbones.weights.load import parameters_on_meta
 
 
 def reduced_model(model: nn.Module, spec: str | None) -> nn.Module:
     """A copy of `model` whose ViTs reduce tokens as `spec` says (`token_reduction/spec.py`); "none" or None: `model`
     itself. Heads for dense maps find the full grid as before. UsageError where no ViT is inside, or the spec does not
     fit it."""
-    from vitapps.shared_backbones.models.vit import ViT
-    from vitapps.shared_backbones.token_reduction.spec import parse_reduce
-
     found = None if spec is None else parse_reduce(spec)
     if found is None:
         return model
@@ -39,12 +34,7 @@ def reduced_model(model: nn.Module, spec: str | None) -> nn.Module:
 
 
 def _reduced(vit: ViT, spec: ReduceSpec) -> ViT:
-    import torch
-
-    from vitapps.shared_backbones.models.vit import ViT
-    from vitapps.shared_backbones.token_reduction.spec import reduced_config
-
-    with torch.device("meta"):
+    with parameters_on_meta():
         other = ViT(reduced_config(vit.config, spec))
     other.load_state_dict(vit.state_dict(), assign=True)
     return other.train(vit.training)
