@@ -16,15 +16,11 @@ Beside = Literal["tesseract"]
 commands = typer.Typer(add_completion=False)
 
 
-commands = typer.Typer(add_completion=False)
-
-
 def add_commands(app: typer.Typer) -> None:
     """Add the command of this file to the group `doc`."""
     app.registered_commands.extend(commands.registered_commands)
 
 
-@command(commands, "eval")
 @command(commands, "eval")
 def evaluate(
     run: Run,
@@ -43,17 +39,28 @@ def evaluate(
     limit: Annotated[
         int | None, typer.Option("--limit", min=1, show_default=False, help="Only the first so many pages.")
     ] = None,
+    photograph: Annotated[
+        bool, typer.Option("--photograph", help="Show each page askew on a dark desk, as a camera would.")
+    ] = False,
+    worst: Annotated[int, typer.Option(min=0, help="Draw so many of the pages that were read worst.")] = 0,
+    pictures: Annotated[Path | None, typer.Option("--pictures", show_default=False, help="Folder for them.")] = None,
 ) -> None:
     """CER, WER, order-free CER and words of whole pages and receipts, with intervals and a reliability curve."""
     from vitapps.atomic import check_output
+    from vitapps.errors import UsageError
     from vitapps.pipelines.document.eval_report import figures, write_eval_report
     from vitapps.pipelines.document.evaluate import evaluate as score
+    from vitapps.pipelines.document.worst_pages import draw_worst, worst_pages
 
+    if bool(worst) != bool(pictures) or (worst and photograph):
+        raise UsageError("--worst goes with --pictures, and not with --photograph", hint="--worst 3 --pictures DIR")
     if out is not None:
         check_output(out, overwrite=run.options.overwrite, sources=[data])
     pages, totals = score(
-        data, weights=weights, beside=beside is not None, limit=limit, options=run.options, progress=run.progress
-    )
+        data, weights=weights, beside=beside is not None, limit=limit, photograph=photograph, options=run.options,
+        progress=run.progress,
+    )  # fmt: skip
+    drawn = draw_worst(worst_pages(pages, worst), pictures, overwrite=run.options.overwrite) if pictures else []
     if out is not None:
         write_eval_report(out, pages, totals, command=run.command_line, overwrite=run.options.overwrite)
     rows = [
@@ -70,7 +77,7 @@ def evaluate(
     lines = [
         *columns(("page", "engine", "CER %", "order-free %", "WER %", "words F1", "CPU s"), rows), "",
         *columns(tuple(table[0]), [tuple(row.values()) for row in table]), "", *curves,
-        *([f"wrote {out}"] if out else []),
+        *(f"wrote {path}" for path in (*([out] if out else []), *drawn)),
     ]  # fmt: skip
     run.emit({"engines": totals, "table": table, "pages": [dict(zip(_NAMES, row, strict=True)) for row in rows]}, lines)
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from vitapps.apps.console import InputArgument, Run, command
+from vitapps.apps.console import InputArgument, Run, WeightsOption, command
 from vitapps.apps.terminal import columns
 
 
@@ -38,13 +38,15 @@ def layout(
 def evaluate_layout(
     run: Run,
     data: Annotated[
-        Path, typer.Option("--data", show_default=False, help="Folder with sroie, publaynet, pages, or some of them.")
+        Path,
+        typer.Option("--data", show_default=False, help="Folder with sroie, publaynet, pages, docbank, or some."),
     ],
+    weights: WeightsOption = None,
 ) -> None:
     """Score line finding on receipts, blocks on journal pages, and quarter turns on whole pages."""
     from vitapps.pipelines.document.evaluate_layout import evaluate_layout as score
 
-    rows = score(data, progress=run.progress)
+    rows = score(data, weights=weights, options=run.options, progress=run.progress)
     table = [
         (row.measure, row.pages, f"{row.right}/{row.total}", f"{row.score:.3f}",
          "" if row.precision is None else f"{row.precision:.3f}", "" if row.recall is None else f"{row.recall:.3f}",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import statistics
 from dataclasses import dataclass
 
-from vitapps.datasets.formats.page_text import Line, Quad
+from vitapps.datasets.formats.page_text import Line, Quad, Word
 
 DESCENT = 0.22  # of the height from ascender to descender, the mean of text faces
+_SNUG, _DEEPEST = 0.05, 0.35  # of it: words this near the lower edge reach it; no letter hangs lower
 _BELOW = frozenset("gjpqyçşţķļņģµ,;()[]{}|/§Qþ„‚¶@$_")  # letters that reach below the baseline
 
 
@@ -26,10 +28,11 @@ class LineMetrics:
 
 
 def metrics(line: Line) -> LineMetrics:
-    """The measures of `line`; the lower edge of a line without descending letters is its baseline."""
+    """The measures of `line`. Words whose letters do not reach below the baseline stand on it; where every word has
+    such letters, or all words end where the line does, the usual share is taken."""
     top_left, top_right, bottom_right, bottom_left = line.quad
     height = (math.dist(top_left, bottom_left) + math.dist(top_right, bottom_right)) / 2
-    share = DESCENT if _BELOW.intersection(line.text) else 0.0
+    share = _descent(line, height)
     return LineMetrics(
         angle=angle_of(line.quad),
         width=(math.dist(top_left, top_right) + math.dist(bottom_left, bottom_right)) / 2,
@@ -38,6 +41,24 @@ def metrics(line: Line) -> LineMetrics:
         start=_towards(bottom_left, top_left, share),
         end=_towards(bottom_right, top_right, share),
     )
+
+
+def _descent(line: Line, height: float) -> float:
+    """Share of the height that lies below the baseline."""
+    hanging = bool(_BELOW.intersection(line.text))
+    above = [_gap_below(word, line.quad) for word in line.words if not _BELOW.intersection(word.text)]
+    share = statistics.median(above) / max(height, 1e-9) if above else DESCENT
+    if hanging and share < _SNUG:
+        return DESCENT
+    return min(max(share, 0.0), _DEEPEST)
+
+
+def _gap_below(word: Word, quad: Quad) -> float:
+    """Pixels from the middle of the word's foot to the lower edge of its line, across the line."""
+    (ax, ay), (bx, by) = quad[3], quad[2]
+    x, y = (word.quad[3][0] + word.quad[2][0]) / 2, (word.quad[3][1] + word.quad[2][1]) / 2
+    length = math.hypot(bx - ax, by - ay)
+    return ((y - ay) * (ax - bx) + (x - ax) * (by - ay)) / length if length else 0.0
 
 
 def angle_of(quad: Quad) -> float:

@@ -44,6 +44,7 @@ def page_to_dict(page: Page) -> dict[str, Any]:
         "number": page.number, "width": page.width, "height": page.height,
         "dpi": [round(value, 3) for value in page.dpi], "dpi_guessed": page.dpi_guessed,
         "rotation": page.rotation, "skew": round(page.skew, 4), "source": page.source,
+        "sheet": [_rounded(corner) for corner in page.sheet] if page.sheet else None,
         "warnings": list(page.warnings), "text": page.text,
         "blocks": [_block_to_dict(block) for block in page.blocks],
     }  # fmt: skip
@@ -56,6 +57,7 @@ def page_from_dict(data: Any) -> Page:
             number=int(data["number"]), width=int(data["width"]), height=int(data["height"]),
             dpi=(float(data["dpi"][0]), float(data["dpi"][1])), dpi_guessed=bool(data["dpi_guessed"]),
             rotation=int(data["rotation"]), skew=float(data["skew"]), source=str(data["source"]),
+            sheet=_quad(data["sheet"]) if data.get("sheet") else None,
             warnings=tuple(data["warnings"]), blocks=tuple(_block_from_dict(item) for item in data["blocks"]),
         )  # fmt: skip
     except (KeyError, TypeError, ValueError, IndexError) as error:

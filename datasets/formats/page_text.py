@@ -94,7 +94,8 @@ class Block:
 class Page:
     """`width`, `height` in pixels. `dpi`: x, y, `dpi_guessed` where the file did not say. `rotation`: quarter turns in
     degrees, clockwise, that make the writing upright (0, 90, 180, 270); `skew`: degrees, clockwise, that are left to
-    turn after it. `source`: `ocr`, or `text layer` where a PDF page already had its text."""
+    turn after it; both are of the flattened sheet where the picture is a photograph, whose corners `sheet` then gives.
+    `source`: `ocr`, or `text layer` where a PDF page already had its text."""
 
     width: int
     height: int
@@ -104,6 +105,7 @@ class Page:
     dpi_guessed: bool = True
     rotation: int = 0
     skew: float = 0.0
+    sheet: Quad | None = None
     source: str = "ocr"
     warnings: tuple[str, ...] = field(default=())
 

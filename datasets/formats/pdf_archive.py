@@ -51,6 +51,9 @@ def _remove_forbidden(pdf: Any) -> None:
     for key in ("/XFA", "/NeedAppearances"):
         if form is not None and key in form:
             del form[key]
+    for item in pdf.objects:
+        if hasattr(item, "keys") and str(item.get("/Subtype", "")) == "/Image" and "/Interpolate" in item:
+            del item["/Interpolate"]  # 6.2.8: a viewer may not invent pixels
     for page in pdf.pages:
         if "/AA" in page.obj:
             del page.obj["/AA"]

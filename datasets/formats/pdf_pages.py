@@ -24,6 +24,7 @@ MAX_PIXELS = 40_000_000  # 160 MB while it is drawn; A4 at 600 dpi has 35 millio
 DEFAULT_DPI = 300.0
 _DPI_RANGE = (60.0, 600.0)  # of scans; what claims more or less is drawn at the nearer end
 _SCAN_COVER = 0.6  # share of the page that the pictures of a scan cover
+_LARGEST = 150_000.0  # units of user space, 50 metres: Acrobat's own limit is a tenth of it
 _PASSWORD, _FORMAT, _FILE = 4, 3, 2  # FPDF_GetLastError
 
 
@@ -92,6 +93,10 @@ class PdfSheet:
         x0, x1, y0, y1 = min(x0, x1), max(x0, x1), min(y0, y1), max(y0, y1)
         if x1 - x0 < 1e-3 or y1 - y0 < 1e-3:
             raise UnreadableInputError(f"{self.name}: page {self.number} has no size", hint="repair the file")
+        if max(x1 - x0, y1 - y0) > _LARGEST:
+            raise UnreadableInputError(
+                f"{self.name}: page {self.number} claims {x1 - x0:.6g} x {y1 - y0:.6g} units", hint="repair the file"
+            )
         return (x0, y0, x1, y1)
 
     @property

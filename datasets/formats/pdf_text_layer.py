@@ -17,9 +17,10 @@ from vitapps.datasets.formats.line_metrics import metrics
 from vitapps.datasets.formats.page_text import Block, Line, Page, Word
 from vitapps.datasets.formats.pdf_frame import PageFrame, Point
 from vitapps.datasets.formats.pdf_glyphless import ADVANCE, ASCENT, DESCENT, UNITS, GlyphlessFont, compressed
-from vitapps.datasets.formats.pdf_text_sizes import INSET, TextSize, block_sizes, full_height
+from vitapps.datasets.formats.pdf_text_sizes import INSET, TextSize, full_height, line_sizes
 
 _LETTER = ADVANCE / UNITS  # width in em
+_ABOVE = ASCENT / (ASCENT - DESCENT)  # share of a line's height that stands above its baseline
 _GAP = 0.17  # em between words at least: pdftotext joins words that stand closer than 0.15
 _WIDE = 1.5  # em: wider gaps stand between columns, narrower ones were stretched to justify a line
 _SCALES = (1.0, 10_000.0)  # of Tz in per cent: what readers take
@@ -71,8 +72,9 @@ def layer_content(page: Page, frame: PageFrame, font: GlyphlessFont, *, artifact
     """The operators that draw the words of `page`, empty where there is none. `artifact`: marked as no part of the
     structure, as every mark on a page of a tagged document must be."""
     blocks = [written for block in page.blocks if (written := _written(block)).lines]
-    sizes = block_sizes(blocks, ASCENT / (ASCENT - DESCENT))
-    drawn = [part for block, size in zip(blocks, sizes, strict=True) for part in _block(block, frame, font, size)]
+    lines = [line for block in blocks for line in block.lines]
+    sizes = line_sizes(blocks, _ABOVE)
+    drawn = [part for line, size in zip(lines, sizes, strict=True) for part in _sized(line, frame, font, size)]
     if not drawn:
         return b""
     before, after = ("/Artifact BMC\n", "EMC\n") if artifact else ("", "")
@@ -102,14 +104,12 @@ def _written(block: Block) -> Block:
     return Block(lines=tuple(lines), kind=block.kind, box=block.box)
 
 
-def _block(block: Block, frame: PageFrame, font: GlyphlessFont, chosen: TextSize) -> Iterator[str]:
-    size = max(_across(block.lines[0], frame) * chosen.size, 0.5)
-    share_above = ASCENT / (ASCENT - DESCENT)
-    for number, line in enumerate(block.lines):
-        lift = chosen.lift / share_above if number == 0 else 0.0
-        height = (full_height(line, share_above) + lift) / chosen.size
-        yield f"{font.named(height)} {_number(size)} Tf\n"
-        yield from _line(line, frame, font, size)
+def _sized(line: Line, frame: PageFrame, font: GlyphlessFont, chosen: TextSize) -> Iterator[str]:
+    """A line in its nominal size; the font says how high its letters are."""
+    size = max(_across(line, frame) * chosen.size, 0.5)
+    height = (full_height(line, _ABOVE) + chosen.lift / _ABOVE) / chosen.size
+    yield f"{font.named(height)} {_number(size)} Tf\n"
+    yield from _line(line, frame, font, size)
 
 
 def _line(line: Line, frame: PageFrame, font: GlyphlessFont, size: float) -> Iterator[str]:

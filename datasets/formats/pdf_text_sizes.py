@@ -21,8 +21,11 @@ from vitapps.datasets.formats.line_metrics import metrics
 from vitapps.datasets.formats.page_text import Block, Box, Line, around
 
 _DOWN, _ACROSS, _APART = 1.45, 1.02, 0.92  # of the size, a little within what is known
+_BESIDE_MANY, _MANY = 0.74, 4  # _ACROSS to a column of that many lines
 INSET = 0.12  # of the height: lines begin and end so much later and earlier, which widens a narrow gutter
 _LARGEST, _SMALLEST = 3.0, 0.5  # of the height of the letters
+_LEVEL = 20.0  # degrees: lines that slope more do not read left to right
+_CLOSE = 1.5  # heights: pieces of a row that are no farther apart are one line
 _STEP = 1.6  # sizes a step from line to line is at least: words within half a size of height are one line
 
 
@@ -47,21 +50,16 @@ class TextSize:
 
 
 def full_height(line: Line, share_above: float) -> float:
-    """Height from descender to ascender in pixels; `share_above` of it stands above the baseline, where the box of a
-    line without descending letters ends."""
+    """Height from descender to ascender in pixels; `share_above` of it stands above the baseline."""
     found = metrics(line)
-    return found.height if found.descent else found.height / share_above
+    return (found.height - found.descent) / share_above
 
 
-def block_sizes(blocks: list[Block], share_above: float) -> list[TextSize]:
-    """A size for each block, which all have lines; blocks that do not read left to right keep the height of their
-    letters."""
-    heights = [statistics.median(full_height(line, share_above) for line in block.lines) for block in blocks]
-    level = [index for index, block in enumerate(blocks) if abs(metrics(block.lines[0]).angle) < 20]
-    singles = [
-        _Chain([index], around([line.box for line in blocks[index].lines]), list(blocks[index].lines), heights[index])
-        for index in level
-    ]
+def line_sizes(blocks: list[Block], share_above: float) -> list[TextSize]:
+    """A size for each line of the blocks, which all have lines; lines that do not read left to right keep the height of
+    their letters."""
+    lines = [line for block in blocks for line in block.lines]
+    singles = [_single(run, lines, share_above) for run in _runs(blocks)]
     chains: list[_Chain] = []
     for single in singles:
         joined = _joined(chains[-1], single) if chains else None
@@ -75,18 +73,51 @@ def block_sizes(blocks: list[Block], share_above: float) -> list[TextSize]:
         chain.size = max(min(wanted, limit), _SMALLEST * chain.height)
     _set_apart(chains)
     _lift(chains)
-    sizes = [TextSize(height) for height in heights]
+    sizes = [TextSize(full_height(line, share_above)) for line in lines]
     for chain in chains:
-        for index in chain.members:
-            sizes[index] = TextSize(chain.size, chain.lift if index == chain.members[0] else 0.0)
+        for place in chain.members:
+            sizes[place] = TextSize(chain.size, chain.lift if place == chain.members[0] else 0.0)
     return sizes
+
+
+def _runs(blocks: list[Block]) -> list[list[int]]:
+    """The numbers of lines of a block that follow one another, downwards or a little to the right; cells of a row that
+    stand apart begin a run of their own."""
+    runs: list[list[int]] = []
+    place = 0
+    for block in blocks:
+        last: Line | None = None
+        for line in block.lines:
+            if abs(metrics(line).angle) < _LEVEL:
+                if last is not None and (_is_below(line, last) or _goes_on(line, last)):
+                    runs[-1].append(place)
+                else:
+                    runs.append([place])
+                last = line
+            place += 1
+    return runs
+
+
+def _is_below(line: Line, last: Line) -> bool:
+    return _baseline(line) - _baseline(last) > 0.5 * min(metrics(line).height, metrics(last).height)
+
+
+def _goes_on(line: Line, last: Line) -> bool:
+    """Whether a line goes on to the right of the last in the same row."""
+    gap, height = line.box[0] - last.box[2], min(metrics(line).height, metrics(last).height)
+    return abs(_baseline(line) - _baseline(last)) < 0.5 * height and -0.5 * height < gap < _CLOSE * height
+
+
+def _single(run: list[int], lines: list[Line], share_above: float) -> _Chain:
+    members = [lines[place] for place in run]
+    height = statistics.median(full_height(line, share_above) for line in members)
+    return _Chain(run, around([line.box for line in members]), members, height)
 
 
 def _joined(chain: _Chain, new: _Chain) -> _Chain | None:
     """Both together, if `new` goes on below the chain."""
     across = min(chain.box[2], new.box[2]) - max(chain.box[0], new.box[0])
-    low = min(chain.height, new.height)
-    if across <= 0 or new.box[1] < chain.box[3] - 0.4 * low:
+    if across <= 0 or not _is_below(new.lines[0], chain.lines[-1]):
         return None
     return _Chain(
         [*chain.members, *new.members], around([chain.box, new.box]), [*chain.lines, *new.lines],
@@ -114,13 +145,26 @@ def _steps(chain: _Chain) -> list[float]:
 
 def _room(chain: _Chain, others: list[_Chain]) -> float:
     """The largest size that does not reach to what stands beside the chain; nothing where others lie within it."""
-    gaps = []
+    sizes = []
     for other in others:
         overlap = min(chain.box[3], other.box[3]) - max(chain.box[1], other.box[1])
         if overlap > 0.3 * min(chain.height, other.height):
-            gaps.append(max(chain.box[0], other.box[0]) - min(chain.box[2], other.box[2]))
-    gap = min(gaps, default=float("inf"))
-    return (gap + 2 * INSET * chain.height) / _ACROSS if gap > 0 else 0.0
+            gap = max(chain.box[0], other.box[0]) - min(chain.box[2], other.box[2]) + 2 * INSET * chain.height
+            sizes.append(gap / (_BESIDE_MANY if _face(chain, other, gap) else _ACROSS))
+    return max(0.0, min(sizes, default=float("inf")))
+
+
+def _face(one: _Chain, other: _Chain, gap: float) -> bool:
+    """Whether many lines of each end or begin near the gutter between two columns: then a line within a whole size of
+    the other column does not join it."""
+    left, right = (one, other) if one.box[0] <= other.box[0] else (other, one)
+    top, foot, reach = max(one.box[1], other.box[1]), min(one.box[3], other.box[3]), gap / _BESIDE_MANY
+    ends = [line.box[2] for line in left.lines if top <= _baseline(line) <= foot]
+    starts = [line.box[0] for line in right.lines if top <= _baseline(line) <= foot]
+    return (
+        sum(end > right.box[0] - reach for end in ends) >= _MANY
+        and sum(start < left.box[2] + reach for start in starts) >= _MANY
+    )
 
 
 def _set_apart(chains: list[_Chain]) -> None:

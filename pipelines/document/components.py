@@ -16,6 +16,7 @@ Ints = NDArray[np.int32]
 MIDDLE = (45, 210)  # shades between black and white
 WINDOW = 51  # pixels over which light and contrast are taken as even
 LOWEST = 4  # pixels: no letter that can be read is lower
+FAINT = 0.2  # of the depth of the page's ink: a component that is nowhere deeper is a stain or shows through
 LARGE = 12  # x-heights: a component as high or wide is no letter of body type
 
 
@@ -44,7 +45,8 @@ class Components:
 
 def binarise(grey: Grey) -> Grey:
     """1 where there is ink, H W -> H W: darker than its surroundings by a share of their deviation (Niblack 1986), and
-    by more than the paper's grain, so that blank paper stays blank."""
+    by more than the paper's grain, so that blank paper stays blank; and nothing that is faint throughout beside the
+    page's other ink, as stains are and what shows through from the back."""
     if _is_bilevel(grey):
         return np.asarray(grey < 128, np.uint8)
     mean = cv2.blur(grey, (WINDOW, WINDOW), borderType=cv2.BORDER_REPLICATE)
@@ -52,7 +54,20 @@ def binarise(grey: Grey) -> Grey:
     square = cv2.sqrBoxFilter(values, -1, (WINDOW, WINDOW), normalize=True, borderType=cv2.BORDER_REPLICATE)
     deviation = cv2.sqrt(np.maximum(square - mean.astype(np.float32) ** 2, 0))
     step = np.maximum(0.35 * deviation, max(5.0, 3.0 * grain(grey)))
-    return np.asarray(values < mean - step, np.uint8)
+    depth = mean.astype(np.float32) - values
+    return _without_stains(np.asarray(depth > step, np.uint8), depth)
+
+
+def _without_stains(ink: Grey, depth: NDArray[np.float32]) -> Grey:
+    """The components of `ink` that are deep at one pixel at least (hysteresis, Canny 1986); both H W."""
+    inked = ink > 0
+    if not inked.any():
+        return ink
+    deep = inked & (depth > FAINT * float(np.percentile(depth[inked], 90)))
+    count, labels = cv2.connectedComponents(ink, connectivity=8, ltype=cv2.CV_32S)
+    kept = np.bincount(labels[deep], minlength=count) > 0
+    kept[0] = False
+    return np.asarray(kept[labels], np.uint8)
 
 
 def _is_bilevel(grey: Grey) -> bool:

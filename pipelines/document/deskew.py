@@ -34,8 +34,9 @@ class Upright:
 
 
 def moved(quad: Quad, matrix: Matrix) -> Quad:
-    """Corners through a matrix."""
-    a, b, c, d = ((matrix[:2, :2] @ point + matrix[:2, 2]).tolist() for point in np.array(quad))
+    """Corners through a matrix, which may hold a perspective."""
+    points = np.column_stack([np.array(quad), np.ones(4)]) @ matrix.T  # 4 3
+    a, b, c, d = (points[:, :2] / points[:, 2:]).tolist()
     return ((a[0], a[1]), (b[0], b[1]), (c[0], c[1]), (d[0], d[1]))
 
 

@@ -1,21 +1,28 @@
 """`vitapps doc eval`: how well pages are read, by ours and by tesseract in the same run, on pages whose text is known.
 
 Pages are scored in reading order (CER, WER) and without regard to it (order-free CER, words as a multiset); receipts,
-whose order means nothing, only without, in capitals, as SROIE does. `text_scores` defines the normalisations.
+whose order means nothing, only without, in capitals, as SROIE does. `text_scores` defines the normalisations. With
+`photograph` each page is first laid on a dark desk and seen askew (`datasets/synth/page_photo`, a seed for each page).
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
+import tempfile
 import time
+import zlib
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from vitapps.datasets.formats.page_text import Box, Page
+import numpy as np
+
+from vitapps.datasets.formats.page_text import Box, Page, Word
 from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.sets.page_truth import TruthPage, read_truth
+from vitapps.datasets.synth.page_photo import box_through, photographed
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.read_page import PageReader, read_page
 from vitapps.pipelines.document.tesseract import Tesseract
@@ -42,7 +49,8 @@ _RECEIPT_WORD = re.compile(r"[A-Z0-9]+")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageScore:
     """One page by one engine. Edits and lengths in characters (`words_*`: in words) of folded text; `covered` true
-    boxes of a receipt of `boxes`; `cpu_s` CPU seconds; `doubts`: confidence of each word and whether it is right."""
+    boxes of a receipt of `boxes`; `cpu_s` CPU seconds; `doubts`: confidence of each word and whether it is right;
+    `wrong`: the words found that the page has not, in pixels of `image`."""
 
     name: str
     engine: str
@@ -62,6 +70,13 @@ class PageScore:
     found: str
     truth: str
     doubts: tuple[tuple[float, bool], ...]
+    image: Path
+    wrong: tuple[Word, ...]
+
+    @property
+    def errors(self) -> float:
+        """Share of the characters that are wrong: in order of a page, without regard to it of a receipt."""
+        return self.free_edits / max(self.free_length, 1) if self.receipt else self.edits / max(self.length, 1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,11 +103,13 @@ def evaluate(
     weights: str | None = None,
     beside: bool = False,
     limit: int | None = None,
+    photograph: bool = False,
     options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> tuple[list[PageScore], list[EngineScore]]:
-    """Scores of each page by each engine, and of each engine. `beside`: tesseract too; `limit`: only so many pages.
-    Raises UnreadableInputError for a folder without pages, MissingError without tesseract or weights."""
+    """Scores of each page by each engine, and of each engine. `beside`: tesseract too; `limit`: only so many pages;
+    `photograph`: see the module. Raises UnreadableInputError for a folder without pages, MissingError without
+    tesseract or weights."""
     pages = read_truth(data)[:limit]
     engines: dict[str, Engine] = {}
     if beside:
@@ -101,11 +118,29 @@ def evaluate(
     scores: list[PageScore] = []
     with progress.task("reading pages", total=len(pages) * len(engines)) as task:
         for truth in pages:
-            for name, engine in engines.items():
-                page, seconds = engine(truth.image)
-                scores.append(score_page(truth, page, name, seconds))
-                task.advance()
+            with _shown(truth, photograph) as seen:
+                for name, engine in engines.items():
+                    page, seconds = engine(seen.image)
+                    scores.append(replace(score_page(seen, page, name, seconds), image=truth.image))
+                    task.advance()
     return scores, [total(name, [score for score in scores if score.engine == name]) for name in engines]
+
+
+@contextlib.contextmanager
+def _shown(truth: TruthPage, photograph: bool) -> Iterator[TruthPage]:
+    """The page itself, or as a camera sees it, in a file that goes away, its boxes where they are seen."""
+    if not photograph:
+        yield truth
+        return
+    from PIL import Image
+
+    picture = read_picture(truth.image)
+    seed = zlib.crc32(truth.image.name.encode())
+    pixels, matrix = photographed(picture.pixels, np.random.default_rng(seed))
+    with tempfile.TemporaryDirectory(prefix="vitapps-") as folder:
+        path = Path(folder) / f"{truth.image.stem}.png"
+        Image.fromarray(pixels).save(path, compress_level=1)
+        yield replace(truth, image=path, boxes=tuple(box_through(box, matrix) for box in truth.boxes))
 
 
 def score_page(truth: TruthPage, page: Page, engine: str, cpu_s: float) -> PageScore:
@@ -116,6 +151,7 @@ def score_page(truth: TruthPage, page: Page, engine: str, cpu_s: float) -> PageS
     strict, strict_whole = strict_text(page.text), strict_text(truth.text)
     mine, theirs = _words(found, truth.is_receipt), _words(whole, truth.is_receipt)
     ordered = not truth.is_receipt
+    verdicts = _verdicts(page, theirs, fold, receipt=truth.is_receipt)
     return PageScore(
         name=truth.image.name, engine=engine, receipt=truth.is_receipt,
         edits=edit_distance(found, whole) if ordered else 0, length=len(whole) if ordered else 0,
@@ -125,7 +161,8 @@ def score_page(truth: TruthPage, page: Page, engine: str, cpu_s: float) -> PageS
         word_edits=edit_distance(mine, theirs) if ordered else 0, word_length=len(theirs) if ordered else 0,
         bag=bag_of_words(mine, theirs), covered=sum(_is_covered(box, page) for box in truth.boxes),
         boxes=len(truth.boxes), cpu_s=cpu_s, found=page.text, truth=truth.text,
-        doubts=_doubts(page, theirs, fold, receipt=truth.is_receipt),
+        doubts=tuple((word.confidence, right) for word, right in verdicts), image=truth.image,
+        wrong=tuple(word for word, right in verdicts if not right),
     )  # fmt: skip
 
 
@@ -172,19 +209,20 @@ def _words(text: str, receipt: bool) -> list[str]:
     return _RECEIPT_WORD.findall(text) if receipt else text.split()
 
 
-def _doubts(
+def _verdicts(
     page: Page, truth: Sequence[str], fold: Callable[[str], str], *, receipt: bool
-) -> tuple[tuple[float, bool], ...]:
-    """Confidence of each word found, and whether the page has that word, each as often as it has it."""
-    left, found = Counter(truth), []
+) -> list[tuple[Word, bool]]:  # fmt: skip
+    """Each word found, and whether the page has that word, each as often as it has it."""
+    left: Counter[str] = Counter(truth)
+    found: list[tuple[Word, bool]] = []
     for word in page.words:
         parts = _words(fold(word.text), receipt)
         right = bool(parts) and all(left[part] > 0 for part in parts)
         if right:
             left.subtract(parts)
         if parts:
-            found.append((word.confidence, right))
-    return tuple(found)
+            found.append((word, right))
+    return found
 
 
 def _is_covered(box: Box, page: Page) -> bool:

@@ -3,7 +3,8 @@
 Measures
 - cover: share of drawn line boxes that lie to more than 60 % inside the union of the found lines' boxes.
 - blocks: F at IoU 0.5 of found blocks and drawn ones, whatever their kind (one to one, `windows/boxes.match`).
-- turns: every page is turned by 0, 90, 180 and 270 degrees and has to be found so; only the pixels are looked at.
+- turns: every page of `pages`, and the first six of `docbank`, is turned by 0, 90, 180 and 270 degrees and has to be
+  found so, as `doc ocr` does it: by the letters, and by the recogniser where they leave it open.
 """
 
 from __future__ import annotations
@@ -20,14 +21,15 @@ from vitapps.datasets.formats.page_text import Box, Page
 from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, Picture, read_picture
 from vitapps.datasets.sets.receipts import read_receipts
 from vitapps.errors import UnreadableInputError
+from vitapps.options import RunOptions
 from vitapps.pipelines.document.lay_out import layout_page
-from vitapps.pipelines.document.orientation import survey
-from vitapps.pipelines.document.read_page import grey_of
+from vitapps.pipelines.document.read_page import LineReader, PageReader, grey_of, survey_page
 from vitapps.pipelines.windows.boxes import match
 from vitapps.progress import Progress, null_progress
 
 INSIDE = 0.6
 IOU = 0.5
+TURNED = {"pages": None, "docbank": 6}  # folders, and how many of their pages are turned
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,17 +46,28 @@ class LayoutScore:
     seconds: float = 0.0  # of the processor a page
 
 
-def evaluate_layout(data: Path, *, progress: Progress = null_progress) -> list[LayoutScore]:
-    """The measures for which `data` holds a folder: `sroie`, `publaynet`, `pages`."""
+def evaluate_layout(
+    data: Path,
+    *,
+    weights: str | None = None,
+    options: RunOptions | None = None,
+    progress: Progress = null_progress,
+) -> list[LayoutScore]:
+    """The measures for which `data` holds a folder: `sroie`, `publaynet`, `pages`, `docbank`. Raises
+    UnreadableInputError where there is none, MissingError without weights."""
     found: list[LayoutScore] = []
     if (data / "sroie").is_dir():
         found.append(receipt_cover(data / "sroie", progress=progress))
     if (data / "publaynet" / "coco.json").exists():
         found.append(block_score(data / "publaynet", progress=progress))
-    if (data / "pages").is_dir():
-        found.append(turn_score(data / "pages", progress=progress))
+    turned = [path for name, most in TURNED.items() for path in _pictures(data / name)[:most]]
+    if turned:
+        reader = PageReader.load(weights, options or RunOptions()).lines
+        found.append(turn_score(turned, reader, progress=progress))
     if not found:
-        raise UnreadableInputError(f"{data}: no folder sroie, publaynet or pages", hint="give the folder above them")
+        raise UnreadableInputError(
+            f"{data}: no folder sroie, publaynet, pages or docbank", hint="give the folder above them"
+        )
     return found
 
 
@@ -106,21 +119,26 @@ def block_score(folder: Path, *, progress: Progress = null_progress) -> LayoutSc
     )  # fmt: skip
 
 
-def turn_score(folder: Path, *, progress: Progress = null_progress) -> LayoutScore:
-    """Quarter turns of the pictures of a folder, each shown in four ways."""
-    paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+def turn_score(paths: Sequence[Path], reader: LineReader, *, progress: Progress = null_progress) -> LayoutScore:
+    """Quarter turns of pictures of pages, each shown in four ways."""
     right = 0
     start = time.process_time()
     with progress.task("quarter turns", total=4 * len(paths)) as task:
         for path in paths:
             picture = read_picture(path)
             for turn in (0, 90, 180, 270):
-                right += survey(grey_of(quarter_turned(picture, turn))).turn == turn
+                right += survey_page(grey_of(quarter_turned(picture, turn)), reader).turn == turn
                 task.advance()
     return LayoutScore(
         measure="quarter turns", pages=len(paths), right=right, total=4 * len(paths),
         score=right / max(1, 4 * len(paths)), seconds=(time.process_time() - start) / max(1, 4 * len(paths)),
     )  # fmt: skip
+
+
+def _pictures(folder: Path) -> list[Path]:
+    """The pictures of a folder by name, none where it does not exist."""
+    paths = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES)
 
 
 def quarter_turned(picture: Picture, turn: int) -> Picture:

@@ -22,6 +22,7 @@ Ints = NDArray[np.int32]
 REACH = 0.3  # of a letter's height: how far its band reaches over the gap beside it
 BAND = (0.3, 0.7)  # of a letter's height: its middle band
 LONGEST_SLOPE = 0.1
+HANGING = 1.45  # times the small letters: `g` at the beginning of small letters is no initial
 INITIAL = 1.5  # times the tallest letter of its row: a large initial
 
 
@@ -48,7 +49,7 @@ def without_initial(letters: Components, row: list[Ints]) -> list[Ints]:
     members = np.concatenate(row)
     members = members[np.argsort(letters.boxes[members, 0], kind="stable")]
     tall = letters.heights[members]
-    rest = float(tall[1:].max()) if len(tall) > 4 else np.inf
+    rest = float(max(tall[1:].max(), HANGING * np.median(tall[1:]))) if len(tall) > 4 else np.inf
     return [members[:1], members[1:]] if tall[0] > INITIAL * rest else [members]
 
 

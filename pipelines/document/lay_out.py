@@ -15,8 +15,7 @@ from vitapps.datasets.formats.page_writer import Origin
 from vitapps.datasets.formats.picture import Picture, read_picture
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.found_line import FoundLine
-from vitapps.pipelines.document.orientation import survey
-from vitapps.pipelines.document.read_page import ReadSettings, find_on, grey_of, page_of, straight_page
+from vitapps.pipelines.document.read_page import ReadSettings, find_on, grey_of, look_at, page_of
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.provenance import preview_path, write_run_record
 
@@ -46,8 +45,7 @@ def layout_page(picture: Picture, settings: ReadSettings | None = None) -> Page:
     """The page of a picture with lines that hold no words."""
     settings = settings or ReadSettings()
     grey = grey_of(picture)
-    look = survey(grey, turn=settings.turn)
-    page = straight_page(grey, look, settings)
+    look, page = look_at(grey, None, settings)
     found = find_on(page)
     written = [line for line in found.lines if not line.in_picture]
     lines = [(line, Line(words=(), quad=page.back(with_room(line)))) for line in written]

@@ -101,28 +101,40 @@ def _sliced(grey: Grey, quad: NDArray[np.float64]) -> tuple[Grey, tuple[int, int
 
 def to_line(crop: Crop, words: Sequence[PlacedWord]) -> Line | None:
     """The words of a reading, each in a quad snapped to its ink, in pixels of the picture the crop was cut from; None
-    for a reading without words."""
+    for a reading without words. The line's quad reaches from the top of `d` to the foot of `g`, whichever letters it
+    has, by the middle of what its words say, so that a neighbour's letters in the crop do not move it."""
     if not words:
         return None
     ink = ink_of(crop.grey)
-    height, width = crop.grey.shape
+    width = crop.grey.shape[1]
     found: list[Word] = []
+    reach: list[tuple[float, float]] = []
     for word in words:
         x0, x1 = max(0.0, min(word.x0, width - 1.0)), max(1.0, min(word.x1, float(width)))
-        y0, y1 = _rows(ink[:, int(x0) : max(int(x0) + 1, int(np.ceil(x1)))], height)
-        quad = moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix)
+        y0, y1 = inked_rows(ink[:, int(x0) : max(int(x0) + 1, int(np.ceil(x1)))])
+        quad = moved(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix)
         found.append(Word(text=word.text, quad=quad, confidence=word.confidence))
-    y0, y1 = type_height(" ".join(word.text for word in words), *_rows(ink, height))
+        if any(char.isalnum() for char in word.text):
+            reach.append(type_height(word.text, y0, y1))
+    y0, y1 = np.median(reach, axis=0).tolist() if reach else type_height(words[0].text, *inked_rows(ink))
     room = ROOM * (y1 - y0)
     y0, y1 = y0 - room, y1 + room
     x0, x1 = max(0.0, words[0].x0 - room), min(float(width), words[-1].x1 + room)
-    return Line(words=tuple(found), quad=moved_far(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix))
+    return Line(words=tuple(found), quad=moved(((x0, y0), (x1, y0), (x1, y1), (x0, y1)), crop.matrix))
 
 
-def _rows(ink: NDArray[np.bool_], height: int) -> tuple[float, float]:
-    """Top and foot of the ink, the whole height where there is none."""
-    rows = np.flatnonzero(ink.any(axis=1))
-    return (float(rows[0]), float(rows[-1]) + 1) if len(rows) else (0.0, float(height))
+def inked_rows(ink: NDArray[np.bool_]) -> tuple[float, float]:
+    """Top and foot of the writing in `ink` h w, the whole height where there is none. What is cut off by the upper or
+    lower edge and stands apart from the writing belongs to the lines above and below."""
+    rows = ink.sum(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (rows > 0).astype(np.int8), [0]])))
+    if not len(edges):
+        return 0.0, float(len(ink))
+    starts, ends = edges[::2], edges[1::2]
+    main = int(np.argmax([rows[start:end].sum() for start, end in zip(starts, ends, strict=True)]))
+    top = starts[: main + 1][(starts[: main + 1] > 0) | (np.arange(main + 1) == main)]
+    foot = ends[main:][(ends[main:] < len(ink)) | (np.arange(main, len(ends)) == main)]
+    return float(top.min()), float(foot.max())
 
 
 def type_height(text: str, y0: float, y1: float) -> tuple[float, float]:
@@ -131,13 +143,6 @@ def type_height(text: str, y0: float, y1: float) -> tuple[float, float]:
     heads, feet = not set(text) <= _NO_HEADS, bool(set(text) & _FEET)
     small = (y1 - y0) / (1 + HEAD * heads + FOOT * feet)
     return y0 - (0.0 if heads else HEAD * small), y1 + (0.0 if feet else FOOT * small)
-
-
-def moved_far(quad: Quad, matrix: Matrix) -> Quad:
-    """Corners through a matrix that may hold a perspective."""
-    points = np.column_stack([np.array(quad), np.ones(4)]) @ matrix.T  # 4 3
-    a, b, c, d = (points[:, :2] / points[:, 2:]).tolist()
-    return ((a[0], a[1]), (b[0], b[1]), (c[0], c[1]), (d[0], d[1]))
 
 
 def ink_of(grey: Grey) -> NDArray[np.bool_]:

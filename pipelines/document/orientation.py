@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.datasets.formats.page_text import Quad
 from vitapps.pipelines.document.components import Components, binarise, components_of, letter_like, x_height
 from vitapps.pipelines.document.deskew import resized, skew_of, turned
 from vitapps.pipelines.document.find_lines import core_names, lines_by_components
@@ -29,12 +30,14 @@ Confidence = Callable[[Grey, Sequence[FoundLine]], float]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
     """A first look. `turn`: degrees clockwise that make the page upright; `skew`: degrees clockwise by which its lines
-    then still fall; `x_height` in pixels of the picture given, 0 where no writing was seen; `sure` 0 to 1."""
+    then still fall; `x_height` in pixels of the picture given, 0 where no writing was seen; `sure` 0 to 1. `sheet`: the
+    corners of a photographed sheet, which had been flattened before."""
 
     turn: int = 0
     skew: float = 0.0
     x_height: float = 0.0
     sure: float = 0.0
+    sheet: Quad | None = None
 
 
 def survey(grey: Grey, *, turn: int | None = None, confidence: Confidence | None = None) -> Survey:

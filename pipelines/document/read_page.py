@@ -1,4 +1,4 @@
-"""A picture of a page -> its text as a tree: turned upright, lines found, read in batches, put in reading order.
+"""A picture of a page -> its text as a tree: flattened, turned upright, lines found, read in batches, put in order.
 
 Everything given back is in pixels of the picture that was given, whatever was turned, straightened or scaled.
 """
@@ -6,7 +6,7 @@ Everything given back is in pixels of the picture that was given, whatever was t
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import cv2
@@ -32,10 +32,11 @@ from vitapps.pipelines.document.pictures import (
 )
 from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.document.recognise import Recogniser
+from vitapps.pipelines.document.sheet import FlatSheet, find_sheet, flattened
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 Grey = NDArray[np.uint8]
-FEW_LETTERS = (0.7, 0.6, 0.45, 0.1, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
+FEW_LETTERS = (0.5, 0.4, 0.25, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
 IN_PICTURE = 0.15  # and of what lies on a picture
 BATCH = 64  # lines that are cut out at a time, which bounds the memory of a dense page
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
@@ -66,7 +67,7 @@ class ReadSettings:
     turn: int | None = None
     deskew: bool = True
     dpi: float | None = None
-    least_confidence: float = 0.1
+    least_confidence: float = 0.3
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +88,7 @@ def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | Non
     """Read one page. A page without writing has no blocks and says so in its warnings."""
     settings = settings or ReadSettings()
     grey = grey_of(picture)
-    look = survey(grey, turn=settings.turn, confidence=lambda page, lines: _confidence(page, lines, reader.lines))
-    page = straight_page(grey, look, settings)
+    look, page = look_at(grey, reader.lines, settings)
     found = find_on(page)
     read = _read_lines(grey, page, found.lines, reader.lines, settings)
     return page_of(picture, page, look, read, found.figures, settings)
@@ -111,8 +111,16 @@ def page_of(
         dpi_guessed=guessed,
         rotation=look.turn,
         skew=round(look.skew, 3),
+        sheet=look.sheet,
         warnings=picture.warnings + (() if written else ("no writing found",)),
     )
+
+
+def survey_page(grey: Grey, reader: LineReader | None, turn: int | None = None) -> Survey:
+    """Turn, skew and size of a page's writing; a reader is asked where the letters leave the turn open."""
+    if reader is None:
+        return survey(grey, turn=turn)
+    return survey(grey, turn=turn, confidence=lambda page, lines: _confidence(page, lines, reader))
 
 
 def grey_of(picture: Picture) -> Grey:
@@ -120,10 +128,15 @@ def grey_of(picture: Picture) -> Grey:
     return np.asarray(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
 
 
-def straight_page(grey: Grey, look: Survey, settings: ReadSettings) -> Upright:
-    """The page upright, at the scale at which its components are looked at."""
+def look_at(grey: Grey, reader: LineReader | None, settings: ReadSettings) -> tuple[Survey, Upright]:
+    """A first look at a picture, and its page upright: a photographed sheet flattened, then turned and straightened,
+    at the scale at which its components are looked at."""
+    sheet = find_sheet(grey)
+    flat = flattened(grey, sheet) if sheet else FlatSheet(grey=grey, matrix=np.eye(3))
+    look = replace(survey_page(flat.grey, reader, settings.turn), sheet=sheet)
     scale = min(1.0, WORKING / look.x_height) if look.x_height else 1.0
-    return make_upright(grey, turn=look.turn, skew=look.skew if settings.deskew else 0.0, scale=scale)
+    page = make_upright(flat.grey, turn=look.turn, skew=look.skew if settings.deskew else 0.0, scale=scale)
+    return look, replace(page, matrix=page.matrix @ flat.matrix)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -19,6 +19,7 @@ Ints = NDArray[np.int64]
 GUTTER = 0.9  # x-heights: the least width of a gutter
 CELL = 9.0  # x-heights: lines shorter than this are cells when they are level with the rows beside them
 HEADING = 1.25  # times the x-height of body type
+INITIAL = 2.0  # times the usual height of a line: a letter as high, and higher than wide, begins several rows
 MARGIN = 0.12  # of the page's height: where running lines stand
 
 
@@ -158,10 +159,15 @@ class _Cut:
 
 
 def rows_of(boxes: Floats, items: Ints) -> list[Ints]:
-    """Items grouped into rows, from the top; within a row from left to right."""
+    """Items grouped into rows, from the top; within a row from left to right. An initial that is as high as several
+    rows stands in the first of them."""
     rows: list[list[int]] = []
     spans: list[tuple[float, float]] = []
-    for item in items[np.argsort((boxes[items, 1] + boxes[items, 3]) / 2, kind="stable")]:
+    tall = boxes[items, 3] - boxes[items, 1]
+    usual = float(np.median(tall)) if len(items) else 0.0
+    initial = (tall > INITIAL * usual) & (boxes[items, 2] - boxes[items, 0] < tall)
+    middle = boxes[items, 1] + np.where(initial, usual, tall) / 2
+    for item in items[np.argsort(middle, kind="stable")]:
         y0, y1 = float(boxes[item, 1]), float(boxes[item, 3])
         if rows:
             low, high = spans[-1]

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from vitapps.pipelines.document.components import Components
 
-TALL = (2.1, 5.0)  # x-heights: lower ones are letters, taller ones large type or pictures
+TALL = (1.7, 5.0)  # x-heights: lower ones are letters, taller ones large type or pictures
 LETTER = 2.0  # x-heights: no letter of body type is taller
 NEAR = 4.0  # x-heights to each side in which the rows are looked at
 BRIDGE = 0.3  # x-heights: a wider connection is a stroke, as in a large initial

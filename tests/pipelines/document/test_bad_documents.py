@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import io
 import os
-import struct
-import zlib
 from pathlib import Path
 
+import numpy as np
 import pikepdf
 import pytest
 
+from fakes.bad_documents import BAD_DOCUMENTS
 from fakes.bad_files import BAD_FILES
 from fakes.page_reading import Reading
-from fakes.pdfs import saved, scan_pdf, text_pdf
+from fakes.pdfs import scan_pdf
 from vitapps.apps.main import main
 from vitapps.apps.terminal import printable
 from vitapps.datasets.formats.page_json import read_pages
@@ -43,40 +43,43 @@ def test_bad_file(name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]) 
         assert folder or (os.listdir(target.parent) == ["out.txt"] and target.read_bytes() == OLD)
 
 
-def png_bomb(width: int, height: int) -> bytes:
-    """A header that claims a size, and almost nothing behind it."""
-
-    def chunk(kind: bytes, body: bytes) -> bytes:
-        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
-    return b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 100)) + chunk(b"IEND", b"")
-
-
-def looped() -> bytes:
-    """A page tree whose node holds itself."""
-    pdf = text_pdf()
-    data = saved(pdf, object_stream_mode=pikepdf.ObjectStreamMode.disable)
-    return data.replace(b"/Kids [ 3 0 R ]", b"/Kids [ 2 0 R ]")
+@pytest.mark.usefixtures("reading")
+@pytest.mark.parametrize("name", BAD_DOCUMENTS)
+def test_broken_documents(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit code 3, one line that names the file, a hint; an earlier output stays as it was, and nothing is left."""
+    (tmp_path / name).write_bytes(BAD_DOCUMENTS[name])
+    for out in ("out.txt", "out.pdf"):
+        (tmp_path / out).write_bytes(OLD)
+        assert main(["doc", "ocr", str(tmp_path / name), "-o", str(tmp_path / out), "--overwrite", "--quiet"]) == 3
+        shown = capsys.readouterr().err
+        (line,) = [line for line in shown.splitlines() if line.startswith("vitapps: error: ")]
+        assert name in line and "hint: " in shown and "Traceback" not in shown
+        assert (tmp_path / out).read_bytes() == OLD
+    assert sorted(os.listdir(tmp_path)) == sorted([name, "out.pdf", "out.txt"])
 
 
-BROKEN = {
-    "bomb.png": png_bomb(200_000, 200_000), "long.png": png_bomb(30_000, 30_000),
-    "zip.pdf": b"PK\3\4" + bytes(5000),
-    "header.pdf": b"%PDF-1.7\n%%EOF", "cut.pdf": saved(scan_pdf())[:400],
-    "looped.pdf": looped(), "fax.tif": b"II*\0" * 9,
-}  # fmt: skip
+def test_there_are_enough_of_them() -> None:
+    assert len(BAD_DOCUMENTS) >= 40
 
 
 @pytest.mark.usefixtures("reading")
-@pytest.mark.parametrize("name", BROKEN)
-def test_broken_documents(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / name).write_bytes(BROKEN[name])
-    for out in ("out.txt", "out.pdf"):
-        assert main(["doc", "ocr", str(tmp_path / name), "-o", str(tmp_path / out), "--quiet"]) == 3
-        shown = capsys.readouterr().err
-        assert name in shown and "hint: " in shown and "Traceback" not in shown
-    assert os.listdir(tmp_path) == [name]
+def test_a_picture_of_no_numbers_is_a_blank_page(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.fromarray(np.full((40, 60), np.nan, np.float32)).save(tmp_path / "nan.tif")
+    assert main(["doc", "ocr", str(tmp_path / "nan.tif"), "-o", str(tmp_path / "out.json"), "--quiet"]) == 0
+    assert read_pages(tmp_path / "out.json")[0].width == 60
+
+
+@pytest.mark.usefixtures("reading")
+def test_what_is_no_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A missing file, a pipe that nobody writes to, a device, a link to itself."""
+    os.mkfifo(tmp_path / "pipe.png")
+    (tmp_path / "circle.pdf").symlink_to(tmp_path / "circle.pdf")
+    for name in (tmp_path / "absent.pdf", tmp_path / "pipe.png", tmp_path / "circle.pdf", Path("/dev/null")):
+        assert main(["doc", "ocr", str(name), "-o", str(tmp_path / "out.txt"), "--quiet"]) == 3
+        assert name.name in capsys.readouterr().err
+    assert not (tmp_path / "out.txt").exists()
 
 
 def test_a_damaged_page_is_not_lost(tmp_path: Path, reading: Reading) -> None:
