@@ -81,7 +81,8 @@ def track(
         Path | None, typer.Option("--mask", show_default=False, help="A PNG whose values from 1 on are the objects.")
     ] = None,
     at: Annotated[
-        float, typer.Option("--at", help="Second at which box, point or mask hold; tracking starts there.")
+        float,
+        typer.Option("--at", "--start", help="Second at which box, point or mask hold; tracking starts there."),
     ] = 0,
     end: EndOption = None,
     stride: StrideOption = 1,
@@ -117,41 +118,52 @@ def mot(
     clip: ClipArgument,
     out: OutputOption,
     detections: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             "--detections", show_default=False, help="Boxes of all frames: MOTChallenge .txt, CSV, JSON, COCO."
         ),
-    ],
-    strong: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Score of a sure detection.")] = 0.5,
-    weak: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Score that may still prolong a track.")] = 0.1,
-    start: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Score that may begin a track.")] = 0.6,
-    overlap: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Least IoU of enlarged boxes.")] = 0.2,
-    keep: Annotated[int, typer.Option(rich_help_panel=_HOW, help="Frames that a lost track is waited for.")] = 15,
-    fill: Annotated[int, typer.Option(rich_help_panel=_HOW, help="Gaps of up to this many frames are filled.")] = 5,
-    appearance: Annotated[float, typer.Option(rich_help_panel=_HOW, help="Weight of colours, 0 to 1.")] = 0.3,
+    ] = None,
+    detect_weights: Annotated[
+        str | None,
+        typer.Option(
+            "--detect-weights",
+            show_default=False,
+            help="Instead: a detector's card, or a YOLO .onnx. Without either, what moves is followed.",
+        ),
+    ] = None,
+    tune: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=VALUE",
+            show_default=False,
+            rich_help_panel=_HOW,
+            help="Scores strong, weak, begin; overlap, enlarge, appearance; frames confirm, keep, fill.",
+        ),
+    ] = None,
     smooth: Annotated[bool, typer.Option(rich_help_panel=_HOW, help="Smooth the finished tracks.")] = True,
+    start: Annotated[
+        float | None, typer.Option("--start", show_default=False, rich_help_panel=_READ, help="Begin at this second.")
+    ] = None,
+    end: EndOption = None,
+    stride: StrideOption = 1,
     image_rate: RateOption = 25.0,
     output_format: FormatOption = None,
     video: VideoOption = None,
     preview: PreviewOption = False,
 ) -> None:
     """Join the detections of a clip to tracks of many objects."""
-    from vitapps.pipelines.video.associate import AssociateSettings
-    from vitapps.pipelines.video.mot import SMOOTHING, MotSettings
+    from vitapps.pipelines.video.mot import SMOOTHING, MotSettings, association
     from vitapps.pipelines.video.mot import mot as join
 
     settings = MotSettings(
-        detections=detections, format=output_format, video=video, preview=preview, image_rate=image_rate,
-        associate=AssociateSettings(
-            strong=strong, weak=weak, start=start, overlap=overlap, keep=keep, fill=fill, appearance=appearance
-        ),
+        detections=detections, weights=detect_weights, format=output_format, video=video, preview=preview, start=start,
+        end=end, stride=stride, image_rate=image_rate, associate=association(tune or ()),
         smooth=SMOOTHING if smooth else (0.0, 0.0),
     )  # fmt: skip
     result = join(clip, out, settings, options=run.options, progress=run.progress, command=run.command_line)
-    run.emit(
-        result.to_json(),
-        [f"wrote {result.out}: {result.tracks} tracks, {result.rows} rows from {result.detections} detections"],
-    )
+    said = f"wrote {result.out}: {result.tracks} tracks, {result.rows} rows from {result.detections} detections"
+    run.emit(result.to_json(), [said, *result.warnings])
 
 
 @command(eval_app, "track")

@@ -26,13 +26,13 @@ _NEVER = 1e6
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AssociateSettings:
     """`strong`, `weak`: detector scores 0..1 from which a detection counts in the first and in the second round;
-    `start`: from which it may begin a track. `overlap`: least IoU of enlarged boxes; `enlarge`: by this share of their
+    `begin`: from which it may begin a track. `overlap`: least IoU of enlarged boxes; `enlarge`: by this share of their
     sides. `confirm`: sightings until a track is real. `keep`: frames for which a lost track is waited for.
     `fill`: gaps up to this many frames get boxes between the sightings. `appearance`: weight of looks, 0..1."""
 
     strong: float = 0.5
     weak: float = 0.1
-    start: float = 0.6
+    begin: float = 0.6
     overlap: float = 0.2
     enlarge: float = 0.3
     confirm: int = 2
@@ -90,7 +90,7 @@ class Associator:
             track.see(frame, boxes[place], float(scores[place]), looks[place] if looks is not None else None)
         taken = {place for _, place in pairs}
         for place in strong.tolist():
-            if place not in taken and scores[place] >= settings.start:
+            if place not in taken and scores[place] >= settings.begin:
                 track = Track(motion=BoxMotion(boxes[place]))
                 track.see(frame, boxes[place], float(scores[place]), looks[place] if looks is not None else None)
                 self._live.append(track)

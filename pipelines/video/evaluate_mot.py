@@ -15,7 +15,8 @@ from vitapps.errors import UnreadableInputError
 from vitapps.options import RunOptions
 from vitapps.pipelines.video.associate import AssociateSettings
 from vitapps.pipelines.video.looks import looks_of
-from vitapps.pipelines.video.mot import NOTHING, Detections, MotSettings, associate, by_frame, rows_of
+from vitapps.pipelines.video.mot import MotSettings, associate, rows_of
+from vitapps.pipelines.video.mot_detections import NOTHING, Detections, by_frame
 from vitapps.pipelines.video.mot_scores import Boxes, MotScores, mot_scores, without_ignored
 from vitapps.progress import Progress, null_progress
 
@@ -60,8 +61,9 @@ def _sequence(folder: Path, options: RunOptions) -> list[MotRow]:
     kinds = {"vitapps": default, "vitapps, not smoothed": plain, "overlap of neighbouring frames": simple}
     rows = []
     for name, settings in kinds.items():
-        frames = [(place, looks(place) if settings.associate.appearance else None) for place in range(number)]
-        tracks = rows_of(associate(frames, found, settings.associate), settings)
+        wanted = settings.associate.appearance > 0
+        frames = [(found.get(place, NOTHING), looks(place) if wanted else None) for place in range(number)]
+        tracks = rows_of(associate(frames, settings.associate), settings)
         rows.append(MotRow(sequence=folder.name, tracker=name, scores=score(truth, tracks, number)))
     return rows
 

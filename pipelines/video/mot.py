@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +17,9 @@ from vitapps.datasets.formats.tracks import (
     TrackMeta,
     TrackRow,
     choose_format,
-    read_tracks,
     write_tracks,
 )
-from vitapps.datasets.formats.video_read import ClipMeta, Frame, is_url, open_clip
+from vitapps.datasets.formats.video_read import Clip, ClipMeta, Frame, is_url, open_clip
 from vitapps.datasets.formats.video_write import open_writer
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
@@ -28,6 +27,7 @@ from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.pipelines.video.associate import AssociateSettings, Associator, Track, filled
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.looks import looks_of
+from vitapps.pipelines.video.mot_detections import Detections, Finder, make_finder
 from vitapps.pipelines.video.track_smooth import smoothed
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, write_run_record
@@ -38,10 +38,15 @@ SMOOTHING = (1.5, 4.0)  # frames: of the centre, of the sides
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotSettings:
-    """`detections` in any format of `tracks.py`; `smooth` frames over which (centre, sides) of finished tracks are
-    smoothed; `least`: sightings of a track that is written."""
+    """`detections` in any format of `tracks.py`, else by the detector `weights`, else what moves (`mot_detections.py`);
+    `start`, `end` seconds of the part that is tracked, every `stride`-th frame of it; `smooth` frames over which
+    (centre, sides) of finished tracks are smoothed; `least`: sightings of a track that is written."""
 
-    detections: Path
+    detections: Path | None = None
+    weights: str | None = None
+    start: float | None = None
+    end: float | None = None
+    stride: int = 1
     associate: AssociateSettings = field(default_factory=AssociateSettings)
     smooth: tuple[float, float] = SMOOTHING
     least: int = 3
@@ -80,33 +85,35 @@ def mot(
 ) -> MotResult:  # fmt: skip
     """Join the detections of clip `source` to tracks and write them to `out`, with a run record beside it.
 
-    The clip is decoded once for looks (unless their weight is 0) and times, and once more only to be drawn. Raises
-    UsageError, UnreadableInputError or OutputError; then no output is left and older ones are untouched.
+    The clip is decoded once, and once more only to be drawn or, without detections, to learn its background. Raises
+    UsageError, UnreadableInputError, MissingError or OutputError; then no output is left and older ones are untouched.
     """
     options = options or RunOptions()
     check_settings(settings.associate)
+    check_part(settings)
     form = choose_format(out, settings.format)
     outputs = _outputs(out, settings)
-    sources = [settings.detections, *([] if is_url(source) else [Path(source)])]
+    given = [settings.detections] if settings.detections else []
     for path in outputs.values():
-        check_output(path, overwrite=options.overwrite, sources=sources)
-    found = by_frame(read_tracks(settings.detections))
-    record = new_record([], options=options, settings=_facts(settings), command=command, inputs=[settings.detections])
+        check_output(path, overwrite=options.overwrite, sources=[*given, *([] if is_url(source) else [Path(source)])])
     with ExitStack() as stack:
+        clip = stack.enter_context(open_clip(source, threads=options.threads, image_rate=settings.image_rate))
+        finder = make_finder(settings.detections, settings.weights, clip, options)
+        record = new_record(finder.networks, options=options, settings=_facts(settings), command=command, inputs=given)
         paths = {
             name: stack.enter_context(atomic_path(path, overwrite=options.overwrite)) for name, path in outputs.items()
         }
         with record.timed("associate"):
-            meta, tracks, times, notes = _tracks(source, found, settings, options, progress)
-        rows = rows_of(tracks, settings, times)
+            tracks, seen, number = _tracks(clip, finder, settings, progress)
+        rows = rows_of(tracks, settings, seen)
         with record.timed("write"):
-            write_tracks(paths["out"], rows, _meta(meta, len(times)), form)
+            write_tracks(paths["out"], rows, _meta(clip.meta, len(seen)), form)
             if len(paths) > 1:
                 _draw(stack, source, rows, paths, settings, options)
-    record.warnings = notes
+    record.warnings = [*finder.notes, *clip.warnings]
     figures = {
-        "frames": len(times),
-        "detections": sum(len(boxes.scores) for boxes in found.values()),
+        "frames": len(seen),
+        "detections": number,
         "tracks": len({row.id for row in rows}),
         "rows": len(rows),
         "filled": sum(row.state == "uncertain" for row in rows),
@@ -119,98 +126,105 @@ def mot(
     )  # fmt: skip
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Detections:
-    """Of one frame: `boxes` n 4 as x0 y0 x1 y1, `scores` n."""
-
-    boxes: Floats
-    scores: Floats
-
-
-NOTHING = Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0))
-
-
-def by_frame(rows: Sequence[TrackRow]) -> dict[int, Detections]:
-    """Rows as arrays by frame number. Scores outside 0..1 (some detectors give logits or percent) are brought there by
-    their own range."""
-    scores = np.array([row.score for row in rows], np.float64)
-    if len(scores) and (scores.min() < 0 or scores.max() > 1):
-        spread = scores.max() - scores.min()
-        scores = (scores - scores.min()) / spread if spread > 0 else np.ones(len(scores))
-    frames: dict[int, list[int]] = {}
-    for place, row in enumerate(rows):
-        frames.setdefault(row.frame, []).append(place)
-    boxes = np.array([[row.x, row.y, row.x + row.w, row.y + row.h] for row in rows], np.float64).reshape(-1, 4)
-    return {frame: Detections(boxes=boxes[places], scores=scores[places]) for frame, places in frames.items()}
-
-
 def check_settings(settings: AssociateSettings) -> None:
     """Refuse thresholds that no detection could fit."""
-    for name in ("strong", "weak", "start", "overlap", "appearance"):
+    for name in ("strong", "weak", "begin", "overlap", "appearance"):
         value = getattr(settings, name)
         if not 0 <= value <= 1:
-            raise UsageError(f"--{name} {value:g}: outside 0 to 1", hint="leave it out to use the default")
+            raise UsageError(f"--set {name}={value:g}: outside 0 to 1", hint="leave it out to use the default")
+    if settings.enlarge < 0:
+        raise UsageError(f"--set enlarge={settings.enlarge:g}: below 0", hint="a share of a box's sides")
     for name, least in (("confirm", 1), ("keep", 0), ("fill", 0)):
         if getattr(settings, name) < least:
-            raise UsageError(f"--{name} {getattr(settings, name)}: {least} or more", hint="a number of frames")
+            raise UsageError(f"--set {name}={getattr(settings, name)}: {least} or more", hint="a number of frames")
 
 
-def associate(
-    frames: Iterator[tuple[int, Floats | None]] | Sequence[tuple[int, Floats | None]], found: dict[int, Detections],
-    settings: AssociateSettings,
-) -> list[Track]:  # fmt: skip
-    """The tracks of all frames: pairs of number and looks of its detections, or None."""
+def association(pairs: Sequence[str]) -> AssociateSettings:
+    """The settings that texts NAME=VALUE change; UsageError for another name or a value that is no number."""
+    known = {item.name: type(item.default) for item in fields(AssociateSettings)}
+    changed: dict[str, Any] = {}
+    for pair in pairs:
+        name, _, text = pair.partition("=")
+        if name not in known:
+            raise UsageError(f"--set {pair}: no setting '{name}'", hint=f"NAME=VALUE, one of {', '.join(known)}")
+        try:
+            changed[name] = known[name](text)
+        except ValueError:
+            kind = "a whole number" if known[name] is int else "a number"
+            raise UsageError(f"--set {pair}: '{text}' is not {kind}", hint=f"{name}=VALUE") from None
+    return AssociateSettings(**changed)
+
+
+def check_part(settings: MotSettings) -> None:
+    """Refuse a part of the clip that holds no time."""
+    if settings.stride < 1:
+        raise UsageError(f"--stride {settings.stride}: starts at 1", hint="1 takes every frame")
+    start = settings.start or 0.0
+    if start < 0 or (settings.end is not None and settings.end <= start):
+        raise UsageError(f"--start {start:g} --end {settings.end}: no time between", hint="seconds of the clip")
+    if settings.image_rate <= 0:
+        raise UsageError(f"--image-rate {settings.image_rate:g}: above 0", hint="pictures a second")
+
+
+def associate(frames: Iterable[tuple[Detections, Floats | None]], settings: AssociateSettings) -> list[Track]:
+    """The tracks of frames 0, 1, …: the detections of each, and their looks or None."""
     associator = Associator(settings)
-    for number, looks in frames:
-        seen = found.get(number, NOTHING)
-        associator.step(number, seen.boxes, seen.scores, looks)
+    for number, (found, looks) in enumerate(frames):
+        associator.step(number, found.boxes, found.scores, looks)
     return associator.tracks
 
 
-def rows_of(tracks: Sequence[Track], settings: MotSettings, times: Sequence[float] = ()) -> list[TrackRow]:
-    """Rows of the tracks, numbered from 1 without gaps; filled-in ones are `uncertain`."""
+def rows_of(
+    tracks: Sequence[Track], settings: MotSettings, seen: Sequence[tuple[int, float]] = ()
+) -> list[TrackRow]:  # fmt: skip
+    """Rows of the tracks, numbered from 1 without gaps; filled-in ones are `uncertain`. `seen`: number in the clip and
+    seconds of every frame that was associated, else they count from 0 and have no time."""
     rows = []
     real = [track for track in tracks if len(track.frames) >= settings.least]
     for number, track in enumerate(real, 1):
         parts = filled(track, settings.associate.fill)
         frames = np.array([part[0] for part in parts], np.float64)
-        seen = np.array([part[3] for part in parts], bool)
-        boxes = smoothed(frames, np.array([part[1] for part in parts]), seen, *settings.smooth)
+        sighted = np.array([part[3] for part in parts], bool)
+        boxes = smoothed(frames, np.array([part[1] for part in parts]), sighted, *settings.smooth)
         for (frame, _, score, sure), (x0, y0, x1, y1) in zip(parts, boxes.tolist(), strict=True):
-            time = times[frame] if frame < len(times) else 0.0
+            index, time = seen[frame] if seen else (frame, 0.0)
             state = "tracked" if sure else "uncertain"
             rows.append(
                 TrackRow(
-                    frame=frame, time_s=time, id=number, x=x0, y=y0, w=x1 - x0, h=y1 - y0, score=score, state=state
+                    frame=index, time_s=time, id=number, x=x0, y=y0, w=x1 - x0, h=y1 - y0, score=score, state=state
                 )
             )
     return sorted(rows, key=lambda row: (row.frame, row.id))
 
 
 def _tracks(
-    source: str | Path, found: dict[int, Detections], settings: MotSettings, options: RunOptions, progress: Progress
-) -> tuple[ClipMeta, list[Track], list[float], list[str]]:
-    """Meta of the clip, tracks, times of all frames and warnings."""
-    times: list[float] = []
-    with open_clip(source, threads=options.threads, image_rate=settings.image_rate) as clip:
-        needs_looks = settings.associate.appearance > 0
+    clip: Clip, finder: Finder, settings: MotSettings, progress: Progress
+) -> tuple[list[Track], list[tuple[int, float]], int]:
+    """Tracks, number and seconds of the frames that were looked at, and how many detections they had."""
+    seen: list[tuple[int, float]] = []
+    number = 0
+    needs_looks = settings.associate.appearance > 0
 
-        def looked() -> Iterator[tuple[int, Floats | None]]:
-            with progress.task("tracking", total=clip.meta.frames or None) as task:
-                for frame in clip.frames():
-                    times.append(frame.time_s)
-                    seen = found.get(frame.index, NOTHING)
-                    yield frame.index, looks_of(frame.pixels, seen.boxes) if needs_looks else None
-                    task.advance()
+    def looked() -> Iterator[tuple[Detections, Floats | None]]:
+        nonlocal number
+        total = clip.meta.frames / settings.stride if clip.meta.frames else None
+        with progress.task("tracking", total=total) as task:
+            for frame in clip.frames(settings.start, settings.end, settings.stride):
+                seen.append((frame.index, frame.time_s))
+                found = finder.find(frame)
+                number += len(found.scores)
+                yield found, looks_of(frame.pixels, found.boxes) if needs_looks else None
+                task.advance()
 
-        tracks = associate(looked(), found, settings.associate)
-        beyond = max(found, default=0) - len(times) + 1
-        if beyond > 0:
-            raise UnreadableInputError(
-                f"{settings.detections}: has frame {len(times) + beyond}, the clip has {len(times)}",
-                hint="MOT files count frames from 1, CSV and JSON from 0; is it the right clip?",
-            )
-        return clip.meta, tracks, times, list(clip.warnings)
+    tracks = associate(looked(), settings.associate)
+    if not seen:
+        raise UnreadableInputError(f"{clip.meta.source}: no frame in the part asked for", hint="--start, --end")
+    if settings.end is None and finder.last >= seen[-1][0] + settings.stride:
+        raise UnreadableInputError(
+            f"{settings.detections}: has frame {finder.last + 1}, the clip has {seen[-1][0] + 1}",
+            hint="MOT files count frames from 1, CSV and JSON from 0; is it the right clip?",
+        )
+    return tracks, seen, number
 
 
 def _draw(
@@ -224,11 +238,18 @@ def _draw(
     with open_clip(source, threads=options.threads, image_rate=settings.image_rate) as clip:
         sound = clip.meta.source if clip.meta.has_audio else None
         writer = (
-            stack.enter_context(open_writer(paths["video"], rate=clip.meta.rate or 25.0, sound=sound))
+            stack.enter_context(
+                open_writer(
+                    paths["video"],
+                    rate=(clip.meta.rate or 25.0) / settings.stride,
+                    sound=sound,
+                    start=settings.start or 0.0,
+                )
+            )
             if "video" in paths
             else None
         )
-        for frame in clip.frames():
+        for frame in clip.frames(settings.start, settings.end, settings.stride):
             drawn = _drawn(frame, frames)
             if writer:
                 writer.add(drawn, frame.time_s)

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from fakes.clips import write_clip
 from vitapps.apps.main import main
 from vitapps.datasets.formats.tracks import TrackMeta, TrackRow, read_tracks, write_tracks
+from vitapps.datasets.formats.video_write import open_writer
+from vitapps.errors import MissingError
 from vitapps.pipelines.video.associate import AssociateSettings
 from vitapps.pipelines.video.evaluate_mot import score
-from vitapps.pipelines.video.mot import MotSettings, associate, by_frame, rows_of
+from vitapps.pipelines.video.mot import MotSettings, associate, association, rows_of
+from vitapps.pipelines.video.mot_detections import NOTHING, by_frame
 from vitapps.pipelines.video.mot_scores import Boxes, mot_scores
+from vitapps.pipelines.video.yolo import decode
 
 
 def walkers(frames: int = 30, jitter: float = 1.0, seed: int = 0) -> tuple[list[TrackRow], list[TrackRow]]:
@@ -34,7 +39,9 @@ def walkers(frames: int = 30, jitter: float = 1.0, seed: int = 0) -> tuple[list[
 def test_crossing_walkers_keep_their_numbers() -> None:
     drawn, found = walkers()
     settings = MotSettings(detections=Path("-"), associate=AssociateSettings(appearance=0))
-    rows = rows_of(associate([(place, None) for place in range(30)], by_frame(found), settings.associate), settings)
+    boxes = by_frame(found)
+    frames = [(boxes.get(place, NOTHING), None) for place in range(30)]
+    rows = rows_of(associate(frames, settings.associate), settings)
     assert {row.id for row in rows} == {1, 2}
     assert len(rows) == 60, "gaps are filled, first sightings are written, the false alarm is not"
     scores = score(drawn, rows, 30)
@@ -58,7 +65,89 @@ def test_detections_of_another_clip(tmp_path: Path, capsys: pytest.CaptureFixtur
     words = ["-o", str(tmp_path / "o.txt"), "--detections", str(tmp_path / "d.txt")]
     assert main(["video", "mot", str(tmp_path / "a.mp4"), *words]) == 3
     assert "the clip has 5" in capsys.readouterr().err
-    assert main(["video", "mot", str(tmp_path / "a.mp4"), *words, "--strong", "2"]) == 2
+    assert main(["video", "mot", str(tmp_path / "a.mp4"), *words, "--set", "strong=2"]) == 2
+
+
+def test_settings_of_the_association_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert association(["weak=0.3", "keep=40"]) == AssociateSettings(weak=0.3, keep=40)
+    for wrong in ("near=1", "keep=1.5", "weak", "weak=much"):
+        assert main(["video", "mot", "a.mp4", "-o", "o.txt", "--set", wrong]) == 2
+        assert "--set" in capsys.readouterr().err
+
+
+def test_a_part_of_the_clip_by_its_timestamps(tmp_path: Path) -> None:
+    """Frames are late in the middle of the clip: seconds, not numbers, say where the part lies."""
+    _, found = walkers(frames=20, jitter=0.0)
+    times = [number / 25 + (1.0 if number >= 10 else 0.0) for number in range(20)]
+    write_clip(tmp_path / "a.mp4", times=times, size=(256, 128))
+    write_tracks(tmp_path / "d.csv", found, TrackMeta(), "csv")
+    words = [str(tmp_path / "a.mp4"), "--detections", str(tmp_path / "d.csv"), "-o", str(tmp_path / "o.csv")]
+    assert main(["video", "mot", *words, "--start", "1.2", "--end", "1.72", "--stride", "2"]) == 0
+    rows = read_tracks(tmp_path / "o.csv")
+    assert sorted({row.frame for row in rows}) == [10, 12, 14, 16]
+    assert {round(row.time_s - times[row.frame], 3) for row in rows} == {0.0}
+    assert {row.id for row in rows} == {1, 2}
+    for wrong in (["--stride", "0"], ["--start", "2", "--end", "1"], ["--start", "-1"]):
+        assert main(["video", "mot", *words, "--overwrite", *wrong]) == 2
+    assert main(["video", "mot", *words, "--overwrite", "--start", "9"]) == 3
+    assert read_tracks(tmp_path / "o.csv") == rows, "what went wrong left the older output alone"
+
+
+def test_without_detections_what_moves_is_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    ground = cv2.resize(rng.integers(40, 120, (12, 16, 3)).astype(np.uint8), (256, 192), interpolation=cv2.INTER_CUBIC)
+    with open_writer(tmp_path / "a.mp4", quality=10) as writer:
+        for number in range(30):
+            picture = ground.copy()
+            picture[20:60, 10 + 6 * number : 34 + 6 * number] = (230, 60, 40)
+            picture[110:150, 200 - 5 * number : 230 - 5 * number] = (30, 220, 90)
+            writer.add(picture, number / 25)
+    out = tmp_path / "o.csv"
+    assert main(["video", "mot", str(tmp_path / "a.mp4"), "-o", str(out)]) == 0
+    assert "what moves" in capsys.readouterr().out
+    rows = read_tracks(out)
+    assert {row.id for row in rows} == {1, 2} and len(rows) >= 50
+    first = next(row for row in rows if row.frame == 15 and row.y < 80)
+    assert abs(first.x - 100) < 6 and abs(first.w - 24) < 8 and abs(first.h - 40) < 8
+
+
+def test_detections_by_a_yolo_graph(tmp_path: Path) -> None:
+    """A graph that always says the same: two boxes of one person and a dog, in the newer and in the older layout."""
+    newer = np.zeros((1, 6, 8), np.float32)  # 4 + two classes, 8 candidates
+    newer[0, :, 0] = (40, 24, 20, 32, 0.9, 0.0)
+    newer[0, :, 1] = (41, 24, 20, 32, 0.7, 0.0)
+    newer[0, :, 2] = (10, 10, 8, 8, 0.0, 0.8)
+    older = np.zeros((1, 8, 7), np.float32)
+    older[0, 0] = (40, 24, 20, 32, 0.9, 1.0, 0.0)
+    write_clip(tmp_path / "a.mp4", frames=5, size=(128, 96))
+    for name, table in (("newer", newer), ("older", older)):
+        path = constant_graph(tmp_path / f"{name}.onnx", table)
+        words = ["--detect-weights", str(path), "-o", str(tmp_path / f"{name}.csv"), "--no-smooth"]
+        assert main(["video", "mot", str(tmp_path / "a.mp4"), *words]) == 0
+        rows = read_tracks(tmp_path / f"{name}.csv")
+        assert [row.frame for row in rows] == [0, 1, 2, 3, 4] and {row.id for row in rows} == {1}
+        assert (rows[0].x, rows[0].y, rows[0].w, rows[0].h) == pytest.approx((60, 16, 40, 64), abs=0.01)
+    with pytest.raises(MissingError, match="0 to 1"):
+        decode(40 * newer)
+    assert main(["video", "mot", str(tmp_path / "a.mp4"), "--detect-weights", "none.onnx", "-o", "x.csv"]) == 4
+
+
+def constant_graph(path: Path, table: np.ndarray) -> Path:
+    """An ONNX file that takes a picture of 64 x 64 and gives `table`."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    nodes = [
+        helper.make_node("ReduceMean", ["images"], ["mean"], keepdims=0),
+        helper.make_node("Mul", ["mean", "zero"], ["nothing"]),
+        helper.make_node("Add", ["table", "nothing"], ["output"]),
+    ]
+    graph = helper.make_graph(
+        nodes, "constant", [helper.make_tensor_value_info("images", TensorProto.FLOAT, [1, 3, 64, 64])],
+        [helper.make_tensor_value_info("output", TensorProto.FLOAT, list(table.shape))],
+        [numpy_helper.from_array(table, "table"), numpy_helper.from_array(np.zeros((), np.float32), "zero")],
+    )  # fmt: skip
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), str(path))
+    return path
 
 
 def frames_of(rows: list[list[tuple[int, float]]]) -> list[Boxes]:

@@ -1,0 +1,93 @@
+"""Where the boxes of `video mot` come from: a file, a detector's network, or, without either, what moves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.tracks import TrackRow, read_tracks
+from vitapps.datasets.formats.video_read import Clip, Frame
+from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
+
+Floats = NDArray[np.float64]
+MOVING = "no detections were given: what moves before a still camera is followed, whatever it is"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detections:
+    """Of one frame: `boxes` n 4 as x0 y0 x1 y1, `scores` n."""
+
+    boxes: Floats
+    scores: Floats
+
+
+NOTHING = Detections(boxes=np.zeros((0, 4)), scores=np.zeros(0))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finder:
+    """`find(frame)` gives the boxes of the next frame; `last` is the highest frame number that a file has (-1: none);
+    `notes` are warnings of the run."""
+
+    find: Callable[[Frame], Detections]
+    last: int = -1
+    networks: tuple[NetworkFacts, ...] = ()
+    notes: list[str] = field(default_factory=list)
+
+
+def make_finder(detections: Path | None, weights: str | None, clip: Clip, options: RunOptions) -> Finder:
+    """By the file `detections`, else the detector `weights` (a card, or a YOLO graph `.onnx`), else by motion.
+
+    Raises UnreadableInputError, MissingError or UsageError as the readers and loaders do.
+    """
+    if detections is not None:
+        found = by_frame(read_tracks(detections))
+        return Finder(find=lambda frame: found.get(frame.index, NOTHING), last=max(found, default=-1))
+    if weights is not None:
+        return _by_network(weights, options)
+    from vitapps.pipelines.video.moving import MovingThings
+
+    moving = MovingThings(clip)
+    return Finder(find=lambda frame: _as_detections(*moving.find(frame.pixels)), notes=[MOVING])
+
+
+def by_frame(rows: Sequence[TrackRow]) -> dict[int, Detections]:
+    """Rows as arrays by frame number. Scores outside 0..1 (some detectors give logits or percent) are brought there by
+    their own range."""
+    scores = np.array([row.score for row in rows], np.float64)
+    if len(scores) and (scores.min() < 0 or scores.max() > 1):
+        spread = scores.max() - scores.min()
+        scores = (scores - scores.min()) / spread if spread > 0 else np.ones(len(scores))
+    frames: dict[int, list[int]] = {}
+    for place, row in enumerate(rows):
+        frames.setdefault(row.frame, []).append(place)
+    boxes = np.array([[row.x, row.y, row.x + row.w, row.y + row.h] for row in rows], np.float64).reshape(-1, 4)
+    return {frame: Detections(boxes=boxes[places], scores=scores[places]) for frame, places in frames.items()}
+
+
+def _by_network(weights: str, options: RunOptions) -> Finder:
+    if weights.endswith(".onnx"):
+        from vitapps.pipelines.video.yolo import load_yolo
+
+        yolo = load_yolo(Path(weights), options)
+        return Finder(find=lambda frame: _as_detections(*yolo.find(frame.pixels)), networks=(yolo.facts,))
+    from vitapps.pipelines.video.detect import DetectSettings, load_detector
+    from vitapps.pipelines.video.two_pass import TwoPassDetector
+
+    detector = load_detector(weights, DetectSettings(), options)
+    search = TwoPassDetector(detector.predict, detector.config)
+
+    def find(frame: Frame) -> Detections:
+        found = search.step(frame.pixels)
+        return _as_detections(found.boxes, found.scores)
+
+    return Finder(find=find, networks=(detector.facts,))
+
+
+def _as_detections(boxes: NDArray[np.floating], scores: NDArray[np.floating]) -> Detections:
+    return Detections(boxes=np.asarray(boxes, np.float64).reshape(-1, 4), scores=np.asarray(scores, np.float64))
