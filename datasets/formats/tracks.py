@@ -191,6 +191,8 @@ def _read_json(text: str, path: Path) -> list[TrackRow]:
         content = json.loads(text)
     except json.JSONDecodeError:
         return _read_jsonl(text, path)
+    except RecursionError:
+        raise UnreadableInputError(f"{path}: nested too deeply", hint="write it again") from None
     if isinstance(content, Mapping) and "annotations" in content:
         return _read_coco(content, path)
     records = content.get("tracks") if isinstance(content, Mapping) and "tracks" in content else content
@@ -247,10 +249,12 @@ def _row(fields: Mapping[str, Any], box: Sequence[float], path: Path, number: in
     try:
         frame, identity = int(float(fields["frame"])), int(float(fields.get("id", -1)))
         score, time = float(fields.get("score", 1.0)), float(fields.get("time_s", 0.0))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UnreadableInputError(f"{path}: line {number}: frame, id or score is no number", hint=_MOT_HINT) from None
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
+    if len(box) != 4 or not all(math.isfinite(value) for value in box) or min(box[2:]) < 0:
         raise UnreadableInputError(f"{path}: line {number}: a box is four numbers, x y w h", hint=_MOT_HINT)
+    if frame < 0 or not math.isfinite(score):
+        raise UnreadableInputError(f"{path}: line {number}: frame {frame}, score {score}", hint=_MOT_HINT)
     return TrackRow(
         frame=frame, time_s=time, id=identity, x=box[0], y=box[1], w=box[2], h=box[3], score=score,
         state=str(fields.get("state", "tracked")), label=str(fields.get("label", "")),

@@ -42,7 +42,7 @@ def open_clip(
     UnreadableInputError that names the source, UsageError for a decoder that cannot read it.
     """
     text = str(source)
-    if not is_url(text) and (Path(text).is_dir() or (_PATTERN.search(text) and not Path(text).exists())):
+    if not is_url(text) and _is_series(text):
         if decoder == "decord":
             raise UsageError(f"--decoder decord: {text} is a series of pictures", hint="leave --decoder out")
         from vitapps.datasets.formats.video_images import ImageClip
@@ -58,6 +58,14 @@ def open_clip(
 
     reason = "asked for" if decoder == "pyav" else "auto: measured as fast as decord or faster, and reads every codec"
     return PyAVClip(text, threads=threads, reason=reason)
+
+
+def _is_series(text: str) -> bool:
+    """Whether it is a folder or a pattern of pictures."""
+    try:
+        return Path(text).is_dir() or bool(_PATTERN.search(text) and not Path(text).exists())
+    except OSError as error:  # a name that no file can have
+        raise UnreadableInputError(f"{text}: {error.strerror or error}", hint="check the path") from None
 
 
 def check_file(path: Path) -> None:

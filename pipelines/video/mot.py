@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,9 @@ from vitapps.pipelines.video.associate import AssociateSettings, Associator, Tra
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.looks import looks_of
 from vitapps.pipelines.video.mot_detections import Detections, Finder, make_finder
+from vitapps.pipelines.video.track import AHEAD
 from vitapps.pipelines.video.track_smooth import smoothed
+from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, write_run_record
 
@@ -205,18 +207,20 @@ def _tracks(
     number = 0
     needs_looks = settings.associate.appearance > 0
 
-    def looked() -> Iterator[tuple[Detections, Floats | None]]:
+    def looked() -> Generator[tuple[Detections, Floats | None], None, None]:
         nonlocal number
         total = clip.meta.frames / settings.stride if clip.meta.frames else None
-        with progress.task("tracking", total=total) as task:
-            for frame in clip.frames(settings.start, settings.end, settings.stride):
+        frames = ahead(clip.frames(settings.start, settings.end, settings.stride), AHEAD)
+        with closing(frames), progress.task("tracking", total=total) as task:
+            for frame in frames:
                 seen.append((frame.index, frame.time_s))
                 found = finder.find(frame)
                 number += len(found.scores)
                 yield found, looks_of(frame.pixels, found.boxes) if needs_looks else None
                 task.advance()
 
-    tracks = associate(looked(), settings.associate)
+    with closing(looked()) as watched:
+        tracks = associate(watched, settings.associate)
     if not seen:
         raise UnreadableInputError(f"{clip.meta.source}: no frame in the part asked for", hint="--start, --end")
     if settings.end is None and finder.last >= seen[-1][0] + settings.stride:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,11 +23,13 @@ from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.single import Sighting, SingleTracker
 from vitapps.pipelines.video.starts import Start, find_starts
+from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, write_run_record
 
 log = logging.getLogger("vitapps.video")
 Picture = NDArray[np.uint8]
+AHEAD = 3  # frames that are decoded while one is worked on
 
 
 class Follower(Protocol):
@@ -98,11 +100,11 @@ def track(
     options = options or RunOptions()
     check_settings(settings)
     form = _check_outputs(source, out, settings, options)
-    inputs = [] if is_url(source) or not Path(source).exists() else [Path(source)]
-    facts = {**asdict(settings), "source": str(source)}
-    maker, networks = _trackers(weights, options)
-    record = new_record(networks, options=options, settings=facts, command=command, inputs=inputs)
+    maker, networks = make_trackers(weights, options)
     with open_clip(source, decoder=settings.decoder, threads=options.threads, image_rate=settings.image_rate) as clip:
+        inputs = [] if is_url(source) or not Path(source).exists() else [Path(source)]  # a pattern is no file
+        facts = {**asdict(settings), "source": str(source)}
+        record = new_record(networks, options=options, settings=facts, command=command, inputs=inputs)
         record.options |= {"decoder": clip.meta.decoder, "decoder_reason": clip.meta.decoder_reason}
         with ExitStack() as stack:
             paths = _temporaries(stack, out, settings, options)
@@ -139,8 +141,9 @@ def _follow(
     times: list[float] = []
     trackers: list[Follower] = []
     total = clip.meta.frames / settings.stride if clip.meta.frames else None
-    with progress.task(f"tracking in {Path(clip.meta.source).name}", total=total) as task:
-        for frame in clip.frames(start=settings.at, end=settings.end, stride=settings.stride):
+    frames = ahead(clip.frames(start=settings.at, end=settings.end, stride=settings.stride), AHEAD)
+    with closing(frames), progress.task(f"tracking in {Path(clip.meta.source).name}", total=total) as task:
+        for frame in frames:
             begin = time.perf_counter()
             if not trackers:
                 starts = _starts(frame, settings)
@@ -160,7 +163,8 @@ def _follow(
     return rows, times
 
 
-def _trackers(weights: str | None, options: RunOptions) -> tuple[Maker, list[NetworkFacts]]:
+def make_trackers(weights: str | None, options: RunOptions) -> tuple[Maker, list[NetworkFacts]]:
+    """What makes the follower of one object, and the networks that it runs; raises as `load_network`."""
     if weights is None:
         if options.reduce != NO_REDUCTION:
             raise UsageError(f"--reduce {options.reduce}: no network follows here", hint="give --weights as well")
