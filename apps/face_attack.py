@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -16,16 +17,28 @@ from vitapps.apps.terminal import columns
 def attack_test(
     run: Run,
     picture: InputArgument,
-    model: Annotated[Literal["liveness", "deepfake"], typer.Option("--model", help="Whose verdict is attacked.")],
+    model: Annotated[
+        Literal["liveness", "deepfake", "embed"], typer.Option("--model", help="Whose verdict is attacked.")
+    ],
     weights: WeightsOption = None,
     crop: CropOption = False,
-    queries: Annotated[int, typer.Option("--queries", min=2, help="Of the model, for each epsilon.")] = 100,
+    queries: Annotated[int, typer.Option("--queries", min=2, help="Of the model, for each strength.")] = 100,
+    against: Annotated[
+        Path | None, typer.Option("--against", show_default=False, help="With embed: the picture to be compared with.")
+    ] = None,
+    patch: Annotated[bool, typer.Option("--patch", help="Change one square wholly, as a sticker would.")] = False,
 ) -> None:
-    """How small a change of the pixels turns the verdict of liveness or deepfake: a bound, not a guarantee."""
+    """How small a change of the pixels turns the verdict of our own model: a bound, not a guarantee."""
     from vitapps.pipelines.face.attack import attack
+    from vitapps.pipelines.face.margin import PATCHES, STEPS
 
-    margin = attack(picture, model, weights=weights, crop=crop, queries=queries, options=run.options)
-    table = [(epsilon, f"{score:.3f}") for epsilon, score in margin.best.items()]
-    turned = f"turned at {margin.smallest} grey levels" if margin.smallest else "not turned: the bound is above 16"
-    lines = [*columns(("grey levels", "score reached"), table), f"from {margin.start:.3f}, {turned}"]
-    run.emit({"margin": margin}, lines)
+    margin = attack(
+        picture, model, weights=weights, crop=crop, queries=queries, options=run.options, against=against, patches=patch
+    )
+    unit, last = ("% of the area", PATCHES[-1]) if patch else ("grey levels", STEPS[-1])
+    table = [(strength, f"{score:.3f}") for strength, score in margin.best.items()]
+    turned = (
+        f"turned at {margin.smallest} {unit}" if margin.smallest else f"not turned, the bound is above {last} {unit}"
+    )
+    about = f"from {margin.start:.3f}, threshold {margin.threshold:.3f}: {turned}"
+    run.emit({"margin": margin}, [*columns((unit, "score reached"), table), about])

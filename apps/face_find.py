@@ -95,6 +95,20 @@ def train_detector(
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
+@command(train_app, "landmarks")
+def train_landmarks(
+    run: Run,
+    data: DataOption,
+    out: ModelOption,
+    samples: Annotated[int, typer.Option(min=1, help="Disturbed faces a stage.")] = 20000,
+) -> None:
+    """Fit the cascade that brings landmarks closer, from marked faces."""
+    from vitapps.pipelines.face.train_landmarks import CascadeFit, train
+
+    card = train(data, out, config=CascadeFit(samples=samples, seed=run.options.seed), progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
 @command(eval_app, "detect", reduces=True)
 def evaluate_detect(
     run: Run,
@@ -112,9 +126,11 @@ def evaluate_detect(
     rows = evaluate_detector(
         data, weights=weights, limit=limit, scenes=scenes, baseline=baseline, options=run.options, progress=run.progress
     )
-    head = ("finder", "set", "pictures", "recall at IoU 0.3", "at 0.5", "extra boxes a picture")
+    head = ("finder", "set", "pictures", "recall at IoU 0.3", "at 0.5", "extra boxes a picture", "landmark error",
+            "before the cascade", "CPU ms")  # fmt: skip
     cells = [
-        (row.finder, row.set, str(row.pictures), f"{row.recall_30:.3f}", f"{row.recall_50:.3f}", f"{row.extra:.2f}")
+        (row.finder, row.set, str(row.pictures), f"{row.recall_30:.3f}", f"{row.recall_50:.3f}", f"{row.extra:.2f}",
+         f"{row.landmarks:.3f}", f"{row.coarse:.3f}", f"{row.cpu_ms:.0f}")
         for row in rows
-    ]
+    ]  # fmt: skip
     run.emit({"rows": rows}, columns(head, cells))

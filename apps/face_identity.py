@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from vitapps.apps.console import OutputOption, Run, Talk, WeightsOption, command
 from vitapps.apps.face_find import DataOption, ModelOption
 from vitapps.apps.face_groups import app, eval_app, train_app
+from vitapps.apps.face_trust import CalibrationOption, calibrate_app
 from vitapps.apps.terminal import columns
 
 PictureArgument = Annotated[Path, typer.Argument(metavar="PICTURE", show_default=False, help="A photograph of a face.")]
@@ -28,18 +29,39 @@ def verify(
     second: PictureArgument,
     weights: WeightsOption = None,
     fmr: Annotated[float, typer.Option("--fmr", help=FmrHelp)] = 0.01,
+    calibration: CalibrationOption = None,
 ) -> None:
     """Say whether the largest faces of two pictures are of one person, with its probability and operating point."""
     from vitapps.pipelines.face.verify import verify as compare
 
-    found = compare(first, second, fmr=fmr, weights=weights, options=run.options)
-    point = found.point
+    found = compare(first, second, fmr=fmr, weights=weights, calibration=calibration, options=run.options)
     doubts = [f"{item.input}: {doubt}" for item in (found.first, found.second) for doubt in item.doubts]
-    line = (
-        f"{found.decision}: similarity {found.similarity:.3f}, threshold {point.threshold:.3f} at a false match rate of"
-        f" {point.fmr:g} (misses {point.fnmr:.0%} of true pairs); probability {found.probability:.2f}"
-    )
+    line = f"{found.decision}: similarity {found.similarity:.3f}, "
+    if (point := found.point) is None:
+        line += "no threshold was measured for these weights (`vitapps face calibrate verify`)"
+    else:
+        line += f"threshold {point.threshold:.3f} at a false match rate of {point.fmr:g} (misses {point.fnmr:.0%} of"
+        line += f" true pairs); probability {found.probability:.2f}"
     run.emit(found.to_json(), [line, *doubts])
+
+
+@command(calibrate_app, "verify")
+def calibrate_verify(
+    run: Run,
+    people: Annotated[Path, typer.Argument(metavar="DIR", show_default=False, help="Pictures as NAME/x.jpg.")],
+    out: OutputOption,
+    weights: WeightsOption = None,
+) -> None:
+    """Measure the operating points of `face verify` and `face search` on people of yours, for any weights."""
+    from vitapps.atomic import check_output, write_text
+    from vitapps.pipelines.face.verifier_calibrate import calibrate, calibration_text
+
+    check_output(out, overwrite=run.options.overwrite, sources=[people])
+    found = calibrate(people, weights=weights, options=run.options, progress=run.progress)
+    write_text(out, calibration_text(found), overwrite=run.options.overwrite)
+    rows = [(f"{p.fmr:g}", f"{p.fnmr:.3f}", f"{p.threshold:.3f}") for p in found.operating_points]
+    about = f"wrote {out}: {found.pictures} pictures of {found.people} people, {found.skipped} without a face"
+    run.emit({"output": out, "calibration": found}, [*columns(("FMR", "FNMR", "threshold"), rows), about])
 
 
 @command(app, "embed")
@@ -88,19 +110,23 @@ def search(
     top: Annotated[int, typer.Option("--top", min=1, help="Matches to show.")] = 5,
     weights: WeightsOption = None,
     fmr: Annotated[float, typer.Option("--fmr", help=FmrHelp)] = 0.001,
+    calibration: CalibrationOption = None,
 ) -> None:
     """Find the enrolled faces that are most like the largest face of a picture."""
     from vitapps.pipelines.face.gallery import search as find
 
-    found = find(picture, index, key=key, top=top, fmr=fmr, weights=weights, options=run.options)
-    rows = [
-        (item.decision, f"{item.similarity:.3f}", f"{item.probability:.2f}", item.name, item.file, str(item.id))
-        for item in found.matches
-    ]
-    about = (
-        f"{found.enrolled} faces compared at a false match rate of {found.point.fmr:g}:"
-        f" about {found.point.fmr * found.enrolled:.2g} wrong matches are to be expected"
+    found = find(
+        picture, index, key=key, top=top, fmr=fmr, weights=weights, calibration=calibration, options=run.options
     )
+    rows = [
+        (item.decision, f"{item.similarity:.3f}", "" if item.probability is None else f"{item.probability:.2f}",
+         item.name, item.file, str(item.id))
+        for item in found.matches
+    ]  # fmt: skip
+    about = f"{found.enrolled} faces compared"
+    if found.point is not None:
+        about += f" at a false match rate of {found.point.fmr:g}: about {found.expected:.2g} wrong matches are to be"
+        about += " expected"
     head = ("decision", "similarity", "probability", "name", "file", "id")
     run.emit(found.to_json(), [*columns(head, rows), about])
 
@@ -138,33 +164,27 @@ def evaluate_verify(
     pairs: Annotated[
         Path | None, typer.Option("--pairs", show_default=False, help="Also this InsightFace .bin of pairs.")
     ] = None,
+    protocol: Annotated[
+        Literal["visible", "lfw"],
+        typer.Option("--protocol", help="Fold 8 and ORL, or LFW's pairs.txt in its ten folds (DATA/verify/lfw)."),
+    ] = "visible",
+    roc: Annotated[
+        Path | None, typer.Option("--roc", show_default=False, help="ROC curves: .csv, or .png as a DET plot.")
+    ] = None,
     baseline: Annotated[bool, typer.Option("--baseline/--no-baseline", help="Eigenfaces, LBP+HOG+LDA beside.")] = True,
 ) -> None:
-    """Accuracy, TAR at FAR, EER and AUC on pairs of people that the fit did not see (LFW fold 8, ORL)."""
+    """Accuracy, TAR at FAR, EER and AUC on pairs of people that the fit did not see, and what our thresholds do."""
     from vitapps.pipelines.face.evaluate_verifier import evaluate_verifier
+    from vitapps.pipelines.face.verifier_tables import check_curves, point_table, row_table, write_curves
 
-    rows = evaluate_verifier(
-        data, weights=weights, pairs=pairs, baseline=baseline, options=run.options, progress=run.progress
-    )
-    head = (
-        "method",
-        "pairs",
-        "aligned by",
-        "n",
-        "accuracy",
-        "±",
-        "at the card's threshold",
-        "AUC",
-        "EER",
-        "TAR@.1",
-        "TAR@.01",
-        "TAR@.001",
-    )
-    cells = [
-        (row.method, row.set, row.aligned_by, str(row.figures.pairs), f"{row.figures.accuracy:.3f}",
-         f"{row.figures.error:.3f}", f"{row.fixed:.3f}",
-         f"{row.figures.auc:.3f}", f"{row.figures.eer:.3f}", f"{row.figures.tar_10:.2f}",
-         f"{row.figures.tar_01:.2f}", f"{row.figures.tar_001:.2f}")
-        for row in rows
-    ]  # fmt: skip
-    run.emit({"rows": rows}, columns(head, cells))
+    if roc is not None:
+        check_curves(roc, overwrite=run.options.overwrite)
+    report = evaluate_verifier(
+        data, weights=weights, pairs=pairs, protocol=protocol, baseline=baseline, options=run.options,
+        progress=run.progress,
+    )  # fmt: skip
+    lines = columns(*row_table(report)) + (["", *columns(*point_table(report))] if report.points else [])
+    if roc is not None:
+        write_curves(report, roc, overwrite=run.options.overwrite)
+        lines.append(f"wrote {roc}")
+    run.emit({"rows": report.rows, "operating_points": report.points, "roc": roc}, lines)

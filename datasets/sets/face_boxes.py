@@ -18,6 +18,7 @@ from vitapps.datasets.formats.picture import read_picture
 from vitapps.errors import UnreadableInputError
 
 POINTS = ("reye", "leye", "nose", "rmouth", "lmouth")
+MIRROR = [1, 0, 2, 4, 3]  # landmarks of a mirrored face
 Boxes = NDArray[np.float32]
 
 

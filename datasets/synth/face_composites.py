@@ -23,13 +23,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.datasets.sets.face_boxes import MIRROR
 from vitapps.datasets.synth.photo_faults import disturb, recolour, texture
 
 Pixels = NDArray[np.uint8]  # H W 3
 Floats = NDArray[np.float32]
 PASTE, PICTURE = 0.50, 0.38
 SIZES = (9.0, 110.0)
-MIRROR = [1, 0, 2, 4, 3]  # landmarks of a mirrored face
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,12 +19,14 @@ TEMPLATE = np.array([[38.29, 51.70], [73.53, 51.50], [56.03, 71.74], [41.55, 92.
 _TEMPLATE_SIZE = 112
 
 
-def align(pixels: Pixels, landmarks: Floats, size: int = 112) -> Pixels:
+def align(pixels: Pixels, landmarks: Floats, size: int = 112, inset: float = 0.0) -> Pixels:
     """The face turned upright and scaled to the template: H W 3 and landmarks 5 2 -> size size 3.
 
-    Parts outside of the picture repeat its border. Raises UsageError for landmarks that span nothing.
+    `inset`: what is left free on each side of the template, as a share of `size`. Parts outside of the picture repeat
+    its border. Raises UsageError for landmarks that span nothing.
     """
-    matrix = similarity(np.asarray(landmarks, float) - 0.5, template(size))  # OpenCV counts from pixel centres
+    goal = template(size, inset)
+    matrix = similarity(np.asarray(landmarks, float) - 0.5, goal)  # OpenCV counts from pixel centres
     scale = math.hypot(matrix[0, 0], matrix[1, 0])
     pixels, matrix = _shrunk(pixels, matrix, scale)
     found = cv2.warpAffine(
@@ -33,9 +35,9 @@ def align(pixels: Pixels, landmarks: Floats, size: int = 112) -> Pixels:
     return cast(Pixels, found)
 
 
-def template(size: int) -> Floats:
-    """The five places in a crop of `size` pixels, 5 2."""
-    return TEMPLATE * (size / _TEMPLATE_SIZE)
+def template(size: int, inset: float = 0.0) -> Floats:
+    """The five places in a crop of `size` pixels, 5 2; `inset` as in `align`."""
+    return TEMPLATE * (size * (1 - 2 * inset) / _TEMPLATE_SIZE) + size * inset
 
 
 def similarity(source: Floats, target: Floats) -> Floats:
@@ -55,6 +57,12 @@ def similarity(source: Floats, target: Floats) -> Floats:
 def moved(points: Floats, matrix: Floats) -> Floats:
     """Points n 2 through a matrix 2 3."""
     return np.asarray(points @ matrix[:, :2].T + matrix[:, 2])
+
+
+def inverse(matrix: Floats) -> Floats:
+    """The matrix 2 3 that takes back what `matrix` 2 3 moved."""
+    back = np.linalg.inv(matrix[:, :2])
+    return np.concatenate([back, -back @ matrix[:, 2:]], axis=1)
 
 
 def _shrunk(pixels: Pixels, matrix: Floats, scale: float) -> tuple[Pixels, Floats]:

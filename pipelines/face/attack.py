@@ -5,22 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.datasets.formats.picture import read_picture
+from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import MARGIN
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
 from vitapps.pipelines.face.face_views import FaceReader
 from vitapps.pipelines.face.liveness_model import LivenessModel
 from vitapps.pipelines.face.margin import Margin, Score, find_margin
+from vitapps.pipelines.face.verify import Recogniser
+
+ModelName = Literal["liveness", "deepfake", "embed"]
 
 
 def attack(
-    path: Path, name: Literal["liveness", "deepfake"], *, weights: str | None, crop: bool, queries: int,
-    options: RunOptions,
+    path: Path, name: ModelName, *, weights: str | None, crop: bool, queries: int, options: RunOptions,
+    against: Path | None = None, patches: bool = False,
 ) -> Margin:  # fmt: skip
-    """The margin of the first face of a picture or clip at the model's own threshold."""
-    score, threshold, side = _liveness(weights) if name == "liveness" else _deepfake(weights)
-    views, _ = FaceReader(options, crop=crop, margin=side, frames=1).views(path)
-    return find_margin(score, views[0].pixels, threshold, queries=queries, seed=options.seed)
+    """The margin of the first face of a picture or clip at the model's own threshold; for "embed" that of the decision
+    whether it shows the person of the picture `against`. `patches`: of a sticker in place of faint changes."""
+    if (against is None) == (name == "embed"):
+        raise UsageError("--against goes with --model embed, and only there", hint="give the other person's picture")
+    if against is not None:
+        score, pixels, threshold = _embed(path, against, weights, options)
+    else:
+        score, threshold, side = _liveness(weights) if name == "liveness" else _deepfake(weights)
+        pixels = FaceReader(options, crop=crop, margin=side, frames=1).views(path)[0][0].pixels
+    return find_margin(score, pixels, threshold, queries=queries, seed=options.seed, patches=patches)
+
+
+def _embed(
+    path: Path, against: Path, weights: str | None, options: RunOptions
+) -> tuple[Score, NDArray[np.uint8], float]:  # fmt: skip
+    """The similarity to the other picture as score of aligned crops, the crop to change, and the threshold at one false
+    match in a hundred."""
+    recogniser = Recogniser.load(weights, options)
+    point = recogniser.embedder.point(0.01)
+    if point is None:
+        raise UsageError(f"no threshold was measured for {recogniser.embedder.facts.name}", hint="use an own card")
+    other = recogniser.template(against).vector
+    crop = recogniser.crop(read_picture(path).pixels, recogniser.template(path).face)
+    return lambda pixels: float(recogniser.embedder.embed([pixels])[0] @ other), crop, point.threshold
 
 
 def _liveness(weights: str | None) -> tuple[Score, float, float]:

@@ -49,18 +49,26 @@ def describe(crop: Pixels) -> dict[str, Row]:
 
 def hog(grey: Row, cell: int) -> Row:
     """Square roots of orientation histograms of cells of `cell` pixels; S S -> (S/cell)^2 * 9."""
-    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
-    strength, angle = np.hypot(dx, dy), np.arctan2(dy, dx) % math.pi * (ORIENTATIONS / math.pi)
-    low = np.floor(angle).astype(int) % ORIENTATIONS
-    share = angle - np.floor(angle)
-    maps = np.zeros((ORIENTATIONS, *grey.shape), np.float32)
-    rows, columns = np.indices(grey.shape)
-    maps[low, rows, columns] += strength * (1 - share)
-    maps[(low + 1) % ORIENTATIONS, rows, columns] += strength * share
+    maps = orientation_energies(grey, ORIENTATIONS)
     side = grey.shape[0] // cell
     cells = np.stack([cv2.resize(each, (side, side), interpolation=cv2.INTER_AREA) for each in maps], axis=2)
     energy = cv2.blur(cells.sum(axis=2), (3, 3), borderType=cv2.BORDER_REPLICATE)
     return cast(Row, np.sqrt(cells / (energy[..., None] + 0.05)).ravel())
+
+
+def orientation_energies(grey: Row, bins: int, *, signed: bool = False) -> Row:
+    """Gradient strength by direction, shared between the two nearest of `bins` directions over half a turn (`signed`:
+    over a whole one); S S -> bins S S."""
+    turn = 2 * math.pi if signed else math.pi
+    dx, dy = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1), cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
+    strength, angle = np.hypot(dx, dy), np.arctan2(dy, dx) % turn * (bins / turn)
+    low = np.floor(angle).astype(int) % bins
+    share = angle - np.floor(angle)
+    maps = np.zeros((bins, *grey.shape), np.float32)
+    rows, columns = np.indices(grey.shape)
+    maps[low, rows, columns] += strength * (1 - share)
+    maps[(low + 1) % bins, rows, columns] += strength * share
+    return maps
 
 
 def lbp(grey: Row, radius: int, cell: int = 16) -> Row:

@@ -102,7 +102,7 @@ def detect(
     """
     choices, options = choices or DetectChoices(), options or RunOptions()
     _check(path, out, choices, options, sources)
-    record = new_record([finder.facts], options=options, settings=_words(choices), command=command, inputs=[])
+    record = new_record(finder.networks, options=options, settings=_words(choices), command=command, inputs=[])
     with record.timed("read"):
         picture = read_picture(path)
     with record.timed("find"):

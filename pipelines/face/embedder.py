@@ -14,16 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.errors import MissingError, UsageError
+from vitapps.pipelines.face.array_card import read_arrays
 from vitapps.pipelines.face.descriptors import describe
 from vitapps.pipelines.face.faces import Pixels
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
-from vitapps.require import require
 
 DEFAULT_WEIGHTS = "face-embed"
 Rows = NDArray[np.float32]
@@ -43,29 +44,26 @@ class OperatingPoint:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Embedder:
     """`axes` by descriptor: mean D and matrix D dim. `slope`, `offset`: the log odds of one person at a similarity s
-    are slope s + offset, where both answers are equally likely before."""
+    are slope s + offset, where both answers are equally likely before; nan, and no `points`, where nobody measured
+    them. `crop_size` of the aligned crops that it wants."""
 
     axes: Mapping[str, tuple[Rows, Rows]]
     slope: float
     offset: float
     points: tuple[OperatingPoint, ...]
     facts: NetworkFacts
+    crop_size: int = 112
 
     @classmethod
-    def load(cls, weights: str | None = None) -> Embedder:
-        """The projections of a card (name or path); MissingError for what is no face embedder."""
-        from vitapps.shared_backbones.weights.cards import load_card, weights_path
+    def load(cls, weights: str | None = None, threads: int | None = None) -> Embedder:
+        """The projections of a card (name or path), or a published recogniser (`published_embedder.py`); MissingError
+        for what is neither."""
+        if weights is not None and is_published(weights):
+            from vitapps.pipelines.face.published_embedder import load_published_embedder
 
-        card = load_card(weights or DEFAULT_WEIGHTS)
-        if card.task != "face.verify":
-            raise MissingError(
-                f"weights '{card.name}' are for {card.task}, not for face.verify", hint="vitapps models list"
-            )
-        arrays = require("safetensors.numpy", package="safetensors").load_file(weights_path(card))
-        return cls.of(arrays, card.preprocess, NetworkFacts(
-            name=card.name, sha256=card.sha256, engine="numpy", precision="exact", device="cpu", threads=1,
-            reason="projections, no network",
-        ))  # fmt: skip
+            return load_published_embedder(weights, threads)
+        card, arrays, facts = read_arrays(weights or DEFAULT_WEIGHTS, "face.verify")
+        return cls.of(arrays, card.preprocess, facts)
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]], words: Mapping[str, Any], facts: NetworkFacts) -> Embedder:
@@ -105,17 +103,31 @@ class Embedder:
         parts = [(rows[name] - mean) @ matrix for name, (mean, matrix) in self.axes.items()]
         return unit(np.sum(parts, axis=0))
 
-    def probability(self, similarity: float) -> float:
-        """That both faces are one person's, if both answers were equally likely before; 0..1."""
+    def probability(self, similarity: float) -> float | None:
+        """That both faces are one person's, if both answers were equally likely before; 0..1, None where nobody
+        measured it."""
+        if not math.isfinite(self.slope):
+            return None
         return 1 / (1 + math.exp(-max(-60.0, min(60.0, self.slope * similarity + self.offset))))
 
-    def point(self, fmr: float) -> OperatingPoint:
-        """The operating point of a rate of false matches; UsageError for one that was not measured."""
+    def point(self, fmr: float) -> OperatingPoint | None:
+        """The operating point of a rate of false matches, None where nobody measured any; UsageError where others
+        were."""
         for point in self.points:
             if math.isclose(point.fmr, fmr, rel_tol=0.02):
                 return point
+        if not self.points:
+            return None
         known = ", ".join(f"{point.fmr:g}" for point in self.points)
         raise UsageError(f"--fmr {fmr:g}: not measured for '{self.facts.name}'", hint=f"one of {known}")
+
+
+def is_published(weights: str) -> bool:
+    """Whether `weights` is no card but a published recogniser."""
+    path = Path(weights)
+    if weights.startswith(("timm:", "hf:")) or path.suffix in (".onnx", ".pt", ".pth"):
+        return True
+    return path.suffix == ".safetensors" and path.is_file() and not path.with_suffix(".toml").is_file()
 
 
 def described(crops: Sequence[Pixels]) -> dict[str, Rows]:

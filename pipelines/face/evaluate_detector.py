@@ -1,13 +1,15 @@
 """`vitapps face eval detect`: recall by set and by face size, false boxes, beside the cascade of scikit-image.
 
-Faces are those that training kept back (`detector_data.py`); their boxes are YuNet's, so a recall of 1 means: as YuNet.
+Faces are those that training kept back (`detector_data.py`); boxes and landmarks are YuNet's, so a recall of 1 and an
+error of 0 mean: as YuNet.
 Sizes: the kept pictures shrunk until the face has that many pixels and laid into BSDS pictures that were kept back.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,32 +17,37 @@ import cv2
 import numpy as np
 
 from vitapps.datasets.formats.picture import read_picture
+from vitapps.datasets.sets.face_boxes import MarkedFace
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.detector_data import bsds, face_sets
 from vitapps.pipelines.face.faces import Floats, Pixels
-from vitapps.pipelines.face.find_faces import FaceFinder, FindSettings
+from vitapps.pipelines.face.find_faces import FaceFinder
 from vitapps.pipelines.windows.boxes import box_iou
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
 
 SIZES = (16, 24, 32, 48, 96)
-SMALLEST = 12.0
-Finder = Callable[[Pixels], Floats]  # H W 3 -> boxes n 4
+NOWHERE = np.full((5, 2), np.nan)
+Found = tuple[Floats, Floats, Floats]  # boxes n 4, landmarks n 5 2 and the same before they were brought closer
+Finder = Callable[[Pixels], Found]  # of a picture H W 3
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A picture H W 3 and the box in it that has to be found."""
+    """A picture H W 3, the box in it that has to be found, and its landmarks 5 2, nan where nobody marked them."""
 
     pixels: Pixels
     box: Floats
+    points: Floats
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """Of one finder on one set: `recall_30`, `recall_50` at IoU 0.3 and 0.5, `extra` boxes that meet no marked face
-    (IoU below 0.3) a picture; nan where there is nothing to count."""
+    (IoU below 0.3) a picture; `landmarks` mean distance of the five points from the marked ones over that between the
+    eyes, in faces found, and `coarse` the same as the network gives them; `cpu_ms` a picture. nan where there is
+    nothing to count."""
 
     finder: str
     set: str
@@ -48,6 +55,9 @@ class Row:
     recall_30: float
     recall_50: float
     extra: float
+    landmarks: float
+    coarse: float
+    cpu_ms: float
 
 
 def evaluate_detector(
@@ -65,12 +75,7 @@ def evaluate_detector(
     if limit < 1:
         raise UsageError(f"--limit {limit}: below 1", hint="give the number of pictures a set")
     own = FaceFinder.load(weights, options)
-
-    def ours(pixels: Pixels) -> Floats:
-        found = own.find(pixels, FindSettings(min_face=SMALLEST))
-        return np.array([face.box for face in found]).reshape(-1, 4)
-
-    finders: dict[str, Finder] = {own.facts.name: ours}
+    finders: dict[str, Finder] = {own.facts.name: _ours(own)}
     if baseline:
         finders["LBP cascade"] = lbp_cascade()
     cases = all_cases(data, limit, scenes=scenes)
@@ -83,38 +88,61 @@ def evaluate_detector(
     return rows
 
 
+def _ours(finder: FaceFinder) -> Finder:
+    plain = replace(finder, cascade=None)
+
+    def find(pixels: Pixels) -> Found:
+        found = plain.find(pixels)
+        boxes, coarse = (np.array([getattr(face, name) for face in found]) for name in ("box", "landmarks"))
+        closer = [finder.closer(pixels, marks) for marks in coarse]
+        return boxes.reshape(-1, 4), np.array(closer).reshape(-1, 5, 2), coarse.reshape(-1, 5, 2)
+
+    return find
+
+
 def all_cases(data: Path, limit: int, *, scenes: bool = True) -> dict[str, list[Case]]:
     """Kept pictures by set, then by face size, then the BSDS pictures without faces (their boxes are empty)."""
     sets = face_sets(data)
-    cases = {part.name: [Case(face.pixels(), face.box.astype(float)) for face in _spread(part.kept, limit)]
-             for part in sets if part.kept}  # fmt: skip
+    cases = {part.name: [_case(face) for face in _spread(part.kept, limit)] for part in sets if part.kept}
     places = [read_picture(path).pixels for path in bsds(data, kept=True)] if scenes else []
     plain = [case for name in cases if name.startswith("plain") for case in cases[name]]
     if places and plain:
         for size in SIZES:
             cases[f"{size} px in a scene"] = _in_scenes(_spread(plain, limit), places, size)
     if places:
-        cases["scenes without faces"] = [Case(scene, np.zeros(4)) for scene in _spread(places, limit)]
+        cases["scenes without faces"] = [Case(scene, np.zeros(4), NOWHERE) for scene in _spread(places, limit)]
     return cases
 
 
 def score(finder: str, name: str, cases: Sequence[Case], find: Finder) -> Row:
     """Run one finder over the cases of one set."""
-    best, extra, marked = [], 0, 0
-    for case in cases:
+    best, extra, marked, errors = [], 0, 0, []
+    clock = time.process_time()
+    answers = [find(case.pixels) for case in cases]
+    spent = time.process_time() - clock
+    for case, (boxes, points, coarse) in zip(cases, answers, strict=True):
         limit = np.array([case.pixels.shape[1], case.pixels.shape[0]] * 2, float)
-        found = np.clip(find(case.pixels), 0, limit)
-        overlap = box_iou(np.clip(case.box, 0, limit)[None], found)[0]
+        overlap = box_iou(np.clip(case.box, 0, limit)[None], np.clip(boxes, 0, limit))[0]
         extra += int((overlap < 0.3).sum())
         if case.box[2] > case.box[0]:
             marked += 1
             best.append(float(overlap.max(initial=0)))
+            if best[-1] >= 0.3:
+                place = int(overlap.argmax())
+                errors.append([point_error(each[place], case.points) for each in (points, coarse)])
     hits = np.array(best) if marked else np.array([np.nan])
+    closer, coarser = np.mean(errors, axis=0) if errors else (np.nan, np.nan)
     return Row(
         finder=finder, set=name, pictures=len(cases),
         recall_30=float((hits >= 0.3).mean()) if marked else float("nan"),
         recall_50=float((hits >= 0.5).mean()) if marked else float("nan"), extra=extra / max(1, len(cases)),
+        landmarks=float(closer), coarse=float(coarser), cpu_ms=1000 * spent / max(1, len(cases)),
     )  # fmt: skip
+
+
+def point_error(points: Floats, truth: Floats) -> float:
+    """Mean distance of landmarks 5 2 from the true ones, over that between the true eyes."""
+    return float(np.hypot(*(points - truth).T).mean() / np.hypot(*(truth[1] - truth[0])))
 
 
 def lbp_cascade() -> Finder:
@@ -122,17 +150,26 @@ def lbp_cascade() -> Finder:
     feature, samples = require("skimage.feature", extra="rs"), require("skimage.data", extra="rs")
     cascade = feature.Cascade(samples.lbp_frontal_face_cascade_filename())
 
-    def find(pixels: Pixels) -> Floats:
+    def find(pixels: Pixels) -> Found:
         side = min(pixels.shape[:2])
         if side < 24:
-            return np.zeros((0, 4))
+            return boxes_alone(np.zeros((0, 4)))
         found: list[dict[str, Any]] = cascade.detect_multi_scale(
             img=pixels, scale_factor=1.2, step_ratio=1, min_size=(24, 24), max_size=(side, side)
         )
         boxes = [(box["c"], box["r"], box["c"] + box["width"], box["r"] + box["height"]) for box in found]
-        return np.array(boxes, float).reshape(-1, 4)
+        return boxes_alone(np.array(boxes, float).reshape(-1, 4))
 
     return find
+
+
+def boxes_alone(boxes: Floats) -> Found:
+    """The answer of a finder without landmarks; boxes n 4."""
+    return boxes, *(np.full((len(boxes), 5, 2), np.nan) for _ in range(2))
+
+
+def _case(face: MarkedFace) -> Case:
+    return Case(face.pixels(), face.box.astype(float), face.points.astype(float))
 
 
 def _spread(items: Sequence[Any], limit: int) -> list[Any]:
@@ -155,5 +192,5 @@ def _in_scenes(cases: Sequence[Case], scenes: Sequence[Pixels], size: int) -> li
         small = cv2.resize(case.pixels, (width, height), interpolation=cv2.INTER_AREA)
         x, y = int(rng.integers(scene.shape[1] - width + 1)), int(rng.integers(scene.shape[0] - height + 1))
         scene[y : y + height, x : x + width] = small
-        placed.append(Case(scene, case.box * scale + np.array([x, y, x, y])))
+        placed.append(Case(scene, case.box * scale + np.array([x, y, x, y]), case.points * scale + np.array([x, y])))
     return placed

@@ -2,37 +2,66 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.descriptors import hog, lbp, prepared
-from vitapps.pipelines.face.embedder import Embedder, Rows, unit
-from vitapps.pipelines.face.faces import Pixels
+from vitapps.pipelines.face.embedder import Embedder, OperatingPoint, Rows, unit
+from vitapps.pipelines.face.faces import Floats, Pixels
 from vitapps.pipelines.face.find_faces import FaceFinder
-from vitapps.pipelines.face.people import Pairs, file_pairs, lfw_pairs, orl_pairs, training_people
+from vitapps.pipelines.face.people import Pairs, file_pairs, lfw_pairs, lfw_protocol, orl_pairs, training_people
 from vitapps.pipelines.face.train_verifier import VerifierFit, fit_axes
-from vitapps.pipelines.face.verification import Figures, balanced_accuracy, figures
+from vitapps.pipelines.face.verification import Figures, balanced_accuracy, figures, roc
 from vitapps.progress import Progress, null_progress
 
 EIGENFACES = 150
+Protocol = Literal["visible", "lfw"]
 Describe = Callable[[Sequence[Pixels]], Rows]  # crops -> n d of length 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
-    """`fixed`: accuracy at the threshold that the card names for even odds, nan for a method without one."""
+    """`fixed`: accuracy at the threshold that the card names for even odds, nan for a method without one; `left_out`
+    pairs of people whom the methods know."""
 
     method: str
     set: str
     aligned_by: str
     missed: int
+    left_out: int
     figures: Figures
     fixed: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointRow:
+    """An operating point of the card on one set: the rates that it states, and those found at its threshold."""
+
+    set: str
+    aligned_by: str
+    threshold: float
+    stated_fmr: float
+    stated_fnmr: float
+    fmr: float
+    fnmr: float
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """`curves`: similarities n and whether a pair is of one person n, by set and method."""
+
+    rows: list[Row]
+    points: list[PointRow]
+    curves: dict[tuple[str, str], tuple[Floats, NDArray[np.bool_]]]
 
 
 def evaluate_verifier(
@@ -40,40 +69,70 @@ def evaluate_verifier(
     *,
     weights: str | None = None,
     pairs: Path | None = None,
+    protocol: Protocol = "visible",
     baseline: bool = True,
     options: RunOptions | None = None,
     progress: Progress = null_progress,
-) -> list[Row]:
-    """One row a method and set of pairs. LFW fold 8 counts twice: with the table's landmarks, as in training, and with
-    those of our own finder, as in use. Raises as the readers do."""
-    embedder = Embedder.load(weights)
+) -> Report:
+    """One row a method and set of pairs, each method on the same pairs and folds. LFW fold 8 counts twice: with the
+    table's landmarks, and with those of our own finder, as in use; `protocol` "lfw" takes the official ten folds
+    instead. Raises as the readers do."""
+    embedder = Embedder.load(weights, options.threads if options else None)
     finder = FaceFinder.load(None, options)
-    sets = [lfw_pairs(data), lfw_pairs(data, finder), orl_pairs(data, finder)]
+    sets = [lfw_protocol(data, finder)] if protocol == "lfw" else _visible(data, finder)
     sets += [file_pairs(pairs, finder)] if pairs is not None else []
     methods: dict[str, Describe] = {embedder.facts.name: embedder.embed}
     if baseline:
-        people = training_people(data, 0.0, 0)
+        people = training_people(data)
         methods["eigenfaces"] = eigenfaces(people.crops)
         methods["LBP+HOG+LDA"] = lbp_hog_lda(people.crops, people.owners)
-    rows = []
+    report = Report([], [], {})
     with progress.task("scoring", total=len(sets) * len(methods)) as task:
         for group in sets:
             for name, describe in methods.items():
-                even = -embedder.offset / embedder.slope if name == embedder.facts.name else None
-                rows.append(score(name, group, describe, even))
+                own = embedder if name == embedder.facts.name else None
+                _score(report, name, group, describe, own)
                 task.advance()
-    return rows
+    return report
 
 
-def score(method: str, pairs: Pairs, describe: Describe, threshold: float | None = None) -> Row:
-    """Figures of one method on one set of pairs."""
+def _visible(data: Path, finder: FaceFinder) -> list[Pairs]:
+    found = [lfw_pairs(data), lfw_pairs(data, finder)]
+    return found + ([orl_pairs(data, finder)] if (data / "verify" / "orl").is_dir() else [])
+
+
+def _score(report: Report, method: str, pairs: Pairs, describe: Describe, embedder: Embedder | None) -> None:
+    """Add the figures of one method on one set; `embedder`: ours, whose card states points."""
     templates = describe(pairs.crops)
     similarity = np.einsum("nd,nd->n", templates[pairs.first], templates[pairs.second]).astype(np.float64)
-    fixed = balanced_accuracy(similarity, pairs.same, threshold) if threshold is not None else float("nan")
-    return Row(
-        method=method, set=pairs.name, aligned_by=pairs.aligned_by, missed=pairs.missed,
-        figures=figures(similarity, pairs.same), fixed=fixed,
+    fixed = float("nan")
+    if embedder is not None and embedder.points:
+        fixed = balanced_accuracy(similarity, pairs.same, -embedder.offset / embedder.slope)
+        measured = [point for point in embedder.points if np.isfinite(point.threshold)]
+        report.points.extend(_at_point(pairs, similarity, point) for point in measured)
+    report.rows.append(Row(
+        method=method, set=pairs.name, aligned_by=pairs.aligned_by, missed=pairs.missed, left_out=pairs.left_out,
+        figures=figures(similarity, pairs.same, pairs.folds), fixed=fixed,
+    ))  # fmt: skip
+    report.curves[f"{pairs.name}, {pairs.aligned_by}", method] = similarity, pairs.same
+
+
+def _at_point(pairs: Pairs, similarity: Floats, point: OperatingPoint) -> PointRow:
+    taken = similarity >= point.threshold
+    return PointRow(
+        set=pairs.name, aligned_by=pairs.aligned_by, threshold=point.threshold, stated_fmr=point.fmr,
+        stated_fnmr=point.fnmr, fmr=float(taken[~pairs.same].mean()), fnmr=float((~taken[pairs.same]).mean()),
     )  # fmt: skip
+
+
+def roc_text(report: Report) -> str:
+    """The ROC curves as CSV: set, method, FMR, TAR."""
+    stream = io.StringIO()
+    writer = csv.writer(stream)
+    writer.writerow(["set", "method", "fmr", "tar"])
+    for (name, method), (similarity, same) in report.curves.items():
+        writer.writerows([name, method, f"{f:.6f}", f"{t:.6f}"] for f, t in zip(*roc(similarity, same), strict=True))
+    return stream.getvalue()
 
 
 def eigenfaces(crops: Sequence[Pixels]) -> Describe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.faces import Face, Floats, Pixels
+from vitapps.pipelines.face.landmark_cascade import LandmarkCascade
 from vitapps.pipelines.face.pyramid import View, closer_view, finest_scale, views
 from vitapps.pipelines.face.quality import judge
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -30,13 +32,14 @@ _LOOSE_EDGE = 2.0  # pixels by which a box may leave its window where the pictur
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FinderSpec:
     """What a card says: `window` pixels a side, `overlap` 0..1, `smallest` face side in pixels that the network sees,
-    `nms_iou`, and the `threshold` from which a score counts."""
+    `nms_iou`, the `threshold` from which a score counts, and the card of the `landmarks` cascade, "" for none."""
 
     window: int
     overlap: float
     smallest: float
     nms_iou: float
     threshold: float
+    landmarks: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,44 +60,66 @@ class FindSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceFinder:
-    """A compiled detector: `FaceFinder.load().find(pixels)`."""
+    """A compiled detector: `FaceFinder.load().find(pixels)`. `cascade` brings the landmarks closer."""
 
     spec: FinderSpec
     predict: Predict
     facts: NetworkFacts = field(default_factory=NetworkFacts)
+    cascade: LandmarkCascade | None = None
 
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> FaceFinder:
-        """Compile the network of a card (name or path); raises MissingError for what is no face detector."""
+        """Compile the network of a card (name or path) or a published `.onnx`; raises MissingError for what is no face
+        detector."""
+        if weights is not None and weights.lower().endswith(".onnx"):
+            from vitapps.pipelines.face.published_finder import load_published_finder
+
+            return load_published_finder(Path(weights), options or RunOptions())
         from vitapps.shared_backbones.engines.load import load_model
         from vitapps.shared_backbones.weights.cards import load_card
 
         card = load_card(weights or DEFAULT_WEIGHTS)
         spec = spec_of(card.name, card.task, card.preprocess, card.labels)
         model = load_model(card, options or RunOptions())
-        return cls(spec=spec, predict=model, facts=NetworkFacts.of(card, model))
+        cascade = LandmarkCascade.load(spec.landmarks) if spec.landmarks else None
+        return cls(spec=spec, predict=model, facts=NetworkFacts.of(card, model), cascade=cascade)
+
+    @property
+    def networks(self) -> list[NetworkFacts]:
+        """What a run record says of all that computed."""
+        return [self.facts] if self.cascade is None else [self.facts, self.cascade.facts]
 
     def find(self, pixels: Pixels, settings: FindSettings | None = None) -> tuple[Face, ...]:
         """Faces of a picture H W 3 uint8 by falling score; an empty tuple where there is none."""
         settings = settings or FindSettings()
         boxes, points, scores = self._search(pixels, settings)
+        closer = [self.closer(pixels, marks) for marks in points]
         return tuple(
             Face(box=box, landmarks=marks, score=float(score), quality=judge(pixels, box, marks))
-            for box, marks, score in zip(boxes, points, scores, strict=True)
+            for box, marks, score in zip(boxes, closer, scores, strict=True)
         )
 
-    def _search(self, pixels: Pixels, settings: FindSettings) -> tuple[Floats, Floats, Floats]:
-        """Boxes n 4, landmarks n 5 2, scores n, each face once."""
+    def closer(self, pixels: Pixels, landmarks: Floats) -> Floats:
+        """Landmarks 5 2 of a face as the cascade corrects them; as they are where there is none."""
+        return landmarks if self.cascade is None else self.cascade.refine(pixels, landmarks)
+
+    def _search(self, pixels: Pixels, settings: FindSettings) -> Candidates:
+        """Each face once."""
         height, width = pixels.shape[:2]
         finest = finest_scale(width, height, self.spec.smallest, settings.min_face)
         floor = self.spec.threshold if settings.min_score is None else settings.min_score
         looked = views(pixels, self.spec.window, self.spec.overlap, finest)
-        boxes, points, scores = joined(self._candidates(looked, floor))
+        boxes, _, scores = self._best(joined(self._candidates(looked, floor)), settings)
+        return self._looked_again(pixels, boxes, scores, floor)
+
+    def _best(self, candidates: Candidates, settings: FindSettings) -> Candidates:
+        """Those that are large enough and not part of a better one, by falling score."""
+        boxes, points, scores = candidates
         wanted = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= 0.8 * (settings.min_face or 0)
         boxes, points, scores = boxes[wanted], points[wanted], scores[wanted]
         kept = nms(boxes, scores, self.spec.nms_iou)
         kept = kept[~_nested(boxes[kept])][: settings.most]
-        return self._looked_again(pixels, boxes[kept], scores[kept], floor)
+        return boxes[kept], points[kept], scores[kept]
 
     def _candidates(self, looked: Iterable[View], floor: float) -> Iterator[Candidates]:
         """Of every window: boxes n 4 and landmarks n 5 2 in pixels of the picture, scores n."""
@@ -152,6 +177,7 @@ def spec_of(name: str, task: str, preprocess: dict[str, Any], labels: Sequence[d
             smallest=float(preprocess["smallest"]),
             nms_iou=float(preprocess["nms_iou"]),
             threshold=float(labels[0]["threshold"]),
+            landmarks=str(preprocess.get("landmarks", "")),
         )
     except (KeyError, IndexError, TypeError, ValueError) as error:
         raise MissingError(f"weights {name!r}: the card is not usable ({error})", hint="`vitapps doctor`") from error

@@ -16,7 +16,7 @@ from vitapps.datasets.formats.picture import PICTURE_SUFFIXES
 from vitapps.errors import UnreadableInputError, UsageError, VitappsError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.embedder import OperatingPoint
-from vitapps.pipelines.face.verify import Decision, Recogniser, Template, decide, reliable
+from vitapps.pipelines.face.verify import Decision, Recogniser, Template, decide, reliable, rounded
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import write_run_record
@@ -51,7 +51,7 @@ class Match:
     name: str
     file: str
     similarity: float
-    probability: float
+    probability: float | None
     decision: Decision
 
 
@@ -62,8 +62,13 @@ class SearchResult:
 
     probe: Template
     matches: tuple[Match, ...]
-    point: OperatingPoint
+    point: OperatingPoint | None
     enrolled: int
+
+    @property
+    def expected(self) -> float | None:
+        """Wrong matches to be expected; None without an operating point."""
+        return None if self.point is None else round(self.point.fmr * self.enrolled, 3)
 
     def to_json(self) -> dict[str, Any]:
         """What `--json` prints."""
@@ -72,7 +77,7 @@ class SearchResult:
             "matches": list(self.matches),
             "operating_point": self.point,
             "enrolled": self.enrolled,
-            "expected_false_matches": round(self.point.fmr * self.enrolled, 3),
+            "expected_false_matches": self.expected,
         }
 
 
@@ -115,7 +120,7 @@ def build_index(
         out, entries, model=recogniser.embedder.contract, dim=recogniser.embedder.dim, key=secret,
         overwrite=options.overwrite,
     )  # fmt: skip
-    record = new_record([recogniser.embedder.facts, recogniser.finder.facts], options=options, command=command)
+    record = new_record([recogniser.embedder.facts, *recogniser.finder.networks], options=options, command=command)
     record.results = {"faces": len(entries), "skipped": len(skipped), "encrypted": secret is not None}
     write_run_record(out, record)
     people = len({entry.name for entry in entries})
@@ -130,13 +135,14 @@ def search(
     top: int = 5,
     fmr: float = 0.001,
     weights: str | None = None,
+    calibration: Path | None = None,
     options: RunOptions | None = None,
 ) -> SearchResult:
     """The `top` enrolled faces nearest to the largest face of `picture`, compared with every one of them."""
     if top < 1:
         raise UsageError(f"--top {top}: below 1", hint="give the number of matches")
     with open_index(index, read_key(key) if key is not None else None) as opened:
-        recogniser = Recogniser.load(weights, options)
+        recogniser = Recogniser.load(weights, options, calibration)
         if opened.model != recogniser.embedder.contract:
             raise UsageError(f"{index}: was made by {opened.model.split()[0]}, other templates than those of"
                              f" {recogniser.embedder.facts.name}", hint="index the folder again")  # fmt: skip
@@ -178,7 +184,7 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _nearest(
-    probe: Template, entries: Sequence[Entry], top: int, point: OperatingPoint, recogniser: Recogniser
+    probe: Template, entries: Sequence[Entry], top: int, point: OperatingPoint | None, recogniser: Recogniser
 ) -> tuple[Match, ...]:
     if not entries:
         return ()
@@ -187,7 +193,7 @@ def _nearest(
         Match(
             id=entries[place].id, name=entries[place].name, file=entries[place].file,
             similarity=round(float(every[place]), 4),
-            probability=round(recogniser.embedder.probability(float(every[place])), 4),
+            probability=rounded(recogniser.embedder.probability(float(every[place]))),
             decision=decide(float(every[place]), point, reliable=reliable(probe.face)),
         )
         for place in np.argsort(-every, kind="stable")[:top]

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.errors import MissingError
+from vitapps.pipelines.face.array_card import read_arrays
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
-from vitapps.require import require
 
 Extra = TypeVar("Extra")
 
@@ -31,18 +31,13 @@ def read_linear(name: str, task: str, extra: Callable[[dict[str, Any]], Extra]) 
 
     Neither torch nor a graph is used.
     """
-    from vitapps.shared_backbones.weights.cards import load_card, weights_path
-
-    card = load_card(name)
-    if card.task != task:
-        raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
-    state = require("safetensors.numpy", package="safetensors").load_file(str(weights_path(card)))
+    card, state, facts = read_arrays(name, task)
     try:
         return LinearCard(
             weights=state["linear.weight"][0].astype(np.float32),
             bias=float(state["linear.bias"][0]),
             extra=extra(card.preprocess),
-            facts=NetworkFacts(name=card.name, sha256=card.sha256, engine="numpy", precision="exact", device="cpu"),
+            facts=facts,
         )
     except (KeyError, TypeError, IndexError) as error:
         raise MissingError(f"weights {card.name!r}: the card is not usable ({error})", hint="train again") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +13,13 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.insightface_bin import read_pair_file
 from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.sets.face_boxes import MarkedFace, read_marked_faces
+from vitapps.datasets.sets.lfw_pairs import read_lfw_pairs
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.face.align import align
 from vitapps.pipelines.face.faces import Floats, Pixels
 from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.landmark_cascade import LandmarkCascade
+from vitapps.pipelines.face.start_error import StartError
 
 Ints = NDArray[np.int64]
 
@@ -32,7 +35,8 @@ class People:
 @dataclass(frozen=True, slots=True)
 class Pairs:
     """Pairs of `crops`: `first`, `second` n index them, `same` n; `aligned_by` says whose landmarks were used and
-    `missed` how many pictures had no face (they count as middle crops)."""
+    `missed` how many pictures had no face (they count as middle crops). `folds` n of an official protocol; `left_out`
+    pairs with people of the training."""
 
     name: str
     crops: list[Pixels]
@@ -41,23 +45,26 @@ class Pairs:
     same: NDArray[np.bool_]
     aligned_by: str = "landmarks of the table"
     missed: int = 0
+    folds: Ints | None = None
+    left_out: int = 0
 
 
-def training_people(data: Path, jitter: float, seed: int) -> People:
-    """The LFW people of split `train`; with `jitter` a second crop of each face whose landmarks are off by that share
-    of the distance between the eyes, as those of another detector would be."""
+def training_people(data: Path, cascade: LandmarkCascade | None = None, copies: int = 0, seed: int = 0) -> People:
+    """The LFW people of split `train`, aligned by the table's landmarks; and `copies` more of each face, aligned as in
+    use: by landmarks with the error of a detector that `cascade` has brought closer."""
     faces = [face for face in _lfw(data) if face.row["split"] == "train"]
     if not faces:
         raise UnreadableInputError(f"{data}: no faces of split 'train'", hint="verify/lfw112.csv, see docs/faces.md")
-    rng = np.random.default_rng(seed)
+    rng, error = np.random.default_rng(seed), StartError()
     crops, names = [], []
     for face in faces:
         pixels, points = face.pixels(), face.points.astype(float)
-        eyes = float(np.hypot(*(points[1] - points[0])))
-        shifts = [0.0] + [jitter * eyes] * (jitter > 0)
-        crops += [align(pixels, points + rng.normal(0, 1, points.shape) * shift) for shift in shifts]
-        names += [face.row["person"]] * len(shifts)
-    return People(crops, _numbered(names))
+        crops.append(align(pixels, points))
+        for _ in range(copies):
+            start = error.applied(points, rng)
+            crops.append(align(pixels, start if cascade is None else cascade.refine(pixels, start)))
+        names += [face.row["person"]] * (1 + copies)
+    return People(crops, numbered(names))
 
 
 def lfw_pairs(data: Path, finder: FaceFinder | None = None) -> Pairs:
@@ -85,6 +92,25 @@ def lfw_pairs(data: Path, finder: FaceFinder | None = None) -> Pairs:
     )  # fmt: skip
 
 
+def lfw_protocol(data: Path, finder: FaceFinder) -> Pairs:
+    """The official View-2 pairs of `data`/verify/pairs.txt on the pictures of `data`/verify/lfw, aligned by `finder`;
+    without those that show people of split `train`, whom our templates and the baselines know."""
+    every = read_lfw_pairs(data / "verify" / "pairs.txt")
+    table = data / "verify" / "lfw112.csv"
+    known = {face.row["person"] for face in _lfw(data) if face.row["split"] == "train"} if table.exists() else set()
+    kept = [pair for pair in every if not pair.people & known]
+    if not kept:
+        raise UnreadableInputError(f"{table}: all {len(every)} pairs show people of the training", hint="use others")
+    paths = sorted({path for pair in kept for path in (pair.first, pair.second)})
+    place = {path: number for number, path in enumerate(paths)}
+    crops, missed = _found_crops((read_picture(data / "verify" / "lfw" / path).pixels for path in paths), finder)
+    return Pairs(
+        "LFW View 2", crops, np.array([place[pair.first] for pair in kept]),
+        np.array([place[pair.second] for pair in kept]), np.array([pair.same for pair in kept]), _by(finder), missed,
+        np.array([pair.fold for pair in kept]), len(every) - len(kept),
+    )  # fmt: skip
+
+
 def orl_pairs(data: Path, finder: FaceFinder) -> Pairs:
     """Every pair of the ORL pictures `sNN_MM.png`, aligned by `finder`."""
     paths = sorted((data / "verify" / "orl").glob("*.png"))
@@ -92,7 +118,7 @@ def orl_pairs(data: Path, finder: FaceFinder) -> Pairs:
         raise UnreadableInputError(f"{data}: no verify/orl/*.png", hint="see docs/faces.md")
     pictures = [read_picture(path).pixels for path in paths]
     crops, missed = _found_crops(pictures, finder)
-    owners = _numbered([path.stem.split("_")[0] for path in paths])
+    owners = numbered([path.stem.split("_")[0] for path in paths])
     first, second = np.triu_indices(len(paths), 1)
     return Pairs("ORL", crops, first, second, owners[first] == owners[second], _by(finder), missed)
 
@@ -121,17 +147,21 @@ def crop_or_middle(pixels: Pixels, points: Floats | None) -> Pixels:
     return align(pixels, shares * [width, height])
 
 
-def _found_crops(pictures: Sequence[Pixels], finder: FaceFinder) -> tuple[list[Pixels], int]:
-    points = [best_landmarks(finder, pixels) for pixels in pictures]
-    crops = [crop_or_middle(pixels, marks) for pixels, marks in zip(pictures, points, strict=True)]
-    return crops, sum(marks is None for marks in points)
+def _found_crops(pictures: Iterable[Pixels], finder: FaceFinder) -> tuple[list[Pixels], int]:
+    crops, missed = [], 0
+    for pixels in pictures:
+        points = best_landmarks(finder, pixels)
+        missed += points is None
+        crops.append(crop_or_middle(pixels, points))
+    return crops, missed
 
 
 def _lfw(data: Path) -> list[MarkedFace]:
     return read_marked_faces(data / "verify" / "lfw112.csv", data / "verify" / "lfw112")
 
 
-def _numbered(names: Sequence[str]) -> Ints:
+def numbered(names: Sequence[str]) -> Ints:
+    """0.. by name, in the order of the alphabet."""
     return np.unique(names, return_inverse=True)[1].astype(np.int64)
 
 

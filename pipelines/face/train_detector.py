@@ -17,6 +17,7 @@ from vitapps.datasets.synth.face_composites import FaceComposites, Window
 from vitapps.errors import UsageError
 from vitapps.pipelines.face.detector_data import face_sets, read_backgrounds, read_sources
 from vitapps.pipelines.face.find_faces import DEFAULT_WEIGHTS
+from vitapps.pipelines.face.landmark_cascade import DEFAULT_WEIGHTS as LANDMARKS
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.pipelines.windows.boxes import decode, match, nms
@@ -159,7 +160,13 @@ def export(module: nn.Module, threshold: float, facts: dict[str, Any], out: Path
         "summary": "faces with five landmarks, frontal to three-quarter view, plain or masked",
         "licence": "Apache-2.0 (weights); trained on research photographs (LFW, RMFD, NUAA, BSDS) that are not shipped",
         "status": "core",
-        "preprocess": {"window": CONFIG.window[0], "overlap": 0.375, "smallest": 12, "nms_iou": NMS_IOU},
+        "preprocess": {
+            "window": CONFIG.window[0],
+            "overlap": 0.375,
+            "smallest": 12,
+            "nms_iou": NMS_IOU,
+            "landmarks": LANDMARKS,
+        },
         "labels": [{"value": 0, "name": "face", "threshold": threshold}],
         "training": facts,
         "tolerance": {"bf16": False},

@@ -19,52 +19,57 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from vitapps.errors import UsageError
+from vitapps.pipelines.face.array_card import write_arrays
 from vitapps.pipelines.face.embedder import DEFAULT_WEIGHTS, Embedder, Rows, described, unit
+from vitapps.pipelines.face.landmark_cascade import LandmarkCascade
 from vitapps.pipelines.face.logistic import fit_logistic
 from vitapps.pipelines.face.people import Ints, People, training_people
-from vitapps.pipelines.face.verification import error_rates
+from vitapps.pipelines.face.verification import RATES, error_rates
 from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.progress import Progress, null_progress
 
 FOLDS = 4
-RATES = (0.1, 0.01, 0.001)
 Axes = dict[str, tuple[Rows, Rows]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifierFit:
     """`principal` axes a descriptor, `dim` of a template, `shrink` 0..1 of the within scatter towards a sphere,
-    `power` of the scatter ratio, `jitter` of the landmarks as a share of the distance between the eyes."""
+    `power` of the scatter ratio; `copies` of each face aligned as in use, besides the one with true landmarks."""
 
     principal: int = 300
     dim: int = 200
     shrink: float = 0.3
     power: float = 0.8
-    jitter: float = 0.03
+    copies: int = 2
     seed: int = 0
 
 
 def train(
-    data: Path, out: Path, *, config: VerifierFit | None = None, progress: Progress = null_progress
+    data: Path, out: Path, *, config: VerifierFit | None = None, landmarks: str | None = None,
+    progress: Progress = null_progress,
 ) -> Path:  # fmt: skip
-    """Fit on the training people of `data` and write card and projections to `out`; returns the card's path."""
+    """Fit on the training people of `data` and write card and projections to `out`; returns the card's path. The
+    cascade `landmarks` (a card, None: the embedded one) aligns the copies."""
     config = config or VerifierFit()
     clock = time.monotonic()
-    people = training_people(data, config.jitter, config.seed)
+    cascade = LandmarkCascade.load(landmarks) if config.copies else None
+    people = training_people(data, cascade, config.copies, config.seed)
     number = int(people.owners.max()) + 1
     if number <= config.dim:
         raise UsageError(f"{number} people for {config.dim} axes", hint="give more people, or a smaller --dim")
     rows, mirrored = _described(people, progress)
     axes = fit_axes(rows, mirrored, people.owners, config)
-    same, similarity = _cross_scores(rows, mirrored, people.owners, config, 1 + (config.jitter > 0))
+    same, similarity = _cross_scores(rows, mirrored, people.owners, config)
     weights, offset = fit_logistic(similarity[:, None], same, penalty=0.0)
     points = [
         {"fmr": rate, "fnmr": round(fnmr, 4), "threshold": round(threshold, 4), "pairs": "training people, four folds"}
         for rate, (threshold, fnmr) in zip(RATES, error_rates(similarity, same, RATES), strict=True)
     ]
     facts = {
-        "data": f"{len(people.crops)} aligned crops of {number} people of LFW, and their mirror images",
+        "data": f"{len(people.crops)} aligned crops of {number} people of LFW, and their mirror images: by YuNet's"
+        f" landmarks, and {config.copies} times by landmarks as those of face-finder that face-points brought closer",
         "command": f"vitapps face train verifier --data DIR --out DIR --seed {config.seed}",
         "hardware": training_hardware("cpu", 1),
         "minutes": round((time.monotonic() - clock) / 60, 1),
@@ -138,16 +143,16 @@ def _fisher(rows: Rows, labels: Ints, config: VerifierFit) -> NDArray[np.float64
 
 
 def _cross_scores(
-    rows: Mapping[str, Rows], mirrored: Mapping[str, Rows], owners: Ints, config: VerifierFit, copies: int
+    rows: Mapping[str, Rows], mirrored: Mapping[str, Rows], owners: Ints, config: VerifierFit
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
-    """Whether a pair is of one person, and its similarity, for all pairs within every fold of people; of the
-    `copies` crops of one picture only the first counts."""
+    """Whether a pair is of one person, and its similarity, for all pairs within every fold of people; of the crops of
+    one picture the last counts, which is aligned as in use."""
     order = np.random.default_rng(config.seed).permutation(int(owners.max()) + 1)
     fold = np.argsort(order)[owners] % FOLDS
-    original = np.arange(len(owners)) % copies == 0
+    counted = np.arange(len(owners)) % (1 + config.copies) == config.copies
     same, similarity = [], []
     for number in range(FOLDS):
-        seen, kept = fold != number, (fold == number) & original
+        seen, kept = fold != number, (fold == number) & counted
         axes = fit_axes({k: v[seen] for k, v in rows.items()}, {k: v[seen] for k, v in mirrored.items()},
                         np.unique(owners[seen], return_inverse=True)[1].astype(np.int64), config)  # fmt: skip
         found = _templates(axes, {k: v[kept] for k, v in rows.items()}, {k: v[kept] for k, v in mirrored.items()})
@@ -166,45 +171,29 @@ def _templates(axes: Axes, rows: Mapping[str, Rows], mirrored: Mapping[str, Rows
 
 def export(axes: Axes, words: dict[str, Any], facts: dict[str, Any], out: Path) -> Path:
     """Write `face-embed.safetensors` (matrices as halves) and `face-embed.toml` to `out`."""
-    from vitapps.atomic import atomic_path
-    from vitapps.provenance import sha256_file
-    from vitapps.require import require
-    from vitapps.shared_backbones.weights.cards import Card, write_card
-
-    files = require("safetensors.numpy", package="safetensors")
-    out.mkdir(parents=True, exist_ok=True)
-    path = out / f"{DEFAULT_WEIGHTS}.toml"
     # halves hold at most 65504: all matrices by one factor, which the length of 1 takes away again
     largest = max(float(np.abs(matrix).max()) for _, matrix in axes.values())
     arrays = {f"{name}.mean": mean.astype(np.float32) for name, (mean, _) in axes.items()}
     for name, (_, matrix) in axes.items():
-        arrays[f"{name}.matrix"] = np.ascontiguousarray(matrix * (8 / largest), dtype=np.float16)
-    with atomic_path(path, overwrite=True) as temporary:
-        weights = temporary.with_suffix(".safetensors")
-        files.save_file(arrays, str(weights))
-        card = Card(
-            name=DEFAULT_WEIGHTS,
-            task="face.verify",
-            arch="projection",
-            config={"descriptors": list(axes), "dim": int(next(iter(axes.values()))[1].shape[1])},
-            summary="templates that tell people apart, from gradient and Gabor descriptors of aligned faces",
-            licence="Apache-2.0 (weights); fitted on LFW news photographs, which are not shipped",
-            weights_file=weights.name,
-            sha256=sha256_file(weights),
-            size=weights.stat().st_size,
-            preprocess=words,
-            labels=[{"value": 0, "name": "template"}],
-            training=facts,
-            limits=[
-                "small and weak: at one false match in a thousand most pairs of one person are missed;"
-                " never a sole ground for a decision about a person",
-                "not for surveillance, not for identifying people who did not agree to it",
-                "fitted on news photographs of public figures, mostly men, mostly North American and European: expect"
-                " more errors on everyone else, and on children",
-                "profiles, masks, dark glasses, blur and faces below 40 pixels lower the similarity of one person",
-            ],
-            status="core",
-            folder=out,
-        )
-        write_card(card, temporary)
-    return path
+        arrays[f"{name}.matrix"] = np.asarray(matrix * (8 / largest), np.float16)
+    card = {
+        "name": DEFAULT_WEIGHTS,
+        "task": "face.verify",
+        "arch": "projection",
+        "config": {"descriptors": list(axes), "dim": int(next(iter(axes.values()))[1].shape[1])},
+        "summary": "templates that tell people apart, from gradient and Gabor descriptors of aligned faces",
+        "licence": "Apache-2.0 (weights); fitted on LFW news photographs, which are not shipped",
+        "preprocess": words,
+        "labels": [{"value": 0, "name": "template"}],
+        "training": facts,
+        "limits": [
+            "small and weak: at one false match in a thousand most pairs of one person are missed;"
+            " never a sole ground for a decision about a person",
+            "not for surveillance, not for identifying people who did not agree to it",
+            "fitted on news photographs of public figures, mostly men, mostly North American and European: expect"
+            " more errors on everyone else, and on children",
+            "profiles, masks, dark glasses, blur and faces below 40 pixels lower the similarity of one person",
+        ],
+        "status": "core",
+    }
+    return write_arrays(card, arrays, out)

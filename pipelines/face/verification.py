@@ -18,6 +18,7 @@ from vitapps.pipelines.face.scores import auc
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
+RATES = (0.1, 0.01, 0.001)  # of false matches, those that cards state
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,29 +37,37 @@ class Figures:
     tar_001: float
 
 
-def figures(similarity: Floats, same: Bools) -> Figures:
-    """All figures; raises UsageError where one kind of pair is missing."""
+def figures(similarity: Floats, same: Bools, folds: NDArray[np.int64] | None = None) -> Figures:
+    """All figures; raises UsageError where one kind of pair is missing. `folds` n of the pairs, where a protocol has
+    some."""
     _both_kinds(same)
-    accuracy, error = folded_accuracy(similarity, same)
-    tars = [1 - fnmr for _, fnmr in error_rates(similarity, same, (0.1, 0.01, 0.001))]
+    accuracy, error = folded_accuracy(similarity, same, spread_folds(same) if folds is None else folds)
+    tars = [1 - fnmr for _, fnmr in error_rates(similarity, same, RATES)]
     return Figures(
         pairs=len(same), accuracy=accuracy, error=error, auc=auc(similarity, same), eer=equal_error(similarity, same),
         tar_10=tars[0], tar_01=tars[1], tar_001=tars[2],
     )  # fmt: skip
 
 
-def folded_accuracy(similarity: Floats, same: Bools, folds: int = 10) -> tuple[float, float]:
-    """Mean over folds and its standard error; every tenth pair of each kind is a fold, both kinds weigh the same."""
-    place = np.zeros(len(same), int)
+def spread_folds(same: Bools, number: int = 10) -> NDArray[np.int64]:
+    """Every tenth pair of each kind is a fold; fewer folds where there are fewer pairs of a kind."""
+    number = min(number, int(min(same.sum(), (~same).sum())))
+    place = np.zeros(len(same), np.int64)
     for kind in (same, ~same):
-        place[kind] = np.arange(kind.sum()) % folds
-    folds = min(folds, int(min(same.sum(), (~same).sum())))
+        place[kind] = np.arange(kind.sum()) % number
+    return place
+
+
+def folded_accuracy(similarity: Floats, same: Bools, folds: NDArray[np.int64]) -> tuple[float, float]:
+    """Mean over folds, each at the best threshold of the others, and its standard error; both kinds of pairs weigh the
+    same. With one fold, its own best threshold and nan."""
     values = []
-    for number in range(folds):
-        kept = place == number
-        threshold = best_threshold(similarity[~kept], same[~kept]) if folds > 1 else best_threshold(similarity, same)
-        values.append(balanced_accuracy(similarity[kept], same[kept], threshold))
-    return float(np.mean(values)), float(np.std(values, ddof=1) / math.sqrt(folds)) if folds > 1 else math.nan
+    for number in np.unique(folds):
+        kept = folds == number
+        others = ~kept if not kept.all() else kept
+        values.append(balanced_accuracy(similarity[kept], same[kept], best_threshold(similarity[others], same[others])))
+    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else math.nan
+    return float(np.mean(values)), error
 
 
 def balanced_accuracy(similarity: Floats, same: Bools, threshold: float) -> float:

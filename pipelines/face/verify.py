@@ -15,8 +15,9 @@ from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.align import align
 from vitapps.pipelines.face.embedder import Embedder, OperatingPoint, Rows
-from vitapps.pipelines.face.faces import Face
+from vitapps.pipelines.face.faces import Face, Pixels
 from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.operating_points import calibrated
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import write_run_record
@@ -43,14 +44,15 @@ class Template:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
     """`similarity` -1..1; `probability` 0..1 of one person, if both answers were equally likely before; `decision` by
-    the threshold of `point`, "unsure" where a face cannot be relied on."""
+    the threshold of `point`, "unsure" where a face cannot be relied on. Probability and point are None for weights on
+    which nobody measured them."""
 
     first: Template
     second: Template
     similarity: float
-    probability: float
+    probability: float | None
     decision: Decision
-    point: OperatingPoint
+    point: OperatingPoint | None
     model: str
 
     def to_json(self) -> dict[str, Any]:
@@ -58,8 +60,8 @@ class Comparison:
         return {
             "decision": self.decision,
             "similarity": round(self.similarity, 4),
-            "probability": round(self.probability, 4),
-            "threshold": self.point.threshold,
+            "probability": rounded(self.probability),
+            "threshold": None if self.point is None else self.point.threshold,
             "operating_point": self.point,
             "faces": [self.first.to_json(), self.second.to_json()],
             "model": self.model,
@@ -74,9 +76,12 @@ class Recogniser:
     embedder: Embedder
 
     @classmethod
-    def load(cls, weights: str | None = None, options: RunOptions | None = None) -> Recogniser:
-        """The embedded finder, and the embedder of a card (name or path)."""
-        return cls(finder=FaceFinder.load(None, options), embedder=Embedder.load(weights))
+    def load(
+        cls, weights: str | None = None, options: RunOptions | None = None, calibration: Path | None = None
+    ) -> Recogniser:
+        """The embedded finder, and the embedder that `weights` names with the operating points of `calibration`."""
+        embedder = calibrated(Embedder.load(weights, options.threads if options else None), calibration)
+        return cls(finder=FaceFinder.load(None, options), embedder=embedder)
 
     def template(self, path: Path) -> Template:
         """Of the largest face of a picture; UnreadableInputError where there is none."""
@@ -88,20 +93,25 @@ class Recogniser:
         doubts = _doubts(face)
         if len(found) > 1:
             doubts += (f"{len(found)} faces, the largest counts",)
-        vector = self.embedder.embed([align(pixels, face.landmarks)])[0]
+        vector = self.embedder.embed([self.crop(pixels, face)])[0]
         return Template(input=path, face=face, vector=vector, doubts=doubts)
+
+    def crop(self, pixels: Pixels, face: Face) -> Pixels:
+        """The aligned crop of a face, at the size that the embedder wants."""
+        return align(pixels, face.landmarks, self.embedder.crop_size)
 
 
 def verify(
-    first: Path, second: Path, *, fmr: float = 0.01, weights: str | None = None, options: RunOptions | None = None
-) -> Comparison:
+    first: Path, second: Path, *, fmr: float = 0.01, weights: str | None = None, calibration: Path | None = None,
+    options: RunOptions | None = None,
+) -> Comparison:  # fmt: skip
     """Compare the largest faces of two pictures at the operating point of the false match rate `fmr`.
 
     Raises UnreadableInputError for pictures without a face, UsageError for a rate that was not measured.
     """
     for path in (first, second):
         read_picture(path)  # a bad file is told before the models load
-    recogniser = Recogniser.load(weights, options)
+    recogniser = Recogniser.load(weights, options, calibration)
     point = recogniser.embedder.point(fmr)
     a, b = recogniser.template(first), recogniser.template(second)
     similarity = float(a.vector @ b.vector)
@@ -112,11 +122,16 @@ def verify(
     )  # fmt: skip
 
 
-def decide(similarity: float, point: OperatingPoint, *, reliable: bool) -> Decision:
-    """By the threshold; nothing is decided on faces that cannot be relied on."""
-    if not reliable:
+def decide(similarity: float, point: OperatingPoint | None, *, reliable: bool) -> Decision:
+    """By the threshold; nothing is decided on faces that cannot be relied on, or without a threshold."""
+    if point is None or not reliable:
         return "unsure"
     return "same" if similarity >= point.threshold else "different"
+
+
+def rounded(probability: float | None) -> float | None:
+    """To four places."""
+    return None if probability is None else round(probability, 4)
 
 
 def reliable(face: Face) -> bool:
@@ -153,7 +168,7 @@ def embed(
             model=np.array(recogniser.embedder.contract),
         )
     record = new_record(
-        [recogniser.embedder.facts, recogniser.finder.facts], options=options, command=command, inputs=list(paths)
+        [recogniser.embedder.facts, *recogniser.finder.networks], options=options, command=command, inputs=list(paths)
     )
     record.warnings = [f"{item.input}: {doubt}" for item in templates for doubt in item.doubts]
     write_run_record(out, record)

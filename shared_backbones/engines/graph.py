@@ -7,7 +7,7 @@ from typing import Any
 
 from vitapps.errors import MissingError
 from vitapps.shared_backbones.engines.model import CompiledModel
-from vitapps.shared_backbones.engines.openvino import open_core
+from vitapps.shared_backbones.engines.openvino import open_core, read_graph
 from vitapps.shared_backbones.weights.cards import Card, graph_path, int8_path
 
 
@@ -36,12 +36,19 @@ def input_shape(card: Card) -> tuple[int, ...]:
 
         return read_check(card)[0][:1].shape
     if card.graph_file:
-        shape = _read(graph_path(card)).inputs[0].get_partial_shape()
-        return tuple(axis.get_length() if axis.is_static else 1 for axis in shape)
+        return tuple(side or 1 for side in graph_input(graph_path(card)))
     size = card.config.get("image_size")
     if size is None:
         raise MissingError(f"{card.name}: its card names no input size", hint="publish it again, with its graph")
     return (1, int(card.config.get("in_chans", 3)), *(int(side) for side in size))
+
+
+def graph_input(path: Path) -> tuple[int, ...]:
+    """Shape of the first input of an ONNX or OpenVINO file, 0 for free axes; MissingError where it is no graph."""
+    shape = _read(path).inputs[0].get_partial_shape()
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(axis.get_length() if axis.is_static else 0 for axis in shape)
 
 
 def output_names(card: Card) -> tuple[str, ...]:
@@ -53,4 +60,4 @@ def output_names(card: Card) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Any:
-    return open_core().read_model(str(path))
+    return read_graph(open_core(), path)

@@ -70,7 +70,7 @@ def compile_graph(
         compiled = _compiled(openvino, path, settings, precision, sha256)
     else:
         core = open_core()
-        compiled = core.compile_model(_read(core, path), "CPU", settings)
+        compiled = core.compile_model(read_graph(core, path), "CPU", settings)
     names = tuple(port.get_any_name() for port in compiled.outputs)
     return CompiledModel(
         run=in_buckets(_runner(compiled)), engine="openvino", precision=precision, device="cpu", threads=threads,
@@ -110,13 +110,14 @@ def _compiled(openvino: Any, path: Path, settings: dict[str, Any], precision: st
                 return core.import_model(io.BytesIO(stored), "CPU", settings)
             except RuntimeError:
                 cache.remove(key)  # whole, and yet not for this library: made again below
-    compiled = core.compile_model(_read(core, path), "CPU", settings)
+    compiled = core.compile_model(read_graph(core, path), "CPU", settings)
     if cache is not None and key:
         cache.put(key, compiled.export_model().getvalue())
     return compiled
 
 
-def _read(core: Any, path: Path) -> Any:
+def read_graph(core: Any, path: Path) -> Any:
+    """An ONNX or OpenVINO file as OpenVINO's model; MissingError where it is none."""
     try:
         return core.read_model(str(path))
     except RuntimeError as error:

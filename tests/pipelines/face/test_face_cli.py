@@ -32,7 +32,7 @@ def no_network(monkeypatch):
 def card(tmp_path_factory):
     folder = tmp_path_factory.mktemp("people")
     write_people(folder, people=16, shots=3, kept=2)
-    return train(folder, folder / "card", config=VerifierFit(principal=20, dim=8, jitter=0))
+    return train(folder, folder / "card", config=VerifierFit(principal=20, dim=8, copies=0))
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def recogniser(card, monkeypatch):
     embedder = Embedder.load(str(card))
 
     class Whole:
-        facts = red_faces.finder().facts
+        networks = red_faces.finder().networks
 
         def find(self, pixels):
             if pixels.shape[0] < 100:
@@ -163,6 +163,20 @@ def test_verify_says_how_sure_it_is(recogniser, tmp_path, capfd):
     Image.fromarray(draw(1)[0][:50]).save(tmp_path / "half.png")
     code, _, err = run(capfd, "verify", one, tmp_path / "half.png")
     assert code == 3 and "half.png: no face found" in err
+
+
+def test_the_margin_of_a_decision(recogniser, tmp_path, capfd):
+    _people(tmp_path / "in")
+    one, other = (tmp_path / "in" / name for name in ("p900/0.png", "p901/0.png"))
+    attacked = ["attack-test", one, "--model", "embed", "--queries", "4", "--json"]
+    code, text, err = run(capfd, *attacked, "--against", other)
+    if recogniser.points[1].fnmr != recogniser.points[1].fnmr:  # few people measure no rate of 0.01
+        assert code == 0 or "Traceback" not in err
+        return
+    margin = json.loads(text)["margin"]
+    assert code == 0 and margin["threshold"] == recogniser.points[1].threshold and margin["queries"] <= 21
+    assert run(capfd, *attacked)[0] == 2  # against whom?
+    assert run(capfd, "attack-test", one, "--model", "liveness", "--against", other)[0] == 2
 
 
 def test_embed(recogniser, tmp_path, capfd):

@@ -5,19 +5,22 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from fakes import red_faces
 from fakes.drawn_faces import draw, write_people
+from vitapps.datasets.sets.lfw_pairs import read_lfw_pairs
 from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.pipelines.face.align import align
 from vitapps.pipelines.face.descriptors import describe, lbp, prepared
 from vitapps.pipelines.face.embedder import Embedder
-from vitapps.pipelines.face.evaluate_verifier import evaluate_verifier
+from vitapps.pipelines.face.evaluate_verifier import evaluate_verifier, roc_text
 from vitapps.pipelines.face.find_faces import FaceFinder
-from vitapps.pipelines.face.people import lfw_pairs
+from vitapps.pipelines.face.people import lfw_pairs, lfw_protocol
 from vitapps.pipelines.face.train_verifier import VerifierFit, train
+from vitapps.pipelines.face.verifier_tables import check_curves, point_table, row_table, write_curves
 
-SMALL = VerifierFit(principal=30, dim=12, jitter=0.02)
+SMALL = VerifierFit(principal=30, dim=12, copies=0)
 
 
 @pytest.fixture(scope="module")
@@ -63,23 +66,71 @@ def test_training_is_repeatable(folder, card, tmp_path):
     assert again.with_suffix(".safetensors").read_bytes() == card.with_suffix(".safetensors").read_bytes()
 
 
-def test_the_table_beside_the_baselines(folder, card, monkeypatch):
+def test_the_table_beside_the_baselines(folder, card, monkeypatch, tmp_path):
     monkeypatch.setattr(FaceFinder, "load", classmethod(lambda cls, *_: red_faces.finder()))
     monkeypatch.setattr("vitapps.pipelines.face.evaluate_verifier.EIGENFACES", 20)
     monkeypatch.setattr(
         "vitapps.pipelines.face.evaluate_verifier.VerifierFit", lambda **_: SMALL
     )  # 500 axes need more pictures
-    rows = evaluate_verifier(folder, weights=str(card))
+    report = evaluate_verifier(folder, weights=str(card))
+    rows = report.rows
     assert [row.method for row in rows[:3]] == ["face-embed", "eigenfaces", "LBP+HOG+LDA"]
     assert {row.set for row in rows} == {"LFW fold 8", "ORL"}
     assert rows[0].figures.auc > 0.9
     assert rows[3].missed == 16  # grey drawings hold no red face: middle crops stand in
     assert np.isnan(rows[1].fixed) and rows[0].fixed > 0.8
+    assert {row.stated_fmr for row in report.points} >= {0.1}
+    assert all(0 <= row.fmr <= 1 and row.threshold > -1 for row in report.points)
+    text = roc_text(report).splitlines()
+    assert text[0] == "set,method,fmr,tar" and text[1].endswith("face-embed,0.000000,0.000000")
+    for name in ("roc.csv", "roc.png"):
+        write_curves(report, tmp_path / name, overwrite=False)
+        assert (tmp_path / name).stat().st_size > 500
+    with pytest.raises(UsageError, match=r"\.csv or \.png"):
+        check_curves(tmp_path / "roc.pdf", overwrite=False)
+    assert len(row_table(report)[1]) == 9 and len(point_table(report)[1]) == len(report.points)
+
+
+def test_the_official_folds_without_people_of_the_training(folder, card, monkeypatch, tmp_path):
+    """P020 to P027 are new to the card; two pairs with P000 are left out."""
+    monkeypatch.setattr(FaceFinder, "load", classmethod(lambda cls, *_: red_faces.finder()))
+    (tmp_path / "verify").mkdir()
+    (tmp_path / "verify" / "lfw112.csv").write_bytes((folder / "verify" / "lfw112.csv").read_bytes())
+    for person in (0, *range(20, 28)):
+        own = tmp_path / "verify" / "lfw" / f"P{person:03d}"
+        own.mkdir(parents=True)
+        for shot in range(2):
+            Image.fromarray(draw(person, shot)[0]).save(own / f"P{person:03d}_{shot:04d}.jpg", quality=95)
+    folds = []
+    for people in ((20, 21, 22, 0), (24, 25, 26, 27)):
+        folds += [f"P{p:03d} 0 1" for p in people]
+        folds += [f"P{p:03d} 0 P{q:03d} 1" for p, q in zip(people, people[1:] + people[:1], strict=True)]
+    (tmp_path / "verify" / "pairs.txt").write_text("\n".join(["2 4", *folds]))
+    report = evaluate_verifier(tmp_path, weights=str(card), protocol="lfw", baseline=False)
+    (row,) = report.rows
+    assert (row.set, row.figures.pairs, row.left_out) == ("LFW View 2", 13, 3)
+    assert row.figures.accuracy > 0.7
+    pairs = lfw_protocol(tmp_path, red_faces.finder())
+    assert pairs.folds.tolist() == [0] * 5 + [1] * 8 and pairs.same.sum() == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [("", "line 1"), ("2 x\na", "line 1"), ("1 1\nA 1 2", "line 1"), ("1 1\nA 1 2\nA 1 B", "line 3"),
+     ("1 1\nA 1 2\nA 1 B 2 3", "line 3")],
+)  # fmt: skip
+def test_a_bad_list_of_pairs_is_told(text, fault, tmp_path):
+    path = tmp_path / "pairs.txt"
+    path.write_text(text)
+    with pytest.raises(UnreadableInputError, match=fault):
+        read_lfw_pairs(path)
+    with pytest.raises(UnreadableInputError, match="absent"):
+        read_lfw_pairs(tmp_path / "absent.txt")
 
 
 def test_faults_are_told(folder, tmp_path):
     with pytest.raises(UsageError, match="20 people for 40 axes"):
-        train(folder, tmp_path, config=VerifierFit(principal=30, dim=40, jitter=0))
+        train(folder, tmp_path, config=VerifierFit(principal=30, dim=40, copies=0))
     with pytest.raises(UnreadableInputError, match=r"lfw112\.csv"):
         train(tmp_path, tmp_path / "out")
     with pytest.raises(MissingError, match=r"rs\.detect"):

@@ -10,7 +10,7 @@ from vitapps.datasets.synth.face_composites import FaceComposites
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.pipelines.face import evaluate_detector as evaluation
 from vitapps.pipelines.face.detector_data import bsds, face_sets, read_backgrounds, read_sources
-from vitapps.pipelines.face.evaluate_detector import all_cases, score
+from vitapps.pipelines.face.evaluate_detector import all_cases, boxes_alone, score
 from vitapps.pipelines.face.train_detector import (
     CONFIG,
     DetectorFit,
@@ -72,14 +72,24 @@ def test_an_oracle_scores_one_and_nothing_scores_none(folder):
     cases = all_cases(folder, 3)
     assert set(cases) >= {"plain LFW", "16 px in a scene", "48 px in a scene", "scenes without faces"}
     for name, group in cases.items():
-        answers = iter([case.box[None] if case.box[2] else np.zeros((0, 4)) for case in group])
+        answers = iter([_oracle(case) for case in group])
         row = score("oracle", name, group, lambda pixels, answers=answers: next(answers))
         assert row.extra == 0
         assert row.recall_50 == 1 or np.isnan(row.recall_50)
-        row = score("nothing", name, group, lambda pixels: np.zeros((0, 4)))
+        assert (row.landmarks, row.coarse) == pytest.approx((0, 0.5), abs=1e-9) or np.isnan(row.recall_50)
+        row = score("nothing", name, group, lambda pixels: boxes_alone(np.zeros((0, 4))))
         assert row.recall_30 == 0 or np.isnan(row.recall_30)
-    row = score("noise", "scenes", cases["scenes without faces"], lambda pixels: np.array([[0.0, 0, 9, 9]]))
+    wrong = boxes_alone(np.array([[0.0, 0, 9, 9]]))
+    row = score("noise", "scenes", cases["scenes without faces"], lambda pixels: wrong)
     assert row.extra == 1
+
+
+def _oracle(case):
+    """Box and landmarks as marked; before, they were half of the distance between the eyes too far to the right."""
+    if not case.box[2]:
+        return boxes_alone(np.zeros((0, 4)))
+    eyes = np.hypot(*(case.points[1] - case.points[0]))
+    return case.box[None], case.points[None], case.points[None] + [eyes / 2, 0]
 
 
 def test_the_table_beside_the_cascade(folder, monkeypatch):
