@@ -13,7 +13,8 @@ Patches are dropped and the posterior taken again until no more fall out; at mos
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -67,12 +68,21 @@ class FaceSubspace:
         mixed = face + np.minimum(1, 2 * soft) * (filled - face)
         return np.asarray(mixed.clip(0, 255).round(), np.uint8), mask
 
+    def distances(self, face: Pixels) -> Floats32:
+        """How far each patch of a framed face is from its sphere, CELLS CELLS; covered where above 1."""
+        patches = to_patches(face)
+        guess = self._judged(patches)[1]
+        return self._distance(patches, guess).reshape(CELLS, CELLS)
+
+    def _distance(self, patches: Floats32, guess: Floats32) -> Floats32:
+        return np.asarray(((patches - guess.reshape(patches.shape)) ** 2).sum(axis=1) / self.radius**2, np.float32)
+
     def _judged(self, patches: Floats32) -> tuple[NDArray[np.bool_], Floats32]:
         """Whether each patch is covered, and all pixels as the seen patches tell them; patches n p -> n, P."""
         seen = np.ones(len(patches), bool)
         guess = self._guess(patches, seen)
         for _ in range(_ROUNDS):
-            distance = ((patches - guess.reshape(patches.shape)) ** 2).sum(axis=1) / self.radius**2
+            distance = self._distance(patches, guess)
             limit = max(1.0, float(np.sort(distance)[-_MOST - 1]))
             now = distance <= limit
             if (now == seen).all():
@@ -100,20 +110,31 @@ def from_patches(pixels: Floats32) -> Floats32:
     return pixels.reshape(CELLS, CELLS, PATCH, PATCH).transpose(0, 2, 1, 3).reshape(SIDE, SIDE)
 
 
-def fit_subspace(faces: list[Pixels], axes: int = 60, covered: float = 0.01) -> FaceSubspace:
-    """From clean framed faces: the radii leave a share `covered` of clean patches outside."""
-    rows = np.stack([to_patches(face).ravel() for face in faces])  # n P
+def fit_subspace(faces: Sequence[Pixels], axes: int = 60, outside: float = 0.002) -> FaceSubspace:
+    """From clean framed faces, two at least. The radii leave a share `outside` of the patches of clean faces outside of
+    their spheres, by subspaces that did not see these faces (two halves)."""
+    patches = np.stack([to_patches(face) for face in faces])  # n CELLS^2 PATCH^2
+    left = [_residuals(_subspace(patches[1 - half :: 2], axes), patches[half::2]) for half in (0, 1)]
+    radius = np.sqrt(np.quantile(np.concatenate(left), 1 - outside, axis=0))
+    return replace(_subspace(patches, axes), radius=np.maximum(radius, 1e-3).astype(np.float32))
+
+
+def _subspace(patches: Floats32, axes: int) -> FaceSubspace:
+    """Without radii, by maximum likelihood (Tipping and Bishop, eq. 7 and 8)."""
+    rows = patches.reshape(len(patches), -1)
     mean = rows.mean(axis=0)
     _, lengths, directions = np.linalg.svd(rows - mean, full_matrices=False)
     variance = lengths**2 / len(rows)
     axes = min(axes, len(variance) - 1)
     noise = float(variance[axes:].sum() / max(1, rows.shape[1] - axes))
     basis = directions[:axes].T * np.sqrt(np.maximum(variance[:axes] - noise, 1e-9))
-    plain = FaceSubspace(
+    return FaceSubspace(
         mean=mean.astype(np.float32), basis=basis.astype(np.float32), noise=max(noise, 1e-6),
         radius=np.ones(CELLS * CELLS, np.float32),
     )  # fmt: skip
+
+
+def _residuals(subspace: FaceSubspace, patches: Floats32) -> Floats32:
+    """Squared distances of patches n CELLS^2 p from what the whole face tells, n CELLS^2."""
     every = np.ones(CELLS * CELLS, bool)
-    left = [((p - plain._guess(p, every).reshape(p.shape)) ** 2).sum(axis=1) for p in map(to_patches, faces)]
-    radius = np.sqrt(np.quantile(np.stack(left), 1 - covered, axis=0)).astype(np.float32)
-    return FaceSubspace(mean=plain.mean, basis=plain.basis, noise=plain.noise, radius=np.maximum(radius, 1e-3))
+    return np.stack([subspace._distance(face, subspace._guess(face, every)) for face in patches])

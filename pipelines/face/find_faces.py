@@ -45,7 +45,7 @@ class FinderSpec:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FindSettings:
     """`min_score` 0..1, None: the card's; `min_face` shorter side in pixels, None: 1/64 of the picture's longer side
-    and at least what the network sees; `most` faces kept, by score (None: all)."""
+    (`pyramid.finest_scale`); `most` faces kept, by score (None: all)."""
 
     min_score: float | None = None
     min_face: float | None = None

@@ -13,8 +13,9 @@ verify`) every decision is "unsure".
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,9 +130,34 @@ def _of_state(path: Path, threads: int) -> PublishedEmbedder:
         module = ViTEmbedder(config)
         load_state(module, convert_insightface_vit(state), str(path))
         return _of_module(path.name, module, _HALF, _HALF, config.size, threads)
+    if any("embeddings.patch_embedding" in key for key in state):
+        return _of_module(path.name, *_clip_tower(path, state), threads)
     raise MissingError(
         f"{path}: neither InsightFace's ViT nor CLIP's image tower", hint="give one of the published files"
     )
+
+
+def _clip_tower(path: Path, state: Mapping[str, Tensor]) -> tuple[nn.Module, Sequence[float], Sequence[float], int]:
+    """CLIP's image tower with its projection where the file has it, mean and std of its input, and its side."""
+    import torch
+
+    from vitapps.shared_backbones.convert.hf_clip_vision import MEAN, STD, config_from_hf_clip, convert_hf_clip_vision
+    from vitapps.shared_backbones.models.vit import ViT
+    from vitapps.shared_backbones.weights.load import load_state
+
+    beside = path.with_name("config.json")
+    try:
+        words = json.loads(beside.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise MissingError(f"{beside}: not readable: {error}", hint="it belongs beside CLIP's weights") from None
+    projection = state.get("visual_projection.weight")  # P C
+    config = replace(config_from_hf_clip(words), pool="cls", num_classes=0 if projection is None else len(projection))
+    found = convert_hf_clip_vision(state)
+    if projection is not None:
+        found |= {"head.weight": projection, "head.bias": torch.zeros(len(projection))}
+    module = ViT(config)
+    load_state(module, found, str(path))
+    return module, MEAN, STD, config.image_size[0]
 
 
 def _read_state(path: Path) -> Mapping[str, Tensor]:
@@ -165,7 +191,9 @@ def _of_module(
         torch.set_num_threads(threads)
         with torch.inference_mode():
             found = module(torch.from_numpy(images))
-            pooled = found[:, 0] if found.ndim == 3 else found  # B N C -> B C: the class token, where nothing pools
+            pooled = (
+                found.mean(dim=1) if found.ndim == 3 else found
+            )  # B N C -> B C where the model itself pools nothing
         return np.asarray(pooled.numpy(), np.float32)
 
     facts = NetworkFacts(

@@ -17,6 +17,7 @@ from vitapps.pipelines.face.faces import Floats, Pixels
 from vitapps.pipelines.windows.plan import plan_windows
 
 MARGIN = 0.7  # of the window that the coarsest scale fills: a face that fills its picture gets air around it
+LEAST = 256  # pixels of the longer side from which a picture may be enlarged
 DEEPEST = 24  # octaves; a picture has fewer
 
 
@@ -96,7 +97,11 @@ def _padded(picture: Pixels, window: int, shift: Floats) -> Pixels:
 
 
 def finest_scale(width: int, height: int, smallest: float, min_face: float | None) -> float:
-    """The scale at which a face of `min_face` pixels (None: 1/64 of the longer side, at least `smallest`) has the
-    `smallest` pixels that the network needs."""
-    wanted = max(smallest, max(width, height) / 64) if min_face is None else min_face
+    """The scale at which a face of `min_face` pixels has the `smallest` pixels that the network needs; at most 2.
+
+    None: 1/64 of the longer side, so that a picture below 64 `smallest` is looked at enlarged as well, up to twice. At
+    480 pixels more small faces are found for three times the work (docs/faces.md); below `LEAST` pixels a picture is a
+    face or a thumbnail and is not enlarged."""
+    longer = max(width, height)
+    wanted = max(smallest / 2 if longer >= LEAST else smallest, longer / 64) if min_face is None else min_face
     return min(2.0, smallest / max(wanted, math.ulp(1.0)))

@@ -24,6 +24,7 @@ from vitapps.pipelines.face.embedder import DEFAULT_WEIGHTS, Embedder, Rows, des
 from vitapps.pipelines.face.landmark_cascade import LandmarkCascade
 from vitapps.pipelines.face.logistic import fit_logistic
 from vitapps.pipelines.face.people import Ints, People, training_people
+from vitapps.pipelines.face.principal import principal_axes
 from vitapps.pipelines.face.verification import RATES, error_rates
 from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -42,7 +43,7 @@ class VerifierFit:
     dim: int = 200
     shrink: float = 0.3
     power: float = 0.8
-    copies: int = 2
+    copies: int = 1
     seed: int = 0
 
 
@@ -69,7 +70,7 @@ def train(
     ]
     facts = {
         "data": f"{len(people.crops)} aligned crops of {number} people of LFW, and their mirror images: by YuNet's"
-        f" landmarks, and {config.copies} times by landmarks as those of face-finder that face-points brought closer",
+        f" landmarks, and {config.copies} more of each by landmarks as those of face-finder, brought closer",
         "command": f"vitapps face train verifier --data DIR --out DIR --seed {config.seed}",
         "hardware": training_hardware("cpu", 1),
         "minutes": round((time.monotonic() - clock) / 60, 1),
@@ -101,7 +102,7 @@ def fit_axes(rows: Mapping[str, Rows], mirrored: Mapping[str, Rows], owners: Int
     for name in rows:
         every = np.concatenate([rows[name], mirrored[name]])
         mean = every.mean(axis=0)
-        principal[name] = (mean, _principal(every - mean, config.principal, config.seed))
+        principal[name] = (mean, principal_axes(every - mean, config.principal, config.seed))
     joined = [
         (np.concatenate([rows[name], mirrored[name]]) - mean) @ matrix for name, (mean, matrix) in principal.items()
     ]
@@ -111,19 +112,6 @@ def fit_axes(rows: Mapping[str, Rows], mirrored: Mapping[str, Rows], owners: Int
         name: (mean, (matrix @ part).astype(np.float32))
         for (name, (mean, matrix)), part in zip(principal.items(), parts, strict=True)
     }
-
-
-def _principal(centred: Rows, number: int, seed: int) -> Rows:
-    """Whitened principal axes D k by a randomised range finder with two power steps (Halko et al. 2011, algorithm 4.4
-    and 5.1)."""
-    number = min(number, *centred.shape)
-    sketch = centred @ np.random.default_rng(seed).standard_normal((centred.shape[1], number + 20), dtype=np.float32)
-    for _ in range(2):
-        sketch = centred @ (centred.T @ np.linalg.qr(sketch)[0])
-    base = np.linalg.qr(sketch)[0]
-    _, lengths, axes = np.linalg.svd(base.T @ centred, full_matrices=False)
-    deviation = np.maximum(lengths[:number] / np.sqrt(len(centred)), 1e-6)
-    return np.asarray(axes[:number].T / deviation, np.float32)
 
 
 def _fisher(rows: Rows, labels: Ints, config: VerifierFit) -> NDArray[np.float64]:

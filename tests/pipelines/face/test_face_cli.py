@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from fakes.drawn_faces import draw, write_people
 from vitapps.apps.main import main
 from vitapps.options import RunOptions
 from vitapps.pipelines.batch.task import Item, TaskSpec, find_task
-from vitapps.pipelines.face.embedder import Embedder
+from vitapps.pipelines.face.embedder import Embedder, OperatingPoint
 from vitapps.pipelines.face.find_faces import FaceFinder
 from vitapps.pipelines.face.train_verifier import VerifierFit, train
+from vitapps.pipelines.face.verification import RATES
 from vitapps.pipelines.face.verify import Recogniser
 
 OLD = b"an earlier result"
@@ -38,7 +40,8 @@ def card(tmp_path_factory):
 @pytest.fixture
 def recogniser(card, monkeypatch):
     """Every picture's face fills it; the templates are those of the trained card."""
-    embedder = Embedder.load(str(card))
+    points = [OperatingPoint(fmr=rate, fnmr=0.5, threshold=0.3 + 0.15 * n, pairs="") for n, rate in enumerate(RATES)]
+    embedder = replace(Embedder.load(str(card)), points=tuple(points))
 
     class Whole:
         networks = red_faces.finder().networks
@@ -169,12 +172,9 @@ def test_the_margin_of_a_decision(recogniser, tmp_path, capfd):
     _people(tmp_path / "in")
     one, other = (tmp_path / "in" / name for name in ("p900/0.png", "p901/0.png"))
     attacked = ["attack-test", one, "--model", "embed", "--queries", "4", "--json"]
-    code, text, err = run(capfd, *attacked, "--against", other)
-    if recogniser.points[1].fnmr != recogniser.points[1].fnmr:  # few people measure no rate of 0.01
-        assert code == 0 or "Traceback" not in err
-        return
+    code, text, _ = run(capfd, *attacked, "--against", other)
     margin = json.loads(text)["margin"]
-    assert code == 0 and margin["threshold"] == recogniser.points[1].threshold and margin["queries"] <= 21
+    assert code == 0 and margin["threshold"] == 0.45 and margin["queries"] <= 21
     assert run(capfd, *attacked)[0] == 2  # against whom?
     assert run(capfd, "attack-test", one, "--model", "liveness", "--against", other)[0] == 2
 

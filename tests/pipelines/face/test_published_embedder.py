@@ -83,6 +83,27 @@ def test_clip_tower_of_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     assert np.allclose(embedder.embed(CROPS), both_ways(peer, images), atol=1e-5)
 
 
+def test_clip_tower_of_transformers(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.CLIPVisionConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8,
+        projection_dim=12,
+    )  # fmt: skip
+    peer = transformers.CLIPVisionModelWithProjection(config).eval()
+    for parameter in peer.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    path = tmp_path / "model.safetensors"
+    save_file({key: value.contiguous() for key, value in peer.state_dict().items()}, str(path))
+    with pytest.raises(MissingError, match=r"config\.json"):
+        Embedder.load(str(path), 1)
+    (tmp_path / "config.json").write_text(config.to_json_string())
+    embedder = Embedder.load(str(path), 1)
+    assert isinstance(embedder, PublishedEmbedder) and (embedder.crop_size, embedder.dim) == (32, 12)
+    found = embedder.embed(CROPS)
+    assert np.allclose(found, both_ways(lambda x: peer(x).image_embeds, images_of(embedder)), atol=1e-5)
+
+
 def test_arcface_graph(tmp_path: Path) -> None:
     vector = np.array([[3.0, 4.0]], np.float32)
     embedder = Embedder.load(str(write_constant_graph(tmp_path / "w600k.onnx", {"out": vector}, 112, 112)))
