@@ -15,7 +15,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.face.expression_features import crop_landmarks, framed
 from vitapps.pipelines.face.expression_model import LABELS, ExpressionModel
 from vitapps.pipelines.face.faces import Pixels
-from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.find_faces import LARGE, FaceFinder
 from vitapps.pipelines.face.judged import check_judgement, write_judgement
 from vitapps.pipelines.face.landmark_cascade import LandmarkCascade
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
@@ -102,7 +102,7 @@ def _faces(
         sized, landmarks = crop_landmarks(pixels, cascade)
         return [(framed(sized, landmarks), None, float(min(pixels.shape[:2])))], [cascade.facts]
     finder = FaceFinder.load(None, options)
-    found = sorted(finder.find(pixels), key=lambda face: -face.quality.size)
+    found = sorted(finder.find(pixels, LARGE), key=lambda face: -face.quality.size)
     faces: list[Framed] = []
     for face in found:
         x0, y0, x1, y1 = (round(float(side), 1) for side in face.box)

@@ -25,7 +25,7 @@ from vitapps.pipelines.face.faces import Pixels
 CARD = {
     "id": "S264",
     "name": "latent_ofer",
-    "family": "tasks",
+    "family": "face",
     "paper": "Lee et al. 2023, arXiv:2307.11404",
     "equation": "section 3 (occlusion patch detector, reconstruction)",
     "deviations": "a linear-Gaussian autoencoder in place of ViT and CNN; spheres of one radius a place, centred at the"

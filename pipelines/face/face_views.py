@@ -14,7 +14,7 @@ from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
 from vitapps.datasets.formats.video_read import open_clip
 from vitapps.errors import MissingError, UnreadableInputError
 from vitapps.options import RunOptions
-from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.find_faces import LARGE, FaceFinder
 
 FRAMES = 16  # of a clip, evenly spread
 
@@ -72,7 +72,7 @@ class FaceReader:
             raise UnreadableInputError(f"{path}: holds no frame that can be read", hint="does a player show it?")
 
     def _view(self, pixels: NDArray[np.uint8], frame: int, time_s: float) -> FaceView:
-        faces = self._finder.find(pixels) if self._finder is not None else ()
+        faces = self._finder.find(pixels, LARGE) if self._finder is not None else ()
         if not faces:
             return FaceView(pixels=pixels, frame=frame, time_s=time_s)
         largest = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))

@@ -45,17 +45,22 @@ class FinderSpec:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FindSettings:
     """`min_score` 0..1, None: the card's; `min_face` shorter side in pixels, None: 1/64 of the picture's longer side
-    (`pyramid.finest_scale`); `most` faces kept, by score (None: all)."""
+    (`pyramid.finest_scale`); `most` faces kept, by score (None: all); `enlarge` small pictures, which those who have no
+    use for small faces need not wait for."""
 
     min_score: float | None = None
     min_face: float | None = None
     most: int | None = None
+    enlarge: bool = True
 
     def __post_init__(self) -> None:
         if self.min_score is not None and not 0 < self.min_score <= 1:
             raise UsageError(f"--min-score {self.min_score:g}: outside 0 to 1", hint="leave it out for the card's")
         if self.min_face is not None and not self.min_face >= 1:
             raise UsageError(f"--min-face {self.min_face:g}: below 1 pixel", hint="give pixels of the picture")
+
+
+LARGE = FindSettings(enlarge=False)  # for those who need a face of some size
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,7 +111,7 @@ class FaceFinder:
     def _search(self, pixels: Pixels, settings: FindSettings) -> Candidates:
         """Each face once."""
         height, width = pixels.shape[:2]
-        finest = finest_scale(width, height, self.spec.smallest, settings.min_face)
+        finest = finest_scale(width, height, self.spec.smallest, settings.min_face, enlarge=settings.enlarge)
         floor = self.spec.threshold if settings.min_score is None else settings.min_score
         looked = views(pixels, self.spec.window, self.spec.overlap, finest)
         boxes, _, scores = self._best(joined(self._candidates(looked, floor)), settings)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 CARD = {
     "id": "S012",
     "name": "clip_recogniser",
-    "family": "tasks",
+    "family": "face",
     "paper": "Bhat and Jain 2023, arXiv:2301.07315",
     "equation": "section 3 (zero-shot face verification)",
     "deviations": "face and mirror image are averaged; ArcFace's template aligns the face at the tower's own size",
@@ -83,16 +83,23 @@ class PublishedEmbedder(Embedder):
 def load_published_embedder(weights: str, threads: int | None = None) -> PublishedEmbedder:
     """By the kind of `weights`; MissingError for a file that is absent, unreadable or another model's."""
     threads = threads or usable_cores()
+    path = Path(weights)
+    if path.suffix == ".onnx":
+        return _of_graph(_there(path), threads)
+    require("torch", extra="train")
     if weights.startswith(("timm:", "hf:")):
         from vitapps.shared_backbones.weights.published import load_published
 
         found = load_published(weights)
         words = found.preprocess
         return _of_module(weights, found.module, words["mean"], words["std"], int(words["size"][0]), threads)
-    path = Path(weights)
+    return _of_state(_there(path), threads)
+
+
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise MissingError(f"{path}: no such weights file", hint="check the path")
-    return _of_graph(path, threads) if path.suffix == ".onnx" else _of_state(path, threads)
+    return path
 
 
 def _of_graph(path: Path, threads: int) -> PublishedEmbedder:
@@ -166,7 +173,8 @@ def _read_state(path: Path) -> Mapping[str, Tensor]:
 
     if path.suffix == ".safetensors":
         return read_state(path)
-    torch = require("torch", extra="train")
+    import torch
+
     try:
         found = torch.load(path, map_location="cpu", weights_only=True)
         found = found.get("state_dict", found)
@@ -191,10 +199,9 @@ def _of_module(
         torch.set_num_threads(threads)
         with torch.inference_mode():
             found = module(torch.from_numpy(images))
-            pooled = (
-                found.mean(dim=1) if found.ndim == 3 else found
-            )  # B N C -> B C where the model itself pools nothing
-        return np.asarray(pooled.numpy(), np.float32)
+        if found.ndim == 3:  # the model itself pools nothing
+            found = found.mean(dim=1)  # B N C -> B C
+        return np.asarray(found.numpy(), np.float32)
 
     facts = NetworkFacts(
         name=name, sha256=digest.hexdigest(), engine="torch", precision="exact", device="cpu", threads=threads,

@@ -96,12 +96,15 @@ def _padded(picture: Pixels, window: int, shift: Floats) -> Pixels:
     return canvas
 
 
-def finest_scale(width: int, height: int, smallest: float, min_face: float | None) -> float:
+def finest_scale(
+    width: int, height: int, smallest: float, min_face: float | None, *, enlarge: bool = True
+) -> float:  # fmt: skip
     """The scale at which a face of `min_face` pixels has the `smallest` pixels that the network needs; at most 2.
 
-    None: 1/64 of the longer side, so that a picture below 64 `smallest` is looked at enlarged as well, up to twice. At
-    480 pixels more small faces are found for three times the work (docs/faces.md); below `LEAST` pixels a picture is a
-    face or a thumbnail and is not enlarged."""
+    None: 1/64 of the longer side; with `enlarge` a picture below 64 `smallest` is looked at enlarged for that, up to
+    twice. At 480 pixels more small faces are found for three times the work (docs/faces.md); below `LEAST` pixels a
+    picture is a face or a thumbnail and is not enlarged."""
     longer = max(width, height)
-    wanted = max(smallest / 2 if longer >= LEAST else smallest, longer / 64) if min_face is None else min_face
+    least = smallest / 2 if enlarge and longer >= LEAST else smallest
+    wanted = max(least, longer / 64) if min_face is None else min_face
     return min(2.0, smallest / max(wanted, math.ulp(1.0)))

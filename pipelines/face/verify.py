@@ -16,7 +16,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.face.align import align
 from vitapps.pipelines.face.embedder import Embedder, OperatingPoint, Rows
 from vitapps.pipelines.face.faces import Face, Pixels
-from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.find_faces import LARGE, FaceFinder
 from vitapps.pipelines.face.operating_points import calibrated
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
@@ -86,7 +86,7 @@ class Recogniser:
     def template(self, path: Path) -> Template:
         """Of the largest face of a picture; UnreadableInputError where there is none."""
         pixels = read_picture(path).pixels
-        found = self.finder.find(pixels)
+        found = self.finder.find(pixels, LARGE)
         if not found:
             raise UnreadableInputError(f"{path}: no face found", hint="`vitapps face detect` shows what is seen")
         face = max(found, key=lambda item: item.quality.size)

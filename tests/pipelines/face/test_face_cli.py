@@ -46,7 +46,7 @@ def recogniser(card, monkeypatch):
     class Whole:
         networks = red_faces.finder().networks
 
-        def find(self, pixels):
+        def find(self, pixels, settings):
             if pixels.shape[0] < 100:
                 return ()
             box = np.array([0.0, 0, *pixels.shape[1::-1]])
@@ -80,7 +80,8 @@ def test_detect_writes_faces_preview_and_crops(party, tmp_path, capfd):
     assert len(found["faces"]) == 2
     assert json.loads(out.read_text())["faces"] == found["faces"]
     assert list(found["faces"][0]["landmarks"]) == ["right_eye", "left_eye", "nose", "right_mouth", "left_mouth"]
-    assert found["faces"][0]["quality"]["size"] > found["faces"][1]["quality"]["size"]
+    sizes = [face["quality"]["size"] for face in found["faces"]]
+    assert max(sizes) > 1.3 * min(sizes)  # patches of 60 and 40 pixels
     assert [Image.open(path).size for path in sorted(crops.iterdir())] == [(112, 112)] * 2
     assert Image.open(found["preview"]).size == (300, 200)
     assert json.loads((tmp_path / "faces.json.run.json").read_text())["results"]["faces"] == 2
@@ -174,7 +175,7 @@ def test_the_margin_of_a_decision(recogniser, tmp_path, capfd):
     attacked = ["attack-test", one, "--model", "embed", "--queries", "4", "--json"]
     code, text, _ = run(capfd, *attacked, "--against", other)
     margin = json.loads(text)["margin"]
-    assert code == 0 and margin["threshold"] == 0.45 and margin["queries"] <= 21
+    assert code == 0 and margin["threshold"] == pytest.approx(0.45) and margin["queries"] <= 21
     assert run(capfd, *attacked)[0] == 2  # against whom?
     assert run(capfd, "attack-test", one, "--model", "liveness", "--against", other)[0] == 2
 

@@ -59,6 +59,7 @@ def test_every_pixel_is_seen_at_every_scale():
     assert finest_scale(100, 100, 12, 24) == pytest.approx(0.5)
     assert finest_scale(480, 320, 12, None) == pytest.approx(1.6)  # a small picture is enlarged
     assert finest_scale(300, 320, 12, None) == 2 and finest_scale(200, 255, 12, None) == 1
+    assert finest_scale(480, 320, 12, None, enlarge=False) == 1
 
 
 def test_a_card_that_is_no_face_detector_is_refused():
