@@ -17,6 +17,7 @@ _AMONG_CAPITALS = str.maketrans("0158", "OISB")
 _AMONG_SMALL = str.maketrans("I10", "llo")
 _NUMBER_WORD = re.compile(r"\S+")
 _BESIDE_DIGITS = re.compile(r"(?<=\d)[Oo](?=[\d.,:/-])|(?<=[\d.,:/-])[Oo](?=\d)|(?<=\d)[Il](?=\d)")
+_AMOUNT = re.compile(r"(?<![A-Za-z])(?:RM|[$€£])?[\dOo]+[.,][\dOo]{2}(?![A-Za-z])|(?<![A-Za-z])[Oo](?=\s?%)")
 _INSIDE_CAPITALS = re.compile(r"(?<=[A-Z])[0158](?=[A-Z])")
 _INSIDE_SMALL = re.compile(r"(?<=[a-z])[I10](?=[a-z])")
 _DOUBLES = {"‘‘": "“", "’’": "”"}
@@ -25,6 +26,7 @@ _DOUBLES = {"‘‘": "“", "’’": "”"}
 def settle_text(text: str) -> str:
     """`text` with look-alikes settled, of the same length."""
     text = _NUMBER_WORD.sub(lambda match: _as_number(match.group()), text)
+    text = _AMOUNT.sub(lambda match: match.group().translate(_IN_NUMBERS), text)
     text = _BESIDE_DIGITS.sub(lambda match: match.group().translate(_IN_NUMBERS), text)
     text = _INSIDE_CAPITALS.sub(lambda match: match.group().translate(_AMONG_CAPITALS), text)
     return _INSIDE_SMALL.sub(lambda match: match.group().translate(_AMONG_SMALL), text)
