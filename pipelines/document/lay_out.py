@@ -49,7 +49,7 @@ def layout_page(picture: Picture, settings: ReadSettings | None = None) -> Page:
     found = find_on(page)
     written = [line for line in found.lines if not line.in_picture]
     lines = [(line, Line(words=(), quad=page.back(with_room(line)))) for line in written]
-    return page_of(picture, page, look, lines, found.figures, settings)
+    return page_of(picture, page, look, lines, found, settings)
 
 
 def with_room(line: FoundLine) -> Quad:

@@ -10,19 +10,20 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.page_text import BlockKind, Box
+from vitapps.datasets.formats.page_text import BlockKind, Box, around
 from vitapps.pipelines.document.reading_order import HEADING, Order, rows_of
 
 Floats = NDArray[np.float64]
 APART = 1.45  # times the usual distance of two lines: a gap this large ends a block
 INDENT = 0.9  # x-heights
+LABEL, SHORT = 1.5, 0.5  # x-heights to a picture, and of its width: such lines are its labels
 _ITEM = re.compile(r"^\s*([•◦▪‣·*\-–—]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|[ivxlc]{1,5}[.)])\s")
 _CAPTION = re.compile(r"^\s*(fig(ure|\.)?|table|tab\.|plate|photo|abbildung|abb\.)\s*[\dIVX:]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Numbers of the lines of one block, in order, and its kind; its `box` where it has no lines."""
+    """Numbers of the lines of one block, in order, and its kind; the `box` of a figure."""
 
     lines: tuple[int, ...]
     kind: BlockKind = "text"
@@ -39,20 +40,61 @@ def group_lines(order: Order, boxes: Floats, sizes: Floats, texts: Sequence[str]
     return [*found, *([Group(lines=order.footer, kind="footer")] if order.footer else [])]
 
 
-def with_figures(groups: Sequence[Group], boxes: Floats, figures: Sequence[Box]) -> list[Group]:
-    """Blocks with pictures among them, each before the first block that stands below it in its columns."""
+def with_figures(groups: Sequence[Group], boxes: Floats, figures: Sequence[Box], body: float = 0.0) -> list[Group]:
+    """Blocks with pictures among them. A picture takes in the short lines on it and close to it, x-heights `body`, as
+    the labels of a chart, at the place of the first; one without stands before the first block below it."""
     found = list(groups)
     for figure in figures:
-        below = [
-            place
-            for place, group in enumerate(found)
-            if group.lines
-            and boxes[list(group.lines), 1].min() > figure[3] - 1
-            and boxes[list(group.lines), 0].min() < figure[2]
-            and boxes[list(group.lines), 2].max() > figure[0]
-        ]
-        found.insert(below[0] if below else len(found), Group(lines=(), kind="figure", box=figure))
+        labels = [place for place, group in enumerate(found) if _is_label(group, boxes, figure, LABEL * body)]
+        lines = tuple(line for place in labels for line in found[place].lines)
+        box = around([figure, *((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[list(lines)].tolist())])
+        kept = [group for place, group in enumerate(found) if place not in labels]
+        at = labels[0] if labels else _before_what_is_below(found, boxes, figure)
+        found = [*kept[:at], Group(lines=lines, kind="figure", box=box), *kept[at:]]
     return found
+
+
+def _is_label(group: Group, boxes: Floats, figure: Box, reach: float) -> bool:
+    """Whether a block lies on a picture or within `reach` of it and its lines are short beside it."""
+    if not group.lines or group.kind in ("table", "caption", "header", "footer"):
+        return False
+    lines = boxes[list(group.lines)]
+    near = (figure[0] - reach, figure[1] - reach, figure[2] + reach, figure[3] + reach)
+    return _lies_in(lines, near) and float((lines[:, 2] - lines[:, 0]).mean()) < SHORT * (figure[2] - figure[0])
+
+
+def _before_what_is_below(groups: Sequence[Group], boxes: Floats, figure: Box) -> int:
+    """The place of the first block that stands below a picture in its columns, else the end."""
+    for place, group in enumerate(groups):
+        if group.lines:
+            lines = boxes[list(group.lines)]
+            if lines[:, 1].min() > figure[3] - 1 and lines[:, 0].min() < figure[2] and lines[:, 2].max() > figure[0]:
+                return place
+    return len(groups)
+
+
+def with_tables(groups: Sequence[Group], boxes: Floats, tables: Sequence[Box]) -> list[Group]:
+    """Blocks, those within one of `tables` together as one, read row by row, at the place of the first of them."""
+    found = list(groups)
+    for table in tables:
+        inner = [place for place, group in enumerate(found) if _is_inside(group, boxes, table)]
+        if inner:
+            items = np.array([line for place in inner for line in found[place].lines])
+            rows = tuple(int(line) for row in rows_of(boxes, items) for line in row)
+            kept = [group for place, group in enumerate(found) if place not in inner]
+            found = [*kept[: inner[0]], Group(lines=rows, kind="table"), *kept[inner[0] :]]
+    return found
+
+
+def _is_inside(group: Group, boxes: Floats, table: Box) -> bool:
+    return bool(group.lines) and _lies_in(boxes[list(group.lines)], table)
+
+
+def _lies_in(boxes: Floats, area: Box) -> bool:
+    """Whether most of some lines have their middle in a box."""
+    x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
+    inside = (x > area[0]) & (x < area[2]) & (y > area[1]) & (y < area[3])
+    return bool(inside.mean() > 0.5)
 
 
 def paragraphs(part: Sequence[int], boxes: Floats, sizes: Floats) -> list[list[int]]:

@@ -17,6 +17,7 @@ Floats = NDArray[np.float32]
 Grey = NDArray[np.uint8]
 AROUND = 5.0  # x-heights over which density is taken
 DENSE = 0.18  # share of ink in a picture
+DRAWN = 0.03  # share of the ink of large strokes in a drawing or a chart
 SURE = 0.7  # three letters in a row at least
 DARK = 100  # grey value: the surroundings of light letters are darker
 LEAST = 7.0  # x-heights: no picture is narrower or lower
@@ -25,12 +26,24 @@ MARGIN_SHARE = 0.4  # of a side of the page: a dark strip that runs along more o
 
 def picture_density(found: Components, height: float) -> Floats:
     """Share of ink that belongs to no letter in the surroundings of each pixel; H W in 0..1."""
-    rest = found.ink.copy()
     letters = letter_like(found) & (found.heights > 0.5 * height) & (found.heights < 4 * height)
-    for x0, y0, x1, y1 in found.boxes[letters]:
+    return _density(found, letters, height)
+
+
+def _density(found: Components, without: NDArray[np.bool_], height: float) -> Floats:
+    """Share of ink about each pixel, some components left out."""
+    rest = found.ink.copy()
+    for x0, y0, x1, y1 in found.boxes[without]:
         rest[y0:y1, x0:x1] = 0
     side = max(3, int(AROUND * height))
     return np.asarray(cv2.blur(rest.astype(np.float32), (side, side), borderType=cv2.BORDER_REPLICATE), np.float32)
+
+
+def drawn_density(found: Components, height: float, rules: NDArray[np.bool_]) -> Floats:
+    """Share of ink of strokes larger than letters, level `rules` n left out, about each pixel; H W in 0..1."""
+    letters = letter_like(found) & (found.heights > 0.5 * height) & (found.heights < 4 * height)
+    specks = (found.heights < height) & (found.widths < height)
+    return _density(found, letters | specks | rules, height)
 
 
 def mark_pictures(lines: list[FoundLine], density: Floats) -> list[FoundLine]:
@@ -64,8 +77,9 @@ def without_shadows(lines: list[FoundLine], light: list[FoundLine]) -> list[Foun
 
 
 def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list[Box]:
-    """Boxes of pictures on a page, borders of the scan left out, nor panels that hold the given `lines` of writing."""
-    mask = (density > DENSE).astype(np.uint8)
+    """Boxes of pictures and drawings on a page by its `drawn_density`, borders of the scan left out, and panels that
+    hold the given `lines` of writing."""
+    mask = (density > DRAWN).astype(np.uint8)
     high, wide = mask.shape
     found: list[Box] = []
     for x0, y0, x1, y1 in components_of(mask).boxes.tolist():

@@ -20,10 +20,11 @@ from vitapps.pipelines.document.components import binarise, components_of, x_hei
 from vitapps.pipelines.document.deskew import Upright, make_upright
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
-from vitapps.pipelines.document.layout import group_lines, with_figures
+from vitapps.pipelines.document.layout import group_lines, with_figures, with_tables
 from vitapps.pipelines.document.line_crops import Crop, PlacedWord, crop_line, to_line
 from vitapps.pipelines.document.orientation import Survey, survey
 from vitapps.pipelines.document.pictures import (
+    drawn_density,
     figure_boxes,
     light_lines,
     mark_pictures,
@@ -32,6 +33,7 @@ from vitapps.pipelines.document.pictures import (
 )
 from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.document.recognise import Recogniser
+from vitapps.pipelines.document.ruled_tables import level_rules, table_boxes
 from vitapps.pipelines.document.sheet import FlatSheet, find_sheet, flattened
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
@@ -91,15 +93,16 @@ def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | Non
     look, page = look_at(grey, reader.lines, settings)
     found = find_on(page)
     read = _read_lines(grey, page, found.lines, reader.lines, settings)
-    return page_of(picture, page, look, read, found.figures, settings)
+    return page_of(picture, page, look, read, found, settings)
 
 
 def page_of(
-    picture: Picture, page: Upright, look: Survey, lines: Sequence[tuple[FoundLine, Line]], figures: Sequence[Box],
+    picture: Picture, page: Upright, look: Survey, lines: Sequence[tuple[FoundLine, Line]], found: FoundPage,
     settings: ReadSettings,
 ) -> Page:  # fmt: skip
-    """The tree of a page: `lines` as found on the upright `page` and as they lie in the picture given."""
-    blocks = _blocks(page, lines, figures)
+    """The tree of a page: `lines` as found on the upright `page` and as they lie in the picture given; pictures and
+    tables of `found`."""
+    blocks = _blocks(page, lines, found)
     dpi, guessed = dpi_of(picture, look.x_height, settings)
     written = any(block.lines for block in blocks)
     return Page(
@@ -141,10 +144,11 @@ def look_at(grey: Grey, reader: LineReader | None, settings: ReadSettings) -> tu
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundPage:
-    """What stands on an upright page: lines in no order, and boxes of pictures."""
+    """What stands on an upright page: lines in no order, boxes of pictures and of ruled tables."""
 
     lines: tuple[FoundLine, ...] = ()
     figures: tuple[Box, ...] = ()
+    tables: tuple[Box, ...] = ()
 
 
 def find_on(page: Upright) -> FoundPage:
@@ -156,9 +160,10 @@ def find_on(page: Upright) -> FoundPage:
     density = picture_density(found, height)
     lines = mark_pictures(lines_by_components(found, height), density)
     written = [line for line in lines if not line.in_picture]
-    figures = figure_boxes(density, height, written)
+    figures = figure_boxes(drawn_density(found, height, level_rules(found, height)), height, written)
     light = light_lines(page.grey, height)
-    return FoundPage(lines=(*without_shadows(lines, light), *light), figures=tuple(figures))
+    lines = [*without_shadows(lines, light), *light]
+    return FoundPage(lines=tuple(lines), figures=tuple(figures), tables=tuple(table_boxes(found, lines, height)))
 
 
 def _confidence(page: Grey, lines: Sequence[FoundLine], reader: LineReader) -> float:
@@ -199,17 +204,20 @@ def _written(line: FoundLine, crop: Crop, words: Sequence[PlacedWord], settings:
 
 
 def _blocks(
-    page: Upright, read: Sequence[tuple[FoundLine, Line]], figures: Sequence[Box]
+    page: Upright, read: Sequence[tuple[FoundLine, Line]], on: FoundPage
 ) -> tuple[Block, ...]:  # fmt: skip
     """Blocks in reading order."""
     boxes = np.array([line.box for line, _ in read], np.float64).reshape(-1, 4)
     sizes = np.array([line.x_height for line, _ in read], np.float64)
     order = reading_order(boxes, sizes, page.grey.shape[0])
     groups = group_lines(order, boxes, sizes, [words.text for _, words in read])
+    groups = with_tables(groups, boxes, on.tables)
+    body = float(np.median(sizes)) if len(sizes) else 0.0
     found = []
-    for group in with_figures(groups, boxes, figures):
+    for group in with_figures(groups, boxes, on.figures, body):
         lines = tuple(read[place][1] for place in group.lines)
-        box = around([line.box for line in lines]) if lines else box_of(page.back(quad_of(group.box)))
+        whole = group.kind == "figure"
+        box = box_of(page.back(quad_of(group.box))) if whole else around([line.box for line in lines])
         found.append(Block(kind=group.kind, lines=lines, box=box))
     return tuple(found)
 
