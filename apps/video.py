@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from vitapps.apps import video_learn, video_predict
+from vitapps.apps import video_learn, video_predict, video_pretrain
 from vitapps.apps.console import OutputOption, Run, command, group, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
@@ -18,10 +18,12 @@ train_app = group("Train an embedded model again, from its published recipe.")
 app.add_typer(train_app, name="train")
 eval_app = group("Score the embedded models beside their baselines.")
 app.add_typer(eval_app, name="eval")
-for commands in (video_learn, video_predict):
-    app.registered_commands += commands.own.registered_commands
-    train_app.registered_commands += commands.own_train.registered_commands
-    eval_app.registered_commands += commands.own_eval.registered_commands
+for target, sources in (
+    (app, (video_learn.own, video_predict.own, video_pretrain.own)),
+    (train_app, (video_learn.own_train, video_predict.own_train)),
+    (eval_app, (video_learn.own_eval, video_predict.own_eval)),
+):
+    target.registered_commands += [item for source in sources for item in source.registered_commands]
 
 _READ = "How to read the clip"
 _WRITE = "What to write besides"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -57,6 +57,7 @@ def segment(
         Path | None,
         typer.Option("--out", "-o", show_default=False, help="Folder of PNGs, .json (RLE) or .mp4; else CLIP_masks."),
     ] = None,
+    weights: WeightsOption = None,
     preview: PreviewOption = False,
     start: StartOption = None,
     end: EndOption = None,
@@ -68,7 +69,7 @@ def segment(
 
     settings = pipeline.SegmentSettings(start=start, end=end, stride=stride, decoder=decoder, preview=preview)
     result = pipeline.segment(
-        clip, mask, out or pipeline.default_output(clip), settings=settings, options=run.options,
+        clip, mask, out or pipeline.default_output(clip), settings=settings, weights=weights, options=run.options,
         progress=run.progress, command=run.command_line,
     )  # fmt: skip
     lost = [f"object {number} is lost from {time:g} s on" for number, time in result.lost_s.items()]
@@ -86,13 +87,14 @@ def eval_segment(
     sequence: Annotated[
         list[str] | None, typer.Option("--sequence", show_default=False, help="Only these sequences.")
     ] = None,
+    weights: WeightsOption = None,
     no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Leave flow + GrabCut out.")] = False,
 ) -> None:
     """J, F and J&F of `video segment` by the DAVIS protocol, beside optical flow + GrabCut in the same run."""
     from vitapps.pipelines.video.evaluate_segment import evaluate
 
     rows = evaluate(
-        data, sequence or (), baseline=not no_baseline, options=run.options, progress=run.progress
+        data, sequence or (), baseline=not no_baseline, weights=weights, options=run.options, progress=run.progress
     )  # fmt: skip
     header = ("method", "sequence", "J&F", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay", "ms CPU")
     table = [
@@ -103,6 +105,40 @@ def eval_segment(
         for row in rows
     ]  # fmt: skip
     run.emit({"rows": [row.to_json() for row in rows]}, columns(header, table))
+
+
+@command(own_train, "segment")
+def train_segment(
+    run: Run,
+    data: Annotated[
+        list[Path], typer.Option("--data", show_default=False, help="Folders of photographs and clips; repeatable.")
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
+    image: Annotated[
+        str, typer.Option("--image", help="Image network to start from: timm:NAME, hf:REPO, a card.")
+    ] = "",
+    steps: StepsOption = 3000,
+    batch: Annotated[int, typer.Option("--batch", min=1, help="Triples of frames a step.")] = 8,
+    size: Annotated[int, typer.Option("--size", min=32, help="Pixels a side that frames are brought to.")] = 128,
+    dim: Annotated[int, typer.Option("--dim", min=32, help="Width of the network; 32 a head.")] = 128,
+    depth: Annotated[int, typer.Option("--depth", min=1, help="Blocks of the network.")] = 6,
+    prototypes: Annotated[int, typer.Option("--prototypes", min=0, help="Tokens for a known frame; 0: all.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Train a SimVOS network on composited frames, for `video segment --weights`."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.runtime.devices import cuda_devices
+    from vitapps.pipelines.video.train_segment import SegmentFit, train
+
+    device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
+    config = SegmentFit(
+        steps=steps, batch=batch, image=image, size=size, dim=dim, depth=depth, prototypes=prototypes,
+        seed=run.options.seed, threads=run.options.threads or 1,
+    )  # fmt: skip
+    card = train(data, out, config=config, device=device, resume=resume, progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
 @command(own, "action", reduces=True)
@@ -167,15 +203,24 @@ def probe(
     run: Run,
     train: Annotated[Path, typer.Option("--train", show_default=False, help="List of clips to fit on.")],
     test: Annotated[Path, typer.Option("--test", show_default=False, help="List of clips to score on.")],
+    protocol: Annotated[
+        Literal["linear", "knn", "attentive"],
+        typer.Option("--protocol", help="attentive: a query over tokens."),
+    ] = "linear",
+    question: Annotated[
+        Literal["labels", "direction"], typer.Option("--ask", help="direction: does the clip run forwards?")
+    ] = "labels",
     root: RootOption = None,
     weights: WeightsOption = None,
 ) -> None:
-    """Fit a linear classifier on frozen clip features and score it."""
+    """Fit a small classifier on frozen clip features and score it."""
     from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS
+    from vitapps.pipelines.video.probe import ProbeSettings
     from vitapps.pipelines.video.probe import probe as pipeline
 
     result = pipeline(
-        train, test, root=root, weights=weights or DEFAULT_WEIGHTS, options=run.options, progress=run.progress
+        train, test, root=root, weights=weights or DEFAULT_WEIGHTS,
+        settings=ProbeSettings(protocol=protocol, question=question), options=run.options, progress=run.progress,
     )  # fmt: skip
     score, classes = result.score, len(result.classes)
     run.emit(
@@ -190,20 +235,30 @@ def train_action(
     data: ListOption,
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
     root: RootOption = None,
+    image: Annotated[
+        str | None,
+        typer.Option("--image", show_default=False, help="Beside a frozen image network: timm:NAME, hf:REPO, a card."),
+    ] = None,
     steps: StepsOption = 150,
     batch: Annotated[int, typer.Option("--batch", min=2, help="Windows a step.")] = 32,
     folds: FoldsOption = 5,
 ) -> None:
-    """Train the motion classifier on labelled clips; the score comes from sources it has not seen."""
+    """Train a classifier on labelled clips, of motion alone or beside an image network; scored on unseen sources."""
     from vitapps.require import require
 
     require("torch", extra="train")
-    from vitapps.pipelines.video.train_action import ActionFit, train
+    common = {
+        "steps": steps, "batch": batch, "folds": folds, "seed": run.options.seed, "threads": run.options.threads or 1
+    }  # fmt: skip
+    if image is None:
+        from vitapps.pipelines.video.train_action import ActionFit, train
 
-    config = ActionFit(
-        steps=steps, batch=batch, folds=folds, seed=run.options.seed, threads=run.options.threads or 1
-    )  # fmt: skip
-    card, score = train(data, out, root=root, config=config, progress=run.progress)
+        card, score = train(data, out, root=root, config=ActionFit(**common), progress=run.progress)
+    else:
+        from vitapps.pipelines.video.train_dist import DistFit
+        from vitapps.pipelines.video.train_dist import train as train_beside
+
+        card, score = train_beside(data, out, root=root, config=DistFit(image=image, **common), progress=run.progress)
     said = f": {score.accuracy:.3f} accuracy on unseen sources" if score else ""
     run.emit({"card": str(card), "score": score}, [f"wrote {card}{said}"])
 

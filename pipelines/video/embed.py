@@ -17,7 +17,7 @@ from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.pipelines.video.action import ActionSettings
-from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS, load_action_model
+from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS, ActionModel, load_action_model
 from vitapps.pipelines.video.windows import Seen, look
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import sha256_file, write_run_record
@@ -45,9 +45,11 @@ class EmbedResult:
 
 def embed(
     sources: Sequence[str], out: Path, *, weights: str = DEFAULT_WEIGHTS, settings: ActionSettings | None = None,
-    options: RunOptions | None = None, progress: Progress = null_progress, command: str = "",
+    options: RunOptions | None = None, model: ActionModel | None = None, progress: Progress = null_progress,
+    command: str = "",
 ) -> EmbedResult:  # fmt: skip
     """Embed every window of every clip of `sources` into `out`: .npz (`clip`, `start_s`, `end_s`, `embedding`) or .csv.
+    `model`: loaded before, else by `weights`.
 
     Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is left.
     """
@@ -58,7 +60,7 @@ def embed(
         )
     files = [Path(source) for source in sources if Path(source).exists()]
     check_output(out, overwrite=options.overwrite, sources=files)
-    model = load_action_model(weights, options)
+    model = model or load_action_model(weights, options)
     record = new_record([model.facts], options=options, settings=settings, command=command, inputs=())
     found: list[tuple[str, Seen]] = []
     with record.timed("embed"), progress.task("embedding", total=len(sources)) as task:

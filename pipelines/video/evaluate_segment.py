@@ -21,6 +21,7 @@ from vitapps.pipelines.video.davis_scores import DavisScore, average, score_obje
 from vitapps.pipelines.video.optical_flow import dense_flow, grey_of, warp_back
 from vitapps.pipelines.video.propagate import MaskPropagator
 from vitapps.pipelines.video.segment import limit_threads
+from vitapps.pipelines.video.segment_network import load_segmenter
 from vitapps.progress import Progress, null_progress
 
 Labels = NDArray[np.uint8]
@@ -43,14 +44,18 @@ class Row:
 
 
 def evaluate(
-    data: Path, names: Sequence[str] = (), *, baseline: bool = True, options: RunOptions | None = None,
-    progress: Progress = null_progress,
+    data: Path, names: Sequence[str] = (), *, baseline: bool = True, weights: str | None = None,
+    options: RunOptions | None = None, progress: Progress = null_progress,
 ) -> list[Row]:  # fmt: skip
-    """Rows by method, the last of each the mean over sequences. Raises as `read_tree` does."""
+    """Rows by method, the last of each the mean over sequences; `weights`: a network as a further method. Raises as
+    `read_tree` and `load_segmenter` do."""
     sequences = read_tree(data, names)
     limit_threads(options or RunOptions())
     methods: dict[str, Callable[[NDArray[np.uint8], Labels], Step]] = {OURS: _ours}
     methods |= {BASELINE: FlowGrabCut} if baseline else {}
+    if weights is not None:
+        begin, facts = load_segmenter(weights, options or RunOptions())
+        methods[facts.name] = lambda pixels, labels: begin(pixels, labels).step
     rows = []
     with progress.task("scoring", total=len(sequences) * len(methods)) as task:
         for method, begin in methods.items():

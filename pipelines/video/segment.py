@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from vitapps.datasets.formats.mask_series import VOID, read_index_png
 from vitapps.datasets.formats.video_read import Clip, Decoder, Frame, is_url, open_clip
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.runtime.network_facts import new_record
+from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.draw import ContactSheet
 from vitapps.pipelines.video.propagate import MaskPropagator
 from vitapps.pipelines.video.segment_outputs import check_mask_output, draw_masks, open_sink
@@ -27,8 +27,17 @@ from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_r
 
 log = logging.getLogger("vitapps.video")
 Labels = NDArray[np.uint8]
+Begin = Callable[[NDArray[np.uint8], Labels], "Propagator"]
 _MOST_OBJECTS = 32  # more different values are shades of grey
 _ASPECT = 0.02  # by how much the shape of a mask may differ from the frame's before it cannot belong to it
+
+
+class Propagator(Protocol):
+    """Made from the first frame H W 3 and its labels H W."""
+
+    def step(self, pixels: NDArray[np.uint8]) -> Labels:
+        """Labels of the next frame."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,13 +79,14 @@ def default_output(source: str) -> Path:
 
 
 def segment(
-    source: str, mask: Path, out: Path, *, settings: SegmentSettings | None = None,
+    source: str, mask: Path, out: Path, *, settings: SegmentSettings | None = None, weights: str | None = None,
     options: RunOptions | None = None, progress: Progress = null_progress, command: str = "",
 ) -> SegmentResult:  # fmt: skip
     """Follow the objects that `mask` marks in the first frame of `source` and write their masks to `out`.
 
     `mask`: object numbers as PNG (0 and 255 alone: one object). Raises UsageError for options without sense or a mask
-    of another shape, UnreadableInputError, OutputError; then no output is left and older ones are untouched.
+    of another shape, UnreadableInputError, OutputError; then no output is left and older ones are untouched. `weights`:
+    a card of `video train segment` does it, else flow, colour, motion and edges.
     """
     settings, options = settings or SegmentSettings(), options or RunOptions()
     sources = tuple(path for path in (Path(source), mask) if not is_url(source) or path is mask)
@@ -84,7 +94,8 @@ def segment(
     if settings.preview:
         check_output(preview_path(out), overwrite=options.overwrite, sources=sources)
     given = read_first_mask(mask)
-    record = new_record([], options=options, settings=settings, command=command)
+    begin, facts = _follower(weights, options)
+    record = new_record(facts, options=options, settings=settings, command=command)
     limit_threads(options)
     with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
         tally = _Tally(settings)
@@ -95,7 +106,7 @@ def segment(
                 start=settings.start or 0.0,
             )  # fmt: skip
             with sink as target:
-                for frame, labels in follow(frames, given, source):
+                for frame, labels in follow(frames, given, source, begin):
                     target.add(frame.index, frame.time_s, frame.pixels, labels)
                     tally.add(frame, labels)
                     task.advance(settings.stride)
@@ -111,14 +122,26 @@ def limit_threads(options: RunOptions) -> None:
     cv2.setNumThreads(options.threads if options.threads else -1)
 
 
-def follow(frames: Iterable[Frame], given: Labels, name: str) -> Iterator[tuple[Frame, Labels]]:
+def _follower(weights: str | None, options: RunOptions) -> tuple[Begin, list[NetworkFacts]]:
+    """What follows masks, and the networks in it."""
+    if weights is None:
+        return MaskPropagator, []
+    from vitapps.pipelines.video.segment_network import load_segmenter
+
+    begin, facts = load_segmenter(weights, options)
+    return begin, [facts]
+
+
+def follow(
+    frames: Iterable[Frame], given: Labels, name: str, begin: Begin = MaskPropagator
+) -> Iterator[tuple[Frame, Labels]]:
     """Each frame with its labels H W, the first with those given. UnreadableInputError where there is no frame."""
     source = iter(frames)
     first = next(source, None)
     if first is None:
         raise UnreadableInputError(f"{name}: no frame in the part asked for", hint="check --start and --end")
     labels = fit_mask(given, first.pixels.shape[:2])
-    propagator = MaskPropagator(first.pixels, labels)
+    propagator = begin(first.pixels, labels)
     yield first, labels
     for frame in source:
         yield frame, propagator.step(frame.pixels)

@@ -20,6 +20,8 @@ ARCHS = {
     "hypersphere_vit": "vitapps.shared_backbones.models.hypersphere_vit:HypersphereViT:HypersphereViTConfig",
     "vit_embedder": "vitapps.shared_backbones.models.vit_embedder:ViTEmbedder:ViTEmbedderConfig",
     "clip_classifier": "vitapps.shared_backbones.models.clip_classifier:ClipClassifier:ClipClassifierConfig",
+    "simvos": "vitapps.shared_backbones.models.simvos:SimVos:SimVosConfig",
+    "dist": "vitapps.shared_backbones.models.dist:Dist:DistConfig",
     "plain_detector": "vitapps.shared_backbones.models.plain_detector:PlainDetector:PlainDetectorConfig",
     "predformer": "vitapps.shared_backbones.models.predformer:PredFormer:PredFormerConfig",
     "liveness_vit": "vitapps.shared_backbones.models.liveness_vit:LivenessViT:LivenessViTConfig",

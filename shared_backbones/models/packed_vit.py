@@ -7,7 +7,7 @@ Any trained `ViT` runs packed: its weights are used as they are, positions follo
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Unpack, cast
+from typing import Unpack
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from vitapps.shared_backbones.features import Features
 from vitapps.shared_backbones.models.vit import Block, ViT
 from vitapps.shared_backbones.packing.first_fit import pack
 from vitapps.shared_backbones.packing.sequence import PackedTokens, join, split
-from vitapps.shared_backbones.posenc._protocol import PositionEncoding
 
 CARD = {
     "id": "S204",
@@ -88,7 +87,7 @@ class PackedViT:
             own, grid = self.vit.embed(image.unsqueeze(0))  # in_chans *spatial -> 1 n C
             tokens.append(own)
             grids.append(grid)
-            ropes.append(self._rotation(grid))
+            ropes.append(self.vit.rotation(grid))
         return join(tokens, ropes, grids)
 
     def run(self, packed: PackedTokens) -> Tensor:
@@ -98,7 +97,3 @@ class PackedViT:
             x = run_block(block, x, rope=packed.rope, cu_seqlens=packed.cu_seqlens)
         out: Tensor = self.vit.norm(x)
         return out
-
-    def _rotation(self, grid: tuple[int, ...]) -> Rotation | None:
-        encodings = [cast(PositionEncoding, pos) for pos in self.vit.pos.values()]
-        return next((turn for pos in encodings if (turn := pos.rotation(grid)) is not None), None)

@@ -100,7 +100,8 @@ class PredFormer(nn.Module):
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        nn.init.xavier_uniform_(self.patch_embed.proj.weight.flatten(1))  # type: ignore[operator]
+        weight: Tensor = self.patch_embed.proj.weight  # type: ignore[assignment]
+        nn.init.xavier_uniform_(weight.flatten(1))
         for block in self.blocks:
             tie_queries_to_keys(block.attn.qkv.weight)  # type: ignore[union-attr, arg-type]
 

@@ -225,7 +225,7 @@ class ViT(nn.Module):
     ) -> tuple[Tensor, TokenState | None, tuple[int, ...], dict[int, Tensor]]:
         """All blocks and the final norm: (B N C, state, grid, intermediates), N what the reducer has left."""
         x, grid = self.embed(x)
-        rope = self._rotation(grid)
+        rope = self.rotation(grid)
         state = start(x, self.config.prefix) if self.reducer is not None else None
         intermediates: dict[int, Tensor] = {}
         for index, block in enumerate(self.blocks):
@@ -279,7 +279,8 @@ class ViT(nn.Module):
     def _positions(self) -> list[PositionEncoding]:
         return [cast(PositionEncoding, pos) for pos in self.pos.values()]
 
-    def _rotation(self, grid: tuple[int, ...]) -> Rotation | None:
+    def rotation(self, grid: tuple[int, ...]) -> Rotation | None:
+        """Rotary angles of the patches of `grid`, or None where positions are not rotary."""
         found = [turn for pos in self._positions() if (turn := pos.rotation(grid)) is not None]
         return found[0] if found else None
 

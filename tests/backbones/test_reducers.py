@@ -13,6 +13,7 @@ from vitapps.errors import UsageError
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
 from vitapps.shared_backbones.token_reduction._protocol import restore, start
 from vitapps.shared_backbones.token_reduction.evit import EViT
+from vitapps.shared_backbones.token_reduction.keyframe import KeyFrame
 from vitapps.shared_backbones.token_reduction.random_ltd import RandomLTD, kept_length
 from vitapps.shared_backbones.token_reduction.skipvit import SkipViT
 from vitapps.shared_backbones.token_reduction.spec import parse_reduce, reduced_config, reducers
@@ -173,3 +174,62 @@ def test_what_is_offered_can_be_written() -> None:
     assert parse_reduce("none") is None
     found = parse_reduce("tome:r=13")
     assert found is not None and (found.name, found.first, found.last) == ("tome", 13, 13)
+
+
+CLIP = ViTConfig(
+    in_chans=1, image_size=(16, 28, 28), patch=(2, 2, 2), dim=8, depth=12, heads=2, class_token=False, pos="sincos",
+    pool="mean",
+)  # fmt: skip
+
+
+def test_the_key_frame_stays_and_the_most_attended_of_the_others() -> None:
+    """By loops, one sample: attention received, queries of the key frame four times."""
+    generator = torch.Generator().manual_seed(5)
+    times, places, r = 4, 3, 5
+    x = torch.randn(1, 12, 8, generator=generator)
+    weights = torch.randn(1, 12, 12, generator=generator).softmax(-1)
+    y, state = KeyFrame(times, places)(x, start(x, 0), r, weights)
+    key = [6, 7, 8]  # the third of four frames
+    received = {
+        token: sum(float(weights[0, query, token]) * (4 if query in key else 1) for query in range(12))
+        for token in range(12) if token not in key
+    }  # fmt: skip
+    stay = sorted([*key, *sorted(received, key=received.__getitem__)[r:]])
+    assert state.position[0].tolist() == stay
+    assert torch.equal(y[0], x[0, stay])
+    assert torch.equal(restore(2 * y, state)[0, stay], 2 * y[0])
+    gone = [token for token in range(12) if token not in stay]
+    assert torch.equal(restore(2 * y, state)[0, gone], x[0, gone])  # with the values that they had
+
+
+def test_dropping_by_key_frame_in_a_clip_network() -> None:
+    """keep 1 is the plain model; at the paper's three blocks and 0.7 the work falls by 35 to 50 %; the middle stays."""
+    torch.manual_seed(0)
+    plain = ViT(CLIP).eval()
+    clip = torch.randn(1, 1, 16, 28, 28)
+    seen: list[int] = []
+    states: list[Any] = []
+    for keep in (1.0, 0.7):
+        model = ViT(reduced_config(CLIP, f"keyframe:keep={keep},at=3/6/9")).eval()
+        model.load_state_dict(plain.state_dict())
+        seen.clear()
+        states.clear()
+        for block in model.blocks:
+            block.mlp.register_forward_pre_hook(lambda _, args: seen.append(args[0].shape[1]))
+        assert model.reducer is not None
+        model.reducer.register_forward_hook(lambda module, args, out: states.append(out[1]))
+        with torch.no_grad():
+            features = model.forward_features(clip)
+            assert features.tokens.shape[1] == 8 * 14 * 14
+            if keep == 1.0:
+                assert torch.equal(features.tokens, plain.forward_features(clip).tokens)
+    assert sorted(set(seen), reverse=True) == [1568, 1098, 769, 539]  # ceil(0.7 n) three times
+    middle = set(range(4 * 196, 5 * 196))
+    assert all(middle <= set(state.position[0].tolist()) for state in states)
+    dim = 768
+    mixing = [1568, *seen[:-1]]  # attention comes before the drop of its block
+    work = sum(4 * n * dim**2 + 2 * n**2 * dim + 8 * m * dim**2 for n, m in zip(mixing, seen, strict=True))
+    whole = 12 * (12 * 1568 * dim**2 + 2 * 1568**2 * dim)
+    assert 0.35 < 1 - work / whole < 0.5
+    with pytest.raises(UsageError, match="cannot remove"):
+        KeyFrame(4, 3)(torch.zeros(1, 12, 4), start(torch.zeros(1, 12, 4), 0), 10, torch.zeros(1, 12, 12))

@@ -7,13 +7,8 @@ import torch
 
 from vitapps.errors import UsageError
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
-from vitapps.shared_backbones.ssl.videomae_v2 import (
-    VideoMae,
-    VideoMaeConfig,
-    normalised_tubelets,
-    running_cells,
-    tube_mask,
-)
+from vitapps.shared_backbones.ssl._clip_tokens import encode, normalised_tubelets, tube_mask
+from vitapps.shared_backbones.ssl.videomae_v2 import VideoMae, VideoMaeConfig, running_cells
 
 GRID = (2, 4, 4)
 
@@ -57,8 +52,8 @@ def test_the_encoder_sees_nothing_hidden(dual: bool) -> None:
     pixels = seen.reshape(2, 1, *GRID).repeat_interleave(2, 2).repeat_interleave(4, 3).repeat_interleave(4, 4)
     other = torch.where(pixels, clip, clip + 5 * torch.randn_like(clip))
     with torch.inference_mode():
-        assert torch.equal(module.encode(clip, places), module.encode(other, places))
-        assert not torch.equal(module.encode(clip, places), module.encode(clip + 1, places))
+        assert torch.equal(encode(module.encoder, clip, places), encode(module.encoder, other, places))
+        assert not torch.equal(encode(module.encoder, clip, places), encode(module.encoder, clip + 1, places))
 
 
 def test_targets_are_tubelets_of_unit_deviation() -> None:

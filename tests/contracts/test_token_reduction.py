@@ -40,7 +40,9 @@ def draw(n: int, prefix: int, seed: int = 0, batch: int = 3) -> tuple[Tensor, di
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(batch, prefix + n, WIDTH, generator=generator)
     scores = torch.randn(batch, HEADS, prefix + n, generator=generator)
-    return x, {"key_mean": torch.randn(batch, prefix + n, 12, generator=generator), "class_row": scores.softmax(-1)}
+    keys = torch.randn(batch, prefix + n, 12, generator=generator)
+    means = torch.randn(batch, prefix + n, prefix + n, generator=generator).softmax(-1)
+    return x, {"key_mean": keys, "class_row": scores.softmax(-1), "head_mean": means}
 
 
 def call(name: str, x: Tensor, metrics: dict[Any, Tensor], r: int, prefix: int) -> tuple[Tensor, TokenState]:

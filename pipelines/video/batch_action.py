@@ -1,0 +1,67 @@
+"""Task `video.action` of `vitapps batch`: one clip -> what happens in it, with the network loaded once a worker."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vitapps.datasets.formats.video_choices import Decoder
+from vitapps.pipelines.batch.task import Item, ItemResult, Task, TaskSpec, option_words
+from vitapps.pipelines.video.action import ActionSettings, action
+from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS, load_action_model
+from vitapps.provenance import preview_path, record_path
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The options of `vitapps video action`, by the same names; `format` of the output."""
+
+    format: Literal["json", "csv", "srt"] = "json"
+    hop: int | None = None
+    crops: int = 1
+    decoder: Decoder = "auto"
+    preview: bool = False
+
+
+class BatchTask(Task):
+    summary = "what happens in clips, over time and as a whole"
+    patterns = ("**/*.mp4",)
+    Settings = Settings
+    default_weights = DEFAULT_WEIGHTS
+
+    def __init__(self, spec: TaskSpec) -> None:
+        super().__init__(spec)
+        self._model = load_action_model(spec.weights or DEFAULT_WEIGHTS, spec.options)
+
+    def __call__(self, item: Item) -> ItemResult:
+        own: Settings = self.spec.settings
+        settings = ActionSettings(hop=own.hop, crops=own.crops, decoder=own.decoder, preview=own.preview)
+        found = action(
+            str(item.input), item.out, settings=settings, options=self.spec.options, model=self._model,
+            command=item.command,
+        )  # fmt: skip
+        best = found.clip[0]
+        summary = {"action": best.label, "score": best.score, "segments": len(found.segments)}
+        return ItemResult(
+            outputs=self.outputs(self.spec, item.out), preview=found.preview, summary=summary,
+            warnings=tuple(found.warnings),
+        )  # fmt: skip
+
+    @classmethod
+    def extension(cls, spec: TaskSpec) -> str:
+        return f"_actions.{spec.settings.format}"
+
+    @classmethod
+    def outputs(cls, spec: TaskSpec, out: Path) -> tuple[Path, ...]:
+        return (out, *([preview_path(out)] if spec.settings.preview else []), record_path(out))
+
+    @classmethod
+    def words(cls, spec: TaskSpec, item: Item) -> list[str]:
+        own, default = spec.settings, Settings()
+        words = ["video", "action", str(item.input), "-o", str(item.out), *option_words(spec.options)]
+        words += ["--weights", spec.weights] if spec.weights else []
+        words += [f"--hop={own.hop}"] if own.hop is not None else []
+        words += [f"--crops={own.crops}"] if own.crops != default.crops else []
+        words += [f"--decoder={own.decoder}"] if own.decoder != default.decoder else []
+        return words + ["--preview"] * own.preview
