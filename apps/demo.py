@@ -131,6 +131,14 @@ STEPS = (
         input="boat_outline.mp4",
         out="boat_masks.mp4",
     ),
+    Step(
+        title="Where two digits drift to",
+        about="Ten frames seen, ten predicted, and below them what came (digits that the model was not trained on).",
+        words=("video", "predict", "{input}", "-o", "{out}", "--at", "0.4", "--preview"),
+        sample="vitapps.datasets.samples:write_moving_digits",
+        input="digits.npy",
+        out="digits_next.npz",
+    ),
     Step(title="The embedded models", about="Their cards.", words=("models", "list"), computes=False),
     Step(title="This machine", about="What `vitapps doctor` found.", words=("doctor",), computes=False),
 )

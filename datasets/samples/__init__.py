@@ -8,6 +8,8 @@
 448 x 560; `write_edited_portrait` copies a part of its flag over the other curtain.
 `printed_page.jpg`: the page of `printed_page.py`, as a JPEG: our own.
 `boat.mp4`: the clip of `datasets.synth.moving_clip`, with the boat's first box in `boat.box.txt` (x,y,w,h): our own.
+`digits.tif`: twenty digits of the MNIST test set (LeCun, Cortes, Burges; CC BY-SA 3.0), 28 x 28 each, which no model
+here was trained on.
 `two_portraits.jpg`: official portraits of Barack Obama and Joseph Biden as heads of government offices, works of the US
 government (public domain), cut and laid side by side.
 """
@@ -66,6 +68,18 @@ def write_edited_portrait(path: Path) -> None:
     place = np.s_[top + 40 : top + 40 + height, right : right + width]
     pixels[place] = (pixels[place] + alpha * (part - pixels[place])).round().astype(np.uint8)
     Image.fromarray(pixels).save(path, format="PNG")
+
+
+def write_moving_digits(path: Path) -> None:
+    """Twenty frames of two of the bundled digits drifting (.npy, T H W), to predict the second half of."""
+    import numpy as np
+    from PIL import Image
+
+    from vitapps.datasets.synth.moving_digits import MovingDigits
+
+    with as_file(files(__name__) / "digits.tif") as source, Image.open(source) as sheet:
+        cells = np.asarray(sheet).reshape(2, 28, 10, 28).transpose(0, 2, 1, 3)  # 56 280 -> 2 10 28 28
+    np.save(path, MovingDigits(sprites=cells.reshape(-1, 28, 28)).sample(4))
 
 
 def write_portraits(path: Path) -> None:

@@ -1,6 +1,6 @@
 """V-JEPA: features of hidden parts of a clip predicted from what is seen; no pixel is rebuilt.
 
-masks     blocks of places, hidden at all times: several small ones, or two large ones (multi-block, section 3.2)
+mask      blocks of places, hidden at all times: several small ones and two large ones (multi-block, section 3.2)
 context   the encoder on the tubelets that are left
 target    its moving average on the whole clip, normalised by token, without gradient
 loss      absolute difference of predicted and target features, on hidden tubelets
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,7 @@ CARD = {
     "family": "ssl",
     "paper": "Bardes et al. 2024, arXiv:2404.08471",
     "equation": "eq. 1 (L1 on features of a moving average), section 3.2 (multi-block masking)",
-    "deviations": "one of both kinds of masks a step, by turns of a coin; constant momentum",
+    "deviations": "small and large blocks in one mask, where the paper has a mask of each; constant momentum",
     "slots": [],
     "cost": "one encoder on the seen tokens, one on all without gradient, a narrow predictor on all",
     "status": "paper",
@@ -63,8 +64,8 @@ class VJepa(nn.Module):
         if self.training:
             self.follow()
         grid = grid_of(clip, self.encoder.config.patch)
-        number, share = self._kind(generator)
-        seen, hidden = (part.to(clip.device) for part in block_places(clip.shape[0], grid, number, share, generator))
+        blocks = (self.config.short, self.config.long)
+        seen, hidden = (part.to(clip.device) for part in block_places(clip.shape[0], grid, blocks, generator))
         known = encode(self.encoder, clip, seen)
         found = self.predictor(known, torch.cat([seen, hidden], dim=1), grid)[:, seen.shape[1] :]  # -> B M dim
         return (found - gather(self.wanted(clip), hidden)).abs().mean()
@@ -81,19 +82,15 @@ class VJepa(nn.Module):
         for kept, new in zip(self.target.parameters(), self.encoder.parameters(), strict=True):
             kept.lerp_(new, 1 - self.config.momentum)
 
-    def _kind(self, generator: torch.Generator | None) -> tuple[int, float]:
-        return self.config.short if torch.rand((), generator=generator) < 0.5 else self.config.long
-
 
 def block_places(
-    batch: int, grid: Grid, number: int, share: float, generator: torch.Generator | None = None
+    batch: int, grid: Grid, blocks: Sequence[tuple[int, float]], generator: torch.Generator | None = None
 ) -> tuple[Tensor, Tensor]:
-    """(seen B K, hidden B M) tubelets: `number` blocks of `share` of the picture each are hidden at all times.
+    """(seen B K, hidden B M) tubelets: `blocks`, each a number of them and the share of the picture that one covers,
+    are hidden at all times.
 
     Every clip has its own blocks; all hide as much as the one that hides least, at least one place being seen."""
-    masks = torch.stack(
-        [_union(grid[1], grid[2], number, share, generator) for _ in range(batch)]
-    )  # B h*w, True: hidden
+    masks = torch.stack([_union(grid[1], grid[2], blocks, generator) for _ in range(batch)])  # B h*w, True: hidden
     least = min(int(masks.sum(dim=1).min()), masks.shape[1] - 1)
     noise = torch.rand(masks.shape, generator=generator)
     order = (masks + noise).argsort(dim=1, descending=True)  # hidden places first, in any order
@@ -105,13 +102,12 @@ def block_places(
     return everywhen(order[:, least:]), everywhen(order[:, :least])
 
 
-def _union(lines: int, columns: int, number: int, share: float, generator: torch.Generator | None) -> Tensor:
-    """h*w bool: the places that `number` blocks cover."""
+def _union(lines: int, columns: int, blocks: Sequence[tuple[int, float]], generator: torch.Generator | None) -> Tensor:
+    """h*w bool: the places that the blocks cover."""
     mask = torch.zeros(lines, columns, dtype=torch.bool)
-    for _ in range(number):
+    for area in [share * lines * columns for number, share in blocks for _ in range(number)]:
         aspect, at_y, at_x = torch.rand(3, generator=generator).tolist()
         aspect = _ASPECT[0] + aspect * (_ASPECT[1] - _ASPECT[0])
-        area = share * lines * columns
         height = min(lines, max(1, round(math.sqrt(area * aspect))))
         width = min(columns, max(1, round(math.sqrt(area / aspect))))
         y, x = int(at_y * (lines - height + 1)), int(at_x * (columns - width + 1))

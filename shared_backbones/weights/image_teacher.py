@@ -25,7 +25,7 @@ def load_image_teacher(spec: str) -> tuple[ViT, tuple[float, ...], tuple[float, 
         card = load_card(spec)
         module, preprocess = load_module(card), card.preprocess
     vit = module if isinstance(module, ViT) else getattr(module, "vit", None)
-    if not isinstance(vit, ViT) or len(vit.config.patch) != 2:
+    if not isinstance(vit, ViT) or len(vit.config.patch) != 2 or vit.config.in_chans != 3:
         raise UsageError(f"{spec}: no vision transformer of pictures", hint="timm:NAME, hf:OWNER/REPO or a card of one")
     mean, std = (
         tuple(map(float, preprocess.get(key, usual))) for key, usual in zip(("mean", "std"), _IMAGENET, strict=True)

@@ -124,7 +124,7 @@ def test_it_learns_to_follow_the_mask() -> None:
                         masks[number, frame, 0, y : y + 16, x : x + 16] = 1.0
         return frames[:, 1], frames[:, :1], masks[:, :1], masks[:, 1]
 
-    for _ in range(80):
+    for _ in range(150):
         query, reference, mask, wanted = batch(16)
         loss = torch.nn.functional.binary_cross_entropy_with_logits(module.segment(query, reference, mask), wanted)
         optimizer.zero_grad()

@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
 
 from fakes.clips import squares, write_clip
 from vitapps.apps.main import main
-from vitapps.pipelines.video import train_dist
 from vitapps.pipelines.video.action import merge
 from vitapps.pipelines.video.action_scores import area_under_curve, best_temperature, calibration_error, score_action
 from vitapps.pipelines.video.motion_descriptor import WIDTH, describe, small_grey
-from vitapps.shared_backbones.models.vit import ViT, ViTConfig
-from vitapps.shared_backbones.weights.cards import load_card
-from vitapps.shared_backbones.weights.load import load_module
 
 transformers = pytest.importorskip("transformers")
 
@@ -151,34 +145,6 @@ def test_training_writes_a_card_that_classifies(tmp_path: Path, capsys: pytest.C
     assert main(["video", "probe", *lists, "-w", str(card), "--json", "--threads", "1", "--ask", "direction"]) == 0
     said = json.loads(capsys.readouterr().out)
     assert (said["classes"], said["score"]["clips"]) == (["forwards", "backwards"], 16)
-
-
-def test_a_motion_network_beside_an_image_network(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`train action --image`: the card classifies in an engine, and keeps the image network's weights."""
-    torch.manual_seed(0)
-    image = ViT(ViTConfig(image_size=(32, 32), patch=(16, 16), dim=16, depth=2, heads=2, num_classes=3))
-    monkeypatch.setattr(train_dist, "load_image_teacher", lambda spec: (image, (0.5,) * 3, (0.5,) * 3))
-    rows = ["clip\tlabel\tsource_group"]
-    for number in range(2):
-        for label, speed in (("calm", 0.0), ("fast", 2.0)):
-            frames, _ = squares(10, speed=(speed, speed / 2))
-            path = tmp_path / label / f"c{number}.mp4"
-            path.parent.mkdir(exist_ok=True)
-            write_pixels(path, frames)
-            rows.append(f"c{number}\t{label}\tg{number}")
-    (tmp_path / "list.tsv").write_text("\n".join(rows))
-    words = ["--image", "a ViT", "--steps", "2", "--batch", "2", "--folds", "2", "--json", "-o", str(tmp_path / "run")]
-    assert main(["video", "train", "action", "--data", str(tmp_path / "list.tsv"), *words]) == 0
-    assert json.loads(capsys.readouterr().out)["score"]["clips"] == 4
-    made = tmp_path / "run" / "action-dist.toml"
-    module: Any = load_module(load_card(made))
-    assert torch.allclose(module.spatial.blocks[0].attn.qkv.weight, image.blocks[0].attn.qkv.weight, atol=1e-3)
-    assert (
-        main(["video", "action", str(tmp_path / "fast" / "c0.mp4"), "-w", str(made), "--json", "--threads", "1"]) == 0
-    )
-    assert {item["label"] for item in json.loads(capsys.readouterr().out)["clip"]} == {"calm", "fast"}
 
 
 def write_pixels(path: Path, frames: list[NDArray[np.uint8]]) -> None:

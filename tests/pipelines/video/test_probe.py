@@ -30,7 +30,7 @@ def clips(seed: int, number: int = 40, tokens: int = 12) -> tuple[list[Floats], 
 
 
 def test_a_query_finds_the_token_that_tells() -> None:
-    known, labels = clips(0)
+    known, labels = clips(0, number=240)
     asked, truth = clips(1)
     accuracies = {
         name: float((run(known, labels, asked, 2, 0).argmax(axis=1) == truth).mean())
