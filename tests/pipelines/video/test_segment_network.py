@@ -87,4 +87,5 @@ def test_a_trained_card_segments(tmp_path: Path, capsys: pytest.CaptureFixture[s
     record = json.loads((tmp_path / "masks.json.run.json").read_text())
     assert "segment-simvos" in json.dumps(record)
     assert main([*words, "-o", str(tmp_path / "other.json"), "-w", "trees-neon"]) == 4
-    assert "rs.detect" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "rs.detect" in said.out + said.err
