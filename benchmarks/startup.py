@@ -22,12 +22,14 @@ from vitapps.shared_backbones.engines import load
 real = load.load_model
 def watched(*values, **named):
     model = real(*values, **named)
-    inner = model.run
-    def first(*inputs):
-        print(f"start {time.process_time():.3f}", file=sys.stderr, flush=True)
-        model.run = inner
-        return inner(*inputs)
-    model.run = first
+    kept = model.run, model.lend
+    def first_of(inner):
+        def first(*inputs):
+            print(f"start {time.process_time():.3f}", file=sys.stderr, flush=True)
+            model.run, model.lend = kept
+            return inner(*inputs)
+        return first
+    model.run, model.lend = (inner and first_of(inner) for inner in kept)
     return model
 load.load_model = watched
 from vitapps.apps.main import main

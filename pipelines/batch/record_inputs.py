@@ -82,7 +82,7 @@ class _Reservoir:
             self._take(inputs)
             return inner(*inputs)
 
-        model.run = run
+        model.run, model.lend = run, None
         return model
 
     def _take(self, inputs: Sequence[NDArray[np.float32]]) -> None:

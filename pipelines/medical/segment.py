@@ -63,7 +63,7 @@ def segment(
     target = output_name(path, out, choices.format)
     check_outputs([path], target, choices, options)
     volume = read_volume(path, series=choices.series, volume=choices.volume)  # a bad scan fails before the model loads
-    model = VolumeModel.load(weights, options)
+    model = VolumeModel.load(weights, options, once=True)
     return _segment(volume, target, model, options, choices, progress, command)
 
 

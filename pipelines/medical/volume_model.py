@@ -118,8 +118,8 @@ class Prepared:
 class VolumeModel:
     """Card and compiled network. `scores(prepared)` gives K D H W class shares that sum to 1."""
 
-    def __init__(self, card: Any, network: Network) -> None:
-        self.card = card
+    def __init__(self, card: Any, network: Network, *, once: bool = False) -> None:
+        self.card, self._once = card, once
         self.network = network
         self.preprocess = Preprocess.of(card)
         self.infos: tuple[LabelInfo, ...] = label_infos(card.labels)
@@ -128,14 +128,15 @@ class VolumeModel:
         self.tissues = tissue_numbers(names) if all(names) else None
 
     @classmethod
-    def load(cls, weights: str | None, options: RunOptions) -> VolumeModel:
-        """Load a card by name or path and compile its graph. Raises MissingError."""
+    def load(cls, weights: str | None, options: RunOptions, *, once: bool = False) -> VolumeModel:
+        """Load a card by name or path and compile its graph; `once`: for one scan, after which the network's memory is
+        of no more use. Raises MissingError."""
         from vitapps.shared_backbones.engines.load import load_model
         from vitapps.shared_backbones.weights.cards import load_card
 
         card = load_card(weights or DEFAULT_CARD)
         Preprocess.of(card)  # a card of another task is refused before its graph is compiled
-        return cls(card, load_model(card, options))
+        return cls(card, load_model(card, options), once=once)
 
     def shared(self, network: Callable[..., Sequence[NDArray[np.float32]]]) -> VolumeModel:
         """The same model computing through `network`, which stands before its own for several threads."""
@@ -178,7 +179,10 @@ class VolumeModel:
         if region is not None:
             place = place_channels(region, preprocess.spacing)  # 3 d h w
             box = (slice(None), *region.box)
-            shares[box] = self._stitch(np.concatenate([image[None][box], place]), tta, progress)
+            found = self._stitch(np.concatenate([image[None][box], place]), tta, progress)
+            if self._once:
+                getattr(self.network, "release", _nothing)()  # before as much again is needed for the whole
+            shares[box] = found
         return shares
 
     def _stitch(
@@ -190,10 +194,11 @@ class VolumeModel:
         axis = next(i for i, code in enumerate(self.preprocess.orientation) if code in "LR")
 
         def window_shares(part: Floats) -> Floats:
-            shares = softmax(self.network(part)[0])  # B C D H W -> B K D H W
+            shares = softmax(self._answers(part))  # B C D H W -> B K D H W
             if tta:
-                back = np.flip(softmax(self.network(mirrored(part, axis))[0]), axis + 2)
-                shares = 0.5 * (shares + back[:, self._mirror])
+                half = 0.5 * shares  # a new array: the next call may overwrite the answers
+                back = np.flip(softmax(self._answers(mirrored(part, axis))), axis + 2)
+                shares = half + 0.5 * back[:, self._mirror]
             return 1.0 - shares[:, :1] if foreground else shares
 
         stitched: Floats = tile_apply(
@@ -201,6 +206,11 @@ class VolumeModel:
             overlap=self.preprocess.overlap if overlap is None else overlap, blend="gaussian", progress=progress,
         )  # fmt: skip
         return stitched
+
+    def _answers(self, part: Floats) -> Floats:
+        """Logits B K D H W of one window, which the next call may overwrite: a copy would be 80 MB."""
+        lend = getattr(self.network, "lend", None) if len(part) == 1 else None
+        return (lend or self.network)(part)[0]  # type: ignore[no-any-return]
 
     def _check_memory(self, volume: Volume, size: list[int]) -> None:
         needed = 2 * 4 * len(self.infos) * int(np.prod(size, dtype=object))  # scores and their accumulator
@@ -210,6 +220,10 @@ class VolumeModel:
                 f"{needed / GIB:.1f} GiB; the limit is {memory_limit() / GIB:.1f} GiB",
                 hint="crop the scan to the head",
             )
+
+
+def _nothing() -> None:
+    """What a network without memory of its own gives back."""
 
 
 class _Shared:

@@ -69,6 +69,7 @@ def _by_decision(card: Card, options: RunOptions, threads: int) -> CompiledModel
     chosen = decide(card, options, threads, measure=False)
     model = compile_card_graph(card, engine=chosen.engine, precision=chosen.precision, threads=threads)
     model.run = measured_later(model.run, chosen, card, options)
+    model.lend = None if model.lend is None else measured_later(model.lend, chosen, card, options)
     model.reason = chosen.reason
     return model
 

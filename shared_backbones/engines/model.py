@@ -13,10 +13,18 @@ Run = Callable[..., Arrays]
 BUCKETS = (32, 16, 8, 4, 2, 1)
 
 
+def _nothing() -> None:
+    """Most engines give nothing back."""
+
+
 @dataclass(kw_only=True, slots=True)
 class CompiledModel:
     """`model(B C *spatial float32) -> one array per name of output_names`. `threads` 0: chosen by the device;
-    `reason`: why this engine and precision."""
+    `reason`: why this engine and precision.
+
+    `lend`, where an engine has it: as the call, but the answers are the engine's own memory, which the next call
+    overwrites; the caller may change them. `release`: give back what computing needs, until the next call.
+    """
 
     run: Run
     engine: str
@@ -26,6 +34,8 @@ class CompiledModel:
     card_name: str
     output_names: tuple[str, ...]
     reason: str = "asked for"
+    lend: Run | None = None
+    release: Callable[[], None] = _nothing
 
     def __call__(self, *inputs: NDArray[np.float32]) -> Arrays:
         return self.run(*inputs)

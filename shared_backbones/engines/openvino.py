@@ -20,7 +20,7 @@ from vitapps.provenance import sha256_file
 from vitapps.require import require
 from vitapps.shared_backbones.engines.cache import entry_key, open_cache
 from vitapps.shared_backbones.engines.machine import cpu_flags, cpu_has_bf16
-from vitapps.shared_backbones.engines.model import Arrays, CompiledModel, in_buckets
+from vitapps.shared_backbones.engines.model import Arrays, CompiledModel, Run, in_buckets
 
 _CONVERTER = "openvino.tools.ovc"  # converts models, which is never done here
 HINTS = {"exact": "f32", "bf16": "bf16"}
@@ -72,9 +72,10 @@ def compile_graph(
         core = open_core()
         compiled = core.compile_model(read_graph(core, path), "CPU", settings)
     names = tuple(port.get_any_name() for port in compiled.outputs)
+    run, lend = _runners(compiled)
     return CompiledModel(
-        run=in_buckets(_runner(compiled)), engine="openvino", precision=precision, device="cpu", threads=threads,
-        card_name=card_name, output_names=names,
+        run=in_buckets(run), lend=lend, release=compiled.release_memory, engine="openvino", precision=precision,
+        device="cpu", threads=threads, card_name=card_name, output_names=names,
     )  # fmt: skip
 
 
@@ -84,15 +85,19 @@ def _hint(precision: str) -> str:
     return HINTS["bf16" if cpu_has_bf16() else "exact"] if precision == "int8" else HINTS[precision]
 
 
-def _runner(compiled: Any) -> Any:
+def _runners(compiled: Any) -> tuple[Run, Run]:
+    """A call whose answers are copies, and one whose answers the next call overwrites."""
     request, outputs = compiled.create_infer_request(), compiled.outputs
 
-    def run(*inputs: NDArray[np.float32]) -> Arrays:
+    def lend(*inputs: NDArray[np.float32]) -> Arrays:
         arrays = [np.ascontiguousarray(x, np.float32) for x in inputs]
         found = request.infer(arrays, share_inputs=True, share_outputs=True)
-        return tuple(np.array(found[port]) for port in outputs)  # one copy: the next call writes into what is shared
+        return tuple(found[port] for port in outputs)
 
-    return run
+    def run(*inputs: NDArray[np.float32]) -> Arrays:
+        return tuple(np.array(answer) for answer in lend(*inputs))
+
+    return run, lend
 
 
 def _compiled(openvino: Any, path: Path, settings: dict[str, Any], precision: str, sha256: str) -> Any:

@@ -19,6 +19,7 @@ from vitapps.shared_backbones.token_reduction.skipvit import SkipViT
 from vitapps.shared_backbones.token_reduction.spec import parse_reduce, reduced_config, reducers
 from vitapps.shared_backbones.token_reduction.tome import ToMe
 from vitapps.shared_backbones.token_reduction.topk import TopK
+from vitapps.shared_backbones.token_reduction.vomix import vote
 
 BASE = ViTConfig(image_size=(32, 32), patch=(4, 4), dim=32, depth=6, heads=2, num_classes=5)
 
@@ -79,6 +80,31 @@ def test_merging_exact_duplicates_changes_no_output() -> None:
     uneven = torch.randn(1, 3, 32, 32)
     uneven[..., 16:] = uneven[..., :4].repeat(1, 1, 1, 4)
     assert not torch.allclose(blind(uneven), merged(uneven), atol=1e-6)
+
+
+def test_votes_by_hand_and_shares_that_sum_to_one() -> None:
+    angles = torch.tensor([0.0, 0.1, 0.25, 1.5, 1.52, 3.0])  # 1 is nearest to 0 and 2; 3 and 4 are nearest to another
+    keys = torch.stack([angles.cos(), angles.sin()], dim=1)[None]
+    first = vote(keys, 1)
+    assert first.gone.tolist() == [[1]] and first.kept.tolist() == [[0, 2, 3, 4, 5]]
+    second = vote(keys, 2)
+    assert sorted(second.gone[0].tolist()) == [1, 4]  # of the pair 3 and 4 the later one; 5 votes for it as well
+    torch.testing.assert_close(second.shares.sum(-1), torch.ones(1, 2))
+    row = second.gone[0].tolist().index(4)
+    assert second.kept[0, second.shares[0, row].argmax()] == 3
+
+
+def test_mixing_twins_changes_hardly_anything() -> None:
+    """The check of the catalogue: a tenth of what dropping the same number at random changes, at most."""
+    torch.manual_seed(0)
+    plain = ViT(replace(BASE, pos="none")).eval()
+    x = torch.randn(1, 3, 32, 4, 4).repeat_interleave(2, dim=3).reshape(1, 3, 32, 32)  # every patch twice
+    models = {name: ViT(replace(BASE, pos="none", reducer=name, reduce=(32,))) for name in ("vomix", "topk")}
+    for model in models.values():
+        model.load_state_dict(plain.state_dict())
+        model.eval()
+    twins, dropped = ((models[name](x) - plain(x)).abs().max() for name in ("vomix", "topk"))
+    assert twins < 0.1 * dropped
 
 
 def test_evit_keeps_the_attended_and_sums_the_rest_by_attention() -> None:
@@ -170,7 +196,7 @@ def test_a_spec_without_sense_is_refused_with_a_hint(text: str, message: str) ->
 
 
 def test_what_is_offered_can_be_written() -> None:
-    assert {"tome", "evit", "topk", "skipvit", "random_ltd"} <= set(reducers())
+    assert {"tome", "evit", "topk", "skipvit", "random_ltd", "vomix"} <= set(reducers())
     assert parse_reduce("none") is None
     found = parse_reduce("tome:r=13")
     assert found is not None and (found.name, found.first, found.last) == ("tome", 13, 13)

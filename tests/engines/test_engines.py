@@ -152,6 +152,20 @@ def test_batches_are_split_into_few_shapes():
     assert set(seen) == set(BUCKETS)
 
 
+def test_what_is_lent_is_the_answer_until_the_next_call(vit):
+    first, second = np.random.default_rng(0).random((2, 1, 3, *VIT.image_size), np.float32)
+    model = load_model(vit, RunOptions(device="cpu", threads=1, engine="openvino", precision="exact"))
+    wanted = model(first)[0], model(second)[0]
+    lent = model.lend(first)[0]
+    assert np.array_equal(lent, wanted[0])
+    lent -= lent.max()  # the caller may change it
+    kept = model(second)[0]
+    model.lend(first)
+    assert np.array_equal(kept, wanted[1])  # a copy is not overwritten
+    model.release()
+    assert np.array_equal(model(first)[0], wanted[0])
+
+
 def test_the_cpu_path_imports_no_torch(vit):
     code = (
         "import sys, numpy as np\n"

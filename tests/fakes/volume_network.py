@@ -64,7 +64,7 @@ def loader(**preprocess: Any) -> Any:
     """Stands in for `VolumeModel.load`."""
     made: list[VolumeModel] = []
 
-    def load(weights: str | None, options: RunOptions) -> VolumeModel:
+    def load(weights: str | None, options: RunOptions, *, once: bool = False) -> VolumeModel:
         made.append(model(**preprocess))
         return made[-1]
 

@@ -28,7 +28,10 @@ LARGER_FUNCTIONS: dict[str, int] = {}
 MORE_ARGUMENTS: dict[str, int] = {}
 CARD_KEYS = {"id", "name", "family", "paper", "equation", "deviations", "slots", "cost", "status"}
 # attention over scores stands here and nowhere else
-SOFTMAX_HOMES = ("shared_backbones/attention/", "shared_backbones/mixers/")
+SOFTMAX_HOMES = (
+    "shared_backbones/attention/", "shared_backbones/mixers/",
+    "shared_backbones/token_reduction/vomix.py",  # shares of a token among those that stay: no attention
+)  # fmt: skip
 
 
 def sources() -> list[Path]:
