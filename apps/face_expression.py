@@ -21,8 +21,8 @@ def expression(
     weights: WeightsOption = None,
     crop: CropOption = False,
     occlusion: Annotated[
-        bool, typer.Option("--occlusion-aware/--as-it-is", help="Find covered parts and fill them in first.")
-    ] = True,
+        bool, typer.Option("--occlusion-aware", help="Find covered parts and fill them in first (experimental).")
+    ] = False,
     preview: Annotated[bool, typer.Option("--preview", help="The faces as they were read: OUT.preview.png.")] = False,
 ) -> None:
     """Which of seven expressions each face of a picture shows; an expression is not an emotion."""
@@ -33,7 +33,8 @@ def expression(
         options=run.options, command=run.command_line,
     )  # fmt: skip
     lines = [
-        f"{face.expression} ({max(face.probabilities.values()):.2f}), {face.covered:.0%} covered"
+        f"{face.expression} ({max(face.probabilities.values()):.2f})"
+        + ("" if face.covered is None else f", {face.covered:.0%} covered")
         for face in result.faces
     ]
     run.emit(result, lines or result.warnings)

@@ -1,4 +1,4 @@
-"""`vitapps face expression`: which of seven expressions a face shows, with covered parts found and filled in first."""
+"""`vitapps face expression`: which of seven expressions a face shows; covered parts are filled in first on request."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ LIMITS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExpressionSettings:
-    """`crop`: the picture is a face already; `occlusion` fills covered parts in before the face is read."""
+    """`crop`: the picture is a face already; `occlusion` finds covered parts and fills them in before it is read."""
 
     crop: bool = False
-    occlusion: bool = True
+    occlusion: bool = False
     preview: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expression:
     """Of one face: `expression` the likeliest, "unsure" where too little is seen; `probabilities` of all by name;
-    `covered` share of its patches; `box` x0 y0 x1 y1, None for a crop."""
+    `covered` share of its patches, None where nobody looked; `box` x0 y0 x1 y1, None for a crop."""
 
     expression: str
     probabilities: dict[str, float]
-    covered: float
+    covered: float | None
     box: tuple[float, float, float, float] | None
 
 
@@ -76,9 +76,9 @@ def read_expressions(
     record = new_record(
         [model.facts, *networks], options=options, settings=settings, command=command, inputs=[path]
     )  # fmt: skip
-    read = [model.restored(face) if settings.occlusion else (face, model.covered(face)) for face, _, _ in faces]
+    read = [model.restored(face) if settings.occlusion else (face, None) for face, _, _ in faces]
     found = [
-        _expression(model.probabilities(face), float(mask.mean()), size, box)
+        _expression(model.probabilities(face), None if mask is None else float(mask.mean()), size, box)
         for (face, mask), (_, box, size) in zip(read, faces, strict=True)
     ]
     result = ExpressionResult(
@@ -111,13 +111,13 @@ def _faces(
 
 
 def _expression(
-    chances: NDArray[np.float64], covered: float, size: float, box: tuple[float, float, float, float] | None
+    chances: NDArray[np.float64], covered: float | None, size: float, box: tuple[float, float, float, float] | None
 ) -> Expression:  # fmt: skip
-    sure = size >= SMALLEST and covered <= HIDDEN
+    sure = size >= SMALLEST and (covered or 0.0) <= HIDDEN
     return Expression(
         expression=LABELS[int(chances.argmax())] if sure else "unsure",
         probabilities={name: round(float(value), 4) for name, value in zip(LABELS, chances, strict=True)},
-        covered=round(covered, 3), box=box,
+        covered=None if covered is None else round(covered, 3), box=box,
     )  # fmt: skip
 
 

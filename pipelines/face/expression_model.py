@@ -86,10 +86,6 @@ class ExpressionModel:
         """Of the expressions of a framed face, 7, in the order of `LABELS`."""
         return likely(self.machine.scores(both_ways(face)).mean(axis=0), self.temperature)
 
-    def covered(self, face: Pixels) -> NDArray[np.bool_]:
-        """Patches of a framed face that do not look like a part of a face."""
-        return self.subspace.covered(face)
-
     def restored(self, face: Pixels) -> tuple[Pixels, NDArray[np.bool_]]:
         """A framed face with its covered patches filled in, and which these were."""
         return self.subspace.restored(face)
