@@ -13,6 +13,13 @@ from vitapps.apps.face_live import CropOption, JsonFileOption, ModelOption
 from vitapps.apps.face_trust import DataOption
 from vitapps.apps.terminal import columns
 
+FacesOption = Annotated[
+    list[Path], typer.Option("--data", show_default=False, help="Folder or table of real faces with landmarks; again.")
+]
+SwapsOption = Annotated[
+    Path | None, typer.Option("--swaps", show_default=False, help="SOURCE/real and SOURCE/fake, only to score.")
+]
+
 
 @command(app, "deepfake")
 def deepfake(
@@ -35,20 +42,44 @@ def deepfake(
 @command(train_app, "deepfake")
 def train_deepfake(
     run: Run,
-    data: DataOption,
+    data: FacesOption,
     out: ModelOption,
-    swaps: Annotated[
-        Path | None, typer.Option("--swaps", show_default=False, help="SOURCE/real and SOURCE/fake, only to score.")
-    ] = None,
+    swaps: SwapsOption = None,
+    pairs: Annotated[int, typer.Option(min=2, help="Untouched and blended, of all faces together.")] = 3600,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2200,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from what is in --out.")] = False,
 ) -> None:
-    """Fit the deepfake model on real faces with landmarks, blended with themselves."""
+    """Train the deepfake model on real faces with landmarks, blended with themselves and with one another."""
     from vitapps.require import require
 
     require("torch", extra="train")
-    from vitapps.pipelines.face.train_deepfake import train
+    from vitapps.pipelines.face.train_deepfake import DeepfakeFit, train
 
-    threads = run.options.threads or 1
-    card = train(data, out, swaps=swaps, seed=run.options.seed, threads=threads, progress=run.progress)
+    config = DeepfakeFit(pairs=pairs, steps=steps, seed=run.options.seed, threads=run.options.threads or 1)
+    card = train(data, out, config, swaps=swaps, device=_device(run), resume=resume, progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
+@command(train_app, "deepfake-tower")
+def train_deepfake_tower(
+    run: Run,
+    tower: Annotated[
+        str, typer.Option("--tower", show_default=False, help="timm:NAME, hf:OWNER/REPO, or a folder of CLIP.")
+    ],
+    data: FacesOption,
+    out: ModelOption,
+    swaps: SwapsOption = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1000,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Tune the norms of a published CLIP or DINO tower, with a new head, on blends of real faces (S104)."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.face.train_deepfake_tower import TowerFit, train
+
+    config = TowerFit(steps=steps, seed=run.options.seed, threads=run.options.threads or 1)
+    card = train(data, tower, out, config, swaps=swaps, device=_device(run), resume=resume, progress=run.progress)
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
@@ -57,17 +88,30 @@ def evaluate_deepfake(
     run: Run,
     data: DataOption,
     weights: WeightsOption = None,
-    robustness: Annotated[bool, typer.Option("--robustness", help="Also after JPEG, blur, scaling, noise.")] = False,
+    robustness: Annotated[
+        bool, typer.Option("--robustness/--no-robustness", help="Also after JPEG, blur, scaling, noise.")
+    ] = True,
 ) -> None:
     """AUC on real swaps with 95 % intervals by video, generated faces apart, beside two measures without training."""
     from vitapps.pipelines.face.deepfake_eval import evaluate
 
-    report = evaluate(data, weights=weights, robustness=robustness, progress=run.progress)
+    report = evaluate(
+        data, weights=weights, robustness=robustness, options=run.options, progress=run.progress
+    )  # fmt: skip
     table = [
         (row.source, row.method, row.pictures, row.videos, f"{row.auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
         for row in report.rows
     ]
     lines = columns(("source", "method", "pictures", "videos", "AUC", "95 %"), table)
-    if report.robustness:
+    if robustness:
         lines += ["", *columns(("all swaps after", "AUC"), [(k, f"{v:.3f}") for k, v in report.robustness.items()])]
-    run.emit({"rows": report.rows, "robustness": report.robustness}, lines)
+    if report.unmarked:
+        lines += ["", f"in {report.unmarked} pictures no face was found: usual places of the landmarks are assumed"]
+    run.emit({"rows": report.rows, "robustness": report.robustness, "unmarked": report.unmarked}, lines)
+
+
+def _device(run: Run) -> str:
+    """That of a training: the GPU where there is one."""
+    from vitapps.pipelines.runtime.devices import cuda_devices
+
+    return run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"

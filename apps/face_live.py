@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,21 +51,27 @@ def calibrate_liveness(
     out: OutputOption,
     weights: WeightsOption = None,
     crop: CropOption = False,
+    det: PlotOption = None,
 ) -> None:
     """Fit the operating point of `face liveness` on your own pictures; prints APCER and BPCER before and after."""
     from vitapps.atomic import check_output, write_text
     from vitapps.pipelines.face.liveness_calibrate import calibrate
     from vitapps.pipelines.face.liveness_model import point_text
 
-    check_output(out, overwrite=run.options.overwrite, sources=[live, spoof])
+    for target in (out, *([det] if det else [])):
+        check_output(target, overwrite=run.options.overwrite, sources=[live, spoof])
     found = calibrate(live, spoof, crop=crop, weights=weights, options=run.options, progress=run.progress)
     write_text(out, point_text(found.point), overwrite=run.options.overwrite)
+    if det is not None:
+        _write_det(run, det, {"this site": found.curve})
     table = [
-        (name, f"{rates.apcer:.3f}", f"{rates.bpcer:.3f}", f"{rates.unsure:.3f}")
+        (name, f"{rates.apcer:.3f}", " ".join(f"{kind}:{value:.3f}" for kind, value in rates.apcer_by_type.items()),
+         f"{rates.bpcer:.3f}", f"{rates.unsure:.3f}")
         for name, rates in (("before", found.before), ("after", found.after))
-    ]
-    lines = [*columns(("half not fitted on", "APCER", "BPCER", "unsure"), table), f"wrote {out}"]
-    run.emit({"output": out, "calibration": found}, lines)
+    ]  # fmt: skip
+    lines = [*columns(("half not fitted on", "APCER", "by type", "BPCER", "unsure"), table), f"wrote {out}"]
+    words = {item.name: getattr(found, item.name) for item in fields(found) if item.name != "curve"}
+    run.emit({"output": out, "det": det, "calibration": words}, lines)
 
 
 @command(train_app, "liveness")
@@ -139,9 +147,7 @@ def evaluate_liveness(
     det: PlotOption = None,
 ) -> None:
     """ISO/IEC 30107-3: APCER by attack type, BPCER, ACER, HTER and AUC by source, beside colour LBP with an SVM."""
-    from vitapps.atomic import atomic_path, check_output
-    from vitapps.pipelines.face.det_plot import det_plot
-    from vitapps.pipelines.face.heat_map import save_png
+    from vitapps.atomic import check_output
     from vitapps.pipelines.face.liveness_eval import evaluate
     from vitapps.pipelines.face.liveness_model import read_point
 
@@ -153,8 +159,7 @@ def evaluate_liveness(
         progress=run.progress,
     )  # fmt: skip
     if det is not None:
-        with atomic_path(det, overwrite=run.options.overwrite) as temporary:
-            save_png(temporary, det_plot(report.curves, "APCER", "BPCER"))
+        _write_det(run, det, report.curves)
     table: list[tuple[Any, ...]] = [
         (row.source, row.method, row.live, row.attacks, f"{row.rates.auc:.3f}",
          " ".join(f"{name}:{value:.3f}" for name, value in row.rates.apcer.items()), f"{row.rates.bpcer:.3f}",
@@ -163,3 +168,13 @@ def evaluate_liveness(
     ]  # fmt: skip
     header = ("source", "method", "live", "attacks", "AUC", "APCER", "BPCER", "ACER", "HTER", "unsure")
     run.emit({"rows": report.rows, "det": det}, columns(header, table))
+
+
+def _write_det(run: Run, out: Path, curves: Mapping[str, tuple[Any, Any]]) -> None:
+    """The DET plot of scores and labels (True: live) by name."""
+    from vitapps.atomic import atomic_path
+    from vitapps.pipelines.face.det_plot import det_plot
+    from vitapps.pipelines.face.heat_map import save_png
+
+    with atomic_path(out, overwrite=run.options.overwrite) as temporary:
+        save_png(temporary, det_plot(curves, "APCER", "BPCER"))

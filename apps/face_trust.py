@@ -96,10 +96,10 @@ def evaluate_localize(run: Run, data: DataOption, calibration: CalibrationOption
     from vitapps.pipelines.face.localize_eval import evaluate
 
     rows = evaluate(data, read_calibration(calibration) if calibration else None, run.progress)
-    header = ("source", "method", "edited", "untouched", "best F1", "F1 at 0.5", "picture AUC")
+    header = ("source", "method", "edited", "untouched", "best F1", "F1 at 0.5", "picture AUC", "95 %")
     table: list[tuple[Any, ...]] = [
         (row.source, row.method, row.edited, row.untouched, f"{row.best_f1:.3f}", f"{row.f1_at_half:.3f}",
-         f"{row.picture_auc:.3f}")
+         f"{row.picture_auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
         for row in rows
     ]  # fmt: skip
     run.emit({"rows": rows}, columns(header, table))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.picture import PICTURE_SUFFIXES
 from vitapps.errors import UnreadableInputError
 
+_UNMASKED = ("", "no_mask", "real", "live")  # labels of plain faces
 _MARKS = ("reye", "leye", "nose", "rmouth", "lmouth")
 
 
@@ -63,24 +64,28 @@ def read_fakes(data: Path) -> list[FakeCase]:
 
 
 def read_marked(data: Path) -> list[MarkedFace]:
-    """Rows of `faces_rgb.csv` (or the only table of the folder) with box and landmarks, masked faces left out.
+    """Faces with box and landmarks: rows of a CSV, or of the only one of a folder (`faces_rgb.csv` where there are
+    several), masked faces and attacks left out. Files lie beside the table or in the folder of its name.
 
     UnreadableInputError without a table of that kind."""
-    tables = [data / "faces_rgb.csv"] if (data / "faces_rgb.csv").is_file() else sorted(data.glob("*.csv"))
+    tables = [data] if data.suffix == ".csv" else [data / "faces_rgb.csv"]
+    tables = tables if tables[0].is_file() else sorted(data.glob("*.csv"))
     if not tables:
         raise UnreadableInputError(f"{data}: no table of faces", hint="a CSV with file, box_x … and reye_x … lmouth_y")
+    table = tables[0]
+    folder = table.with_suffix("") if table.with_suffix("").is_dir() else table.parent
     try:
-        with tables[0].open(encoding="utf-8", newline="") as stream:
-            rows = [row for row in csv.DictReader(stream) if row.get("label", "") != "mask" and row["box_x"]]
-        return [_marked(data, row) for row in rows]
+        with table.open(encoding="utf-8", newline="") as stream:
+            rows = [row for row in csv.DictReader(stream) if row.get("label", "") in _UNMASKED and row["box_x"]]
+        return [_marked(folder, row) for row in rows]
     except (KeyError, ValueError) as error:
-        raise UnreadableInputError(f"{tables[0]}: column {error}", hint="file, box_x … and reye_x … lmouth_y") from None
+        raise UnreadableInputError(f"{table}: column {error}", hint="file, box_x … and reye_x … lmouth_y") from None
 
 
 def _marked(data: Path, row: dict[str, str]) -> MarkedFace:
     x, y, width, height = (float(row[name]) for name in ("box_x", "box_y", "box_w", "box_h"))
     marks = np.array([[float(row[f"{name}_x"]), float(row[f"{name}_y"])] for name in _MARKS])
-    person = row.get("person_hint") or row.get("subject") or row["file"]
+    person = row.get("person_hint") or row.get("subject") or row.get("person") or row["file"]
     return MarkedFace(path=data / row["file"], person=person, box=(x, y, x + width, y + height), landmarks=marks)
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.picture import read_picture
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.face.blend_cues import MARGIN
+from vitapps.pipelines.face.deepfake import MARGIN
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
 from vitapps.pipelines.face.face_views import FaceReader
 from vitapps.pipelines.face.liveness_model import LivenessModel
@@ -19,6 +19,7 @@ from vitapps.pipelines.face.margin import Margin, Score, find_margin
 from vitapps.pipelines.face.verify import Recogniser
 
 ModelName = Literal["liveness", "deepfake", "embed"]
+Target = tuple[Score, NDArray[np.uint8], float]  # what is attacked, the face it starts from, the threshold
 
 
 def attack(
@@ -30,16 +31,14 @@ def attack(
     if (against is None) == (name == "embed"):
         raise UsageError("--against goes with --model embed, and only there", hint="give the other person's picture")
     if against is not None:
-        score, pixels, threshold = _embed(path, against, weights, options)
+        score, face, threshold = _of_embed(path, against, weights, options)
     else:
-        score, threshold, side = _liveness(weights) if name == "liveness" else _deepfake(weights)
-        pixels = FaceReader(options, crop=crop, margin=side, frames=1).views(path)[0][0].pixels
-    return find_margin(score, pixels, threshold, queries=queries, seed=options.seed, patches=patches)
+        search = _of_liveness if name == "liveness" else _of_deepfake
+        score, face, threshold = search(path, weights, crop, options)
+    return find_margin(score, face, threshold, queries=queries, seed=options.seed, patches=patches)
 
 
-def _embed(
-    path: Path, against: Path, weights: str | None, options: RunOptions
-) -> tuple[Score, NDArray[np.uint8], float]:  # fmt: skip
+def _of_embed(path: Path, against: Path, weights: str | None, options: RunOptions) -> Target:
     """The similarity to the other picture as score of aligned crops, the crop to change, and the threshold at one false
     match in a hundred."""
     recogniser = Recogniser.load(weights, options)
@@ -51,12 +50,14 @@ def _embed(
     return lambda pixels: float(recogniser.embedder.embed([pixels])[0] @ other), crop, point.threshold
 
 
-def _liveness(weights: str | None) -> tuple[Score, float, float]:
-    """Score, threshold and margin of the crop."""
-    model = LivenessModel.load(weights)
-    return lambda pixels: float(model.point.scores(model.logits([pixels]))[0]), model.point.live_from, 1.0
+def _of_liveness(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
+    model = LivenessModel.load(weights, options)
+    views, _ = FaceReader(options, crop=crop, frames=1).views(path)
+    return lambda pixels: float(model.point.scores(model.logits([pixels]))[0]), views[0].pixels, model.point.live_from
 
 
-def _deepfake(weights: str | None) -> tuple[Score, float, float]:
-    model = DeepfakeModel.load(weights)
-    return lambda pixels: float(chance(model.logits([pixels]))[0]), model.tested.fake_from, MARGIN
+def _of_deepfake(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
+    model = DeepfakeModel.load(weights, options)
+    views, _ = FaceReader(options, crop=crop, margin=MARGIN, frames=1, marks=True).views(path)
+    face = views[0].aligned(model.size)
+    return lambda pixels: float(chance(model.logits([pixels]))[0]), face, model.tested.fake_from

@@ -7,8 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vitapps.options import RunOptions
-from vitapps.pipelines.face.blend_cues import MARGIN
+from vitapps.pipelines.face.blend_cues import fine_detail
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
 from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
@@ -16,6 +19,7 @@ from vitapps.pipelines.face.judged import check_judgement, write_judgement
 from vitapps.pipelines.face.occlusion import occlusion_map
 from vitapps.pipelines.runtime.network_facts import new_record
 
+MARGIN = 1.6  # side of the cut-out over that of the box: all of the aligned face
 Verdict = Literal["fake", "no trace", "unsure", "withheld"]
 LIMITS = (
     "looks for blending only: faces generated whole, lips or expressions moved by a network are not its subject",
@@ -59,9 +63,9 @@ class Deepfake:
     """A loaded model with its reader: `Deepfake(...).judge(path, out)` for one input after another."""
 
     def __init__(self, weights: str | None, settings: DeepfakeSettings, options: RunOptions) -> None:
-        self.model = DeepfakeModel.load(weights)
+        self.model = DeepfakeModel.load(weights, options)
         self.settings, self.options = settings, options
-        self.reader = FaceReader(options, crop=settings.crop, margin=MARGIN)
+        self.reader = FaceReader(options, crop=settings.crop, margin=MARGIN, marks=True)
 
     def judge(
         self, path: Path, out: Path | None = None, *, sources: Sequence[Path] = (), command: str = ""
@@ -77,21 +81,25 @@ class Deepfake:
             result = self._result(path, out, drawn, views)
         result.warnings.extend(notes)
         if out is not None:
-            picture = overlay(views[0].pixels, self._map(views[0])) if drawn else None
+            picture = self._picture(views[0]) if drawn else None
             record.warnings = result.warnings
             write_judgement(out, result.to_json(), picture, record, overwrite=self.options.overwrite)
         return result
 
     def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> DeepfakeResult:
         tested = self.model.tested
-        scores = chance(self.model.logits([view.pixels for view in views]))
+        faces = [view.aligned(self.model.size) for view in views]
+        scores = chance(self.model.logits(faces))
         score = float(scores.mean())
         withheld = []
         if not tested.speaks:
             interval = f"{tested.swap_auc:.2f} ({tested.low:.2f} to {tested.high:.2f})"
             withheld.append(f"on real swaps the model's AUC is {interval}, which includes chance")
-        if min(min(view.pixels.shape[:2]) for view in views) < tested.smallest:
+        if min(view.side() for view in views) < tested.smallest:
             withheld.append(f"the face is smaller than {tested.smallest:.0f} pixels")
+        detail = [fine_detail(face) for face in faces]
+        if min(detail) < tested.softest or max(detail) > tested.roughest:
+            withheld.append("the face is softer or rougher than any that the model was tested on")
         spoken: Verdict = "fake" if score >= tested.fake_from else "no trace" if score < tested.none_below else "unsure"
         return DeepfakeResult(
             input=path, out=out, preview=drawn, verdict="withheld" if withheld else spoken, withheld=withheld,
@@ -99,6 +107,7 @@ class Deepfake:
             frame_scores=[(round(view.time_s, 3), round(float(s), 4)) for view, s in zip(views, scores, strict=True)],
         )  # fmt: skip
 
-    def _map(self, view: FaceView) -> Any:
-        """Which parts speak for a fake."""
-        return occlusion_map(lambda crop: float(self.model.logits([crop])[0]), view.pixels)
+    def _picture(self, view: FaceView) -> NDArray[np.uint8]:
+        """Which parts of the aligned face speak for a fake."""
+        face = view.aligned(self.model.size)
+        return overlay(face, occlusion_map(lambda changed: float(self.model.logits([changed])[0]), face))

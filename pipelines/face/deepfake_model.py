@@ -1,26 +1,30 @@
-"""The deepfake model: blending cues, a linear machine, and the range in which it may speak."""
+"""The deepfake model: a ViT on blending cues or on the face itself, and the range in which it may speak."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.errors import MissingError
+from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import blend_cues
-from vitapps.pipelines.face.linear_card import read_linear
 from vitapps.pipelines.face.scores import Floats
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 DEFAULT_WEIGHTS = "face-deepfake"
+Pixels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RangeTested:
     """`smallest` side of a face in pixels; `swap_auc` on real swaps never trained on with its 95 % interval (low, high)
     drawn by video. From `fake_from` up lie 5 % of the untouched faces of people never trained on, below `none_below`
-    5 % of their self-blends; between the two the answer is unsure."""
+    5 % of their blends; between the two the answer is unsure. `softest` and `roughest`: the range of `fine_detail` of
+    the faces that were scored, blurred and noisy ones among them as far as the AUC held."""
 
     smallest: float
     swap_auc: float
@@ -28,6 +32,8 @@ class RangeTested:
     high: float
     fake_from: float
     none_below: float
+    softest: float = 0.0
+    roughest: float = 255.0
 
     @property
     def speaks(self) -> bool:
@@ -37,24 +43,54 @@ class RangeTested:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeepfakeModel:
-    """`weights` D and `bias` of the linear machine on `blend_cues`; positive logits are fake."""
+    """`logits`: aligned faces `size` `size` 3 -> one logit each, positive is fake."""
 
-    weights: NDArray[np.float32]
-    bias: float
+    logits: Callable[[Sequence[Pixels]], Floats]
+    size: int
     tested: RangeTested
     facts: NetworkFacts = field(default_factory=NetworkFacts)
 
     @classmethod
-    def load(cls, weights: str | None = None) -> DeepfakeModel:
+    def load(cls, weights: str | None = None, options: RunOptions | None = None) -> DeepfakeModel:
         """By card name or path; raises MissingError for what is no deepfake card."""
-        found = read_linear(weights or DEFAULT_WEIGHTS, "face.deepfake", lambda table: RangeTested(**table["tested"]))
-        return cls(weights=found.weights, bias=found.bias, tested=found.extra, facts=found.facts)
+        from vitapps.shared_backbones.engines.load import load_model
+        from vitapps.shared_backbones.weights.cards import load_card
 
-    def logits(self, crops: Sequence[NDArray[np.uint8]]) -> Floats:
-        """One logit a crop H W 3 with a margin of `blend_cues.MARGIN`, positive is fake."""
-        return np.array([float(blend_cues(crop) @ self.weights) + self.bias for crop in crops])
+        name = weights or DEFAULT_WEIGHTS
+        if name.startswith(("timm:", "hf:")):
+            raise MissingError(
+                f"{name}: a tower that knows no fakes yet",
+                hint=f"train its norms and a head: `vitapps face train deepfake-tower --tower {name} …`",
+            )
+        card = load_card(name)
+        if card.task != "face.deepfake":
+            raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
+        try:
+            size, kind = int(card.preprocess["size"]), _INPUTS[card.preprocess["input"]]
+            tested = RangeTested(**card.preprocess["tested"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise MissingError(
+                f"weights {card.name!r}: the card is not usable ({error})", hint="train again"
+            ) from error
+        model = load_model(card, options or RunOptions())
+
+        def logits(faces: Sequence[Pixels]) -> Floats:
+            inputs = np.stack([kind(face) for face in faces])  # N C *size
+            pairs = [model(np.ascontiguousarray(view))[0] for view in (inputs, inputs[..., ::-1])]
+            mean = (pairs[0] + pairs[1]) / 2  # N 2: real, fake
+            return np.asarray(mean[:, 1] - mean[:, 0], np.float64)
+
+        return cls(logits=logits, size=size, tested=tested, facts=NetworkFacts.of(card, model))
 
 
 def chance(logits: Floats) -> Floats:
     """Logits -> 0..1."""
     return np.asarray(1 / (1 + np.exp(-logits.clip(-60, 60))))
+
+
+def colours(face: Pixels) -> NDArray[np.float32]:
+    """A face H W 3 as 3 H W in 0..1, which a tower takes."""
+    return np.asarray(face.transpose(2, 0, 1) / np.float32(255), np.float32)
+
+
+_INPUTS: dict[str, Any] = {"cues": blend_cues, "face": colours}

@@ -14,31 +14,50 @@ from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
 from vitapps.datasets.formats.video_read import open_clip
 from vitapps.errors import MissingError, UnreadableInputError
 from vitapps.options import RunOptions
+from vitapps.pipelines.face.align import align, template
 from vitapps.pipelines.face.find_faces import LARGE, FaceFinder
 
 FRAMES = 16  # of a clip, evenly spread
+_USUAL_MARGIN = 1.2  # side of a data set's face crop over that of the aligned template
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceView:
     """`pixels` H W 3 uint8 of the face with its margin; `box` x0 y0 x1 y1 in the picture, None where the whole picture
-    is the face; `frame` and `time_s` in a clip, 0 for a picture; `faces` how many the finder saw."""
+    is the face; `landmarks` 5 2 in `pixels`, None where none were looked for or found; `frame` and `time_s` in a clip,
+    0 for a picture; `faces` how many the finder saw."""
 
     pixels: NDArray[np.uint8]
-    box: tuple[float, float, float, float] | None = None
+    box: Box | None = None
+    landmarks: NDArray[np.float64] | None = None
     frame: int = 0
     time_s: float = 0.0
     faces: int = 0
+
+    def side(self) -> float:
+        """The shorter side of the face in pixels."""
+        x0, y0, x1, y1 = self.box or (0, 0, self.pixels.shape[1], self.pixels.shape[0])
+        return float(min(x1 - x0, y1 - y0))
+
+    def aligned(self, size: int) -> NDArray[np.uint8]:
+        """The face on the template, size size 3; without landmarks they are taken to lie where most crops have them."""
+        height, width = self.pixels.shape[:2]
+        usual = (template(1) - 0.5) / _USUAL_MARGIN + 0.5
+        return align(self.pixels, usual * (width, height) if self.landmarks is None else self.landmarks, size)
 
 
 class FaceReader:
     """Reads inputs for a command, the face finder loaded once."""
 
-    def __init__(self, options: RunOptions, *, crop: bool, margin: float = 1.0, frames: int = FRAMES) -> None:
-        """`crop`: every picture is a face already. `margin` side of the cut-out over that of the box."""
+    def __init__(
+        self, options: RunOptions, *, crop: bool, margin: float = 1.0, frames: int = FRAMES, marks: bool = False
+    ) -> None:
+        """`crop`: every picture is a face already. `margin` side of the cut-out over that of the box; `marks`: find
+        landmarks in a crop as well."""
         self.margin, self.frames, self._crop = margin, frames, crop
         self._absent = ""  # why there is no finder
-        self._finder = None if crop else self._load(options)
+        self._finder = None if crop and not marks else self._load(options)
 
     def views(self, path: Path) -> tuple[list[FaceView], list[str]]:
         """The largest face of a picture, or of up to `frames` frames of a clip, and what a user must know of it.
@@ -46,7 +65,7 @@ class FaceReader:
         Raises UnreadableInputError."""
         found = [self._view(pixels, frame, time_s) for frame, time_s, pixels in self._pictures(path)]
         if self._crop or self._absent:
-            return found, [self._absent] if self._absent else []
+            return found, [self._absent] if self._absent else self._unmarked(found)
         seen = [view for view in found if view.box is not None]
         notes = ["several faces: the largest is judged"] if any(view.faces > 1 for view in seen) else []
         if not seen:
@@ -76,9 +95,19 @@ class FaceReader:
         if not faces:
             return FaceView(pixels=pixels, frame=frame, time_s=time_s)
         largest = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
+        if self._crop:
+            return FaceView(pixels=pixels, landmarks=largest.landmarks, frame=frame, time_s=time_s)
         x0, y0, x1, y1 = (float(value) for value in largest.box)
-        cut = cut_out(pixels, (x0, y0, x1, y1), self.margin)
-        return FaceView(pixels=cut, box=(x0, y0, x1, y1), frame=frame, time_s=time_s, faces=len(faces))
+        cut, corner = cut_with_corner(pixels, (x0, y0, x1, y1), self.margin)
+        return FaceView(
+            pixels=cut, box=(x0, y0, x1, y1), landmarks=largest.landmarks - corner, frame=frame, time_s=time_s,
+            faces=len(faces),
+        )  # fmt: skip
+
+    def _unmarked(self, found: list[FaceView]) -> list[str]:
+        """What to say of crops in which the finder saw no face."""
+        missed = self._finder is not None and any(view.landmarks is None for view in found)
+        return ["no landmarks were found in the crop: the usual places are assumed"] if missed else []
 
     def _load(self, options: RunOptions) -> FaceFinder | None:
         try:
@@ -88,10 +117,15 @@ class FaceReader:
             return None
 
 
-def cut_out(
-    pixels: NDArray[np.uint8], box: tuple[float, float, float, float], margin: float = 1.0
-) -> NDArray[np.uint8]:
+def cut_out(pixels: NDArray[np.uint8], box: Box, margin: float = 1.0) -> NDArray[np.uint8]:
     """The part of H W 3 in a box grown about its centre to `margin` times its sides, borders repeated beyond."""
+    return cut_with_corner(pixels, box, margin)[0]
+
+
+def cut_with_corner(
+    pixels: NDArray[np.uint8], box: Box, margin: float = 1.0, border: int = cv2.BORDER_REPLICATE
+) -> tuple[NDArray[np.uint8], tuple[int, int]]:
+    """As `cut_out`, with another `border` of OpenCV's, and the place x y of the part's corner in the picture."""
     x0, y0, x1, y1 = box
     centre, half = ((x0 + x1) / 2, (y0 + y1) / 2), ((x1 - x0) * margin / 2, (y1 - y0) * margin / 2)
     left, top = round(centre[0] - half[0]), round(centre[1] - half[1])
@@ -101,4 +135,6 @@ def cut_out(
     if not inner.size:
         raise UnreadableInputError(f"box {box} lies outside of the picture", hint="check the boxes of the data")
     beyond = max(0, -top), max(0, bottom - height), max(0, -left), max(0, right - width)
-    return np.asarray(cv2.copyMakeBorder(inner, *beyond, cv2.BORDER_REPLICATE), np.uint8)
+    if max(beyond) >= min(inner.shape[:2]):  # a mirror image of more than there is
+        border = cv2.BORDER_REPLICATE
+    return np.asarray(cv2.copyMakeBorder(inner, *beyond, border), np.uint8), (left, top)

@@ -7,10 +7,11 @@ is written is fitted on all of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.errors import UsageError
@@ -25,16 +26,19 @@ FEWEST = 10  # of each kind
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rates:
-    """Shares of the measured half: attacks called live, live faces called spoof, and both without a verdict."""
+    """Shares of the measured half: attacks called live (also by type), live faces called spoof, and both without a
+    verdict."""
 
     apcer: float
+    apcer_by_type: dict[str, float]
     bpcer: float
     unsure: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SiteCalibration:
-    """`before` with the card's point, `after` with one fitted on the other half; `point` is fitted on all."""
+    """`before` with the card's point, `after` with one fitted on the other half; `point` is fitted on all. `curve`: the
+    measured half's logits and labels, for a DET plot."""
 
     point: OperatingPoint
     before: Rates
@@ -42,13 +46,15 @@ class SiteCalibration:
     live: int
     spoofs: int
     warnings: list[str]
+    curve: tuple[Floats, Bools] = field(repr=False)
 
 
 def calibrate(
     live: Path, spoof: Path, *, crop: bool, weights: str | None = None, options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> SiteCalibration:  # fmt: skip
-    """Fit on the pictures of two folders; UsageError for fewer than ten of a kind."""
+    """Fit on the pictures of two folders; UsageError for fewer than ten of a kind. Folders below `spoof` name types of
+    attack."""
     model = LivenessModel.load(weights, options)
     reader = FaceReader(options or RunOptions(), crop=crop)
     paths = [pictures_of(folder) for folder in (live, spoof)]
@@ -60,10 +66,18 @@ def calibrate(
     second = np.concatenate([np.arange(len(found)) % 2 == 1 for found in paths])
     source = f"{len(paths[0])} live and {len(paths[1])} spoofed pictures of this site"
     half = fit_point(logits[~second], labels[~second], source)
+    types = np.array(["live"] * len(paths[0]) + [_attack(path, spoof) for path in paths[1]])[second]
     return SiteCalibration(
-        point=fit_point(logits, labels, source), before=_rates(model.point, logits[second], labels[second]),
-        after=_rates(half, logits[second], labels[second]), live=len(paths[0]), spoofs=len(paths[1]), warnings=notes,
+        point=fit_point(logits, labels, source), before=_rates(model.point, logits[second], types),
+        after=_rates(half, logits[second], types), live=len(paths[0]), spoofs=len(paths[1]), warnings=notes,
+        curve=(logits[second], labels[second]),
     )  # fmt: skip
+
+
+def _attack(path: Path, folder: Path) -> str:
+    """The type of an attack: the first folder below `folder`, else that folder's own name."""
+    inner = path.relative_to(folder).parts
+    return inner[0] if len(inner) > 1 else folder.name
 
 
 def _logits(
@@ -79,9 +93,13 @@ def _logits(
     return np.array(found), sorted(notes)
 
 
-def _rates(point: OperatingPoint, logits: Floats, live: Bools) -> Rates:
+def _rates(point: OperatingPoint, logits: Floats, types: NDArray[np.str_]) -> Rates:
+    """`types` N: `live`, or that of the attack."""
     verdicts = np.array([point.verdict(score) for score in point.scores(logits)])
+    passed = verdicts == "live"
+    attacks = types != "live"
     return Rates(
-        apcer=float((verdicts[~live] == "live").mean()), bpcer=float((verdicts[live] == "spoof").mean()),
+        apcer=float(passed[attacks].mean()), bpcer=float((verdicts[~attacks] == "spoof").mean()),
+        apcer_by_type={str(name): float(passed[types == name].mean()) for name in np.unique(types[attacks])},
         unsure=float((verdicts == "unsure").mean()),
     )  # fmt: skip

@@ -6,6 +6,7 @@ import csv
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -14,9 +15,10 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather
-from vitapps.pipelines.face.scores import auc, best_f1, f1_of
+from vitapps.pipelines.face.scores import auc, auc_interval, best_f1, f1_of
 from vitapps.progress import Progress, null_progress
 
+Pair = TypeVar("Pair")
 LONGEST = 1200  # larger pictures are shrunk, as the published baselines here were
 TABLE = "localize.csv"  # columns image, mask, source
 _PARTS = ("ela", "ghost", "grid", "noise", "selfmatch")
@@ -34,7 +36,8 @@ class Case:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Row:
     """Means over the edited pictures of a source: F1 at each picture's best threshold and at 0.5; `picture_auc` against
-    the source's untouched ones (NaN without any)."""
+    the source's untouched ones (NaN without any), with its 95 % interval by bootstrap over pictures. The source `all`
+    sets every edited picture against every untouched one: files of many origins, so that more than edits differs."""
 
     source: str
     method: str
@@ -43,6 +46,8 @@ class Row:
     best_f1: float
     f1_at_half: float
     picture_auc: float
+    low: float
+    high: float
 
 
 def read_cases(data: Path) -> list[Case]:
@@ -85,11 +90,13 @@ def evaluate(data: Path, calibration: Calibration | None = None, progress: Progr
                     pair = best_f1(values, truth), f1_of(values >= 0.5, truth)
                     found.setdefault((case.source, method), []).append(pair)
             task.advance()
-    sources = list(dict.fromkeys(case.source for case in cases))
-    return [
+    sources = [case.source for case in cases if case.mask is not None]
+    rows = [
         _row(source, method, found[source, method], scores[source, method])
-        for source in sources if any(case.source == source and case.mask for case in cases) for method in methods
+        for source in dict.fromkeys(sources) for method in methods
     ]  # fmt: skip
+    every = [_row("all", method, _joined(found, method), _joined(scores, method)) for method in methods]
+    return rows + every if len({case.source for case in cases}) > 1 else rows
 
 
 def _measure(case: Case, calibration: Calibration | None) -> tuple[Evidence, NDArray[np.bool_]]:
@@ -115,10 +122,17 @@ def _as_map(evidence: Evidence, method: str) -> NDArray[np.float32]:
 def _row(source: str, method: str, found: list[tuple[float, float]], scores: list[tuple[float, bool]]) -> Row:
     values, edited = (np.array(column) for column in zip(*scores, strict=True))
     best, half = np.mean(found, axis=0)
+    low, high = auc_interval(values, edited, [str(number) for number in range(len(values))])
     return Row(
         source=source, method=method, edited=len(found), untouched=int((~edited).sum()),
         best_f1=round(float(best), 3), f1_at_half=round(float(half), 3), picture_auc=round(auc(values, edited), 3),
+        low=round(low, 3), high=round(high, 3),
     )  # fmt: skip
+
+
+def _joined(values: dict[tuple[str, str], list[Pair]], method: str) -> list[Pair]:
+    """Those of a method over all sources."""
+    return [value for (_, name), found in values.items() if name == method for value in found]
 
 
 def _pictures(folder: Path) -> Iterator[Path]:

@@ -1,164 +1,200 @@
-"""`vitapps face train deepfake`: the linear machine on blending cues, from real faces alone by self-blending.
+"""`vitapps face train deepfake`: a small ViT on cells of blending cues, from real faces alone.
 
-A third of the people (by name) is held out: their self-blends choose the thresholds. Real swaps are never trained on;
-where a folder of them is given, their AUC and its interval go into the card, which decides whether the model speaks.
+Pairs of an untouched and a blended face (`datasets/synth/swapped_faces.py`) are drawn from every source of faces alike,
+within it from every person alike; their cues are computed once and kept in `cues.npz`. A third of the people (by name)
+is held out: their pairs choose the thresholds. Real swaps are never trained on; where a folder of them is given, their
+AUC and its interval go into the card, which decides whether the model speaks.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.picture import read_picture
+from vitapps.atomic import atomic_path
 from vitapps.datasets.sets.face_fakes import MarkedFace, read_marked
-from vitapps.datasets.synth.self_blended import self_blend
 from vitapps.errors import UnreadableInputError
-from vitapps.pipelines.face.blend_cues import MARGIN, blend_cues
-from vitapps.pipelines.face.deepfake import LIMITS
-from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested, chance
-from vitapps.pipelines.face.face_views import cut_out
-from vitapps.pipelines.face.logistic import fit_logistic
-from vitapps.pipelines.face.scores import Bools, Floats, auc
+from vitapps.jsonable import json_text
+from vitapps.pipelines.face.blend_cues import CELLS, CHANNELS, SIZE, blend_cues
+from vitapps.pipelines.face.deepfake_faces import cuts_of, drawn
+from vitapps.pipelines.face.deepfake_fit import (
+    SMALLEST,
+    export,
+    fake_logits,
+    hypersphere_loss,
+    on_swaps,
+    score,
+    untested,
+)
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
+from vitapps.pipelines.face.scores import auc
+from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.progress import Progress, null_progress
+from vitapps.shared_backbones.models.hypersphere_vit import HypersphereViT, HypersphereViTConfig
 
 NAME = "face-deepfake"
-PENALTY = 3.0  # by the AUC on self-blends of held-out people: 0.70, against 0.69 at 33 and 0.68 at 330
-SMALLEST = 64.0  # pixels a side of a face
-RARE = 0.05  # of the untouched faces called fake, and of the self-blends called without a trace
-BLENDS = 2  # of each face, 10 at most
+_NOISE = 0.1  # of a cue's deviation, added while training
+_DROPPED = 0.1  # of the channels, while training
+Halves = NDArray[np.float16]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeepfakeFit:
+    """`pairs` of all faces together, `batch` pairs a step; width and depth of the ViT."""
+
+    pairs: int = 3600
+    steps: int = 2200
+    batch: int = 32
+    rate: float = 1e-3
+    seed: int = 0
+    threads: int = 1
+    dim: int = 32
+    depth: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cues:
+    """`values` N 2 K h w: untouched and blended; `held` N."""
+
+    values: Halves
+    held: NDArray[np.bool_]
 
 
 def train(
-    data: Path, out: Path, *, swaps: Path | None = None, seed: int = 0, threads: int = 1,
-    progress: Progress = null_progress,
+    data: Sequence[Path], out: Path, config: DeepfakeFit | None = None, *, swaps: Path | None = None,
+    device: str = "cpu", resume: bool = False, progress: Progress = null_progress,
 ) -> Path:  # fmt: skip
-    """Fit on the faces of `data` and write card, weights and graph to `out`; returns the card's path."""
+    """Train on the faces of all folders or tables of `data` and write card, weights and graph to `out`; returns the
+    card's path."""
+    config = config or DeepfakeFit()
     clock = time.monotonic()
-    faces = [(number, face) for number, face in enumerate(read_marked(data)) if face.side >= SMALLEST]
-    features, fake, people = blended_features(faces, seed, progress)
-    held = np.array([sum(person.encode()) % 3 == 0 for person in people])
-    if not (held.any() and (~held).any()):
-        raise UnreadableInputError(f"{data}: {len(faces)} faces of too few people", hint="give faces of several people")
-    weights, bias = fit_scaled(features[~held], fake[~held])
-    logits = features[held] @ weights + bias
-    tested = _untested(chance(logits), fake[held])
-    model = DeepfakeModel(weights=weights.astype(np.float32), bias=bias, tested=tested)
-    scores = [_score("AUC on self-blends of people never trained on", auc(logits, fake[held]), int(held.sum()))]
+    sources = [[face for face in read_marked(source) if face.side >= SMALLEST] for source in data]
+    out.mkdir(parents=True, exist_ok=True)
+    cues = cues_of(sources, config, out / "cues.npz", resume=resume, progress=progress)
+    module = _learn(cues, config, out, device=device, resume=resume, progress=progress)
+    held = cues.values[cues.held]
+    fake = np.tile([False, True], len(held))
+    logits = fake_logits(module, held.reshape(-1, *held.shape[2:]).astype(np.float32))
+    tested = untested(chance(logits), fake)
+    scores = [score("AUC on blends of people never trained on", auc(logits, fake), len(fake))]
     if swaps is not None:
-        tested, scores = _on_swaps(model, swaps, scores)
-    facts = {
-        "data": f"{len(faces)} real faces of {len(set(people))} people, each blended {BLENDS} times with itself",
-        "command": f"vitapps face train deepfake --data DIR --swaps DIR --out DIR --seed {seed}",
-        "hardware": training_hardware("cpu", threads),
-        "minutes": round((time.monotonic() - clock) / 60, 1),
-        "seed": seed,
-        "split": "a third of the people held out for the thresholds; real swaps never trained on",
-    }
-    return export(model, tested, facts, scores, out)
-
-
-def blended_features(
-    faces: list[tuple[int, MarkedFace]], seed: int, progress: Progress = null_progress
-) -> tuple[NDArray[np.float32], Bools, list[str]]:
-    """Features of each numbered face, as it is and blended, in pairs of the same later processing; labels; people."""
-    found, fake, people = [], [], []
-    with progress.task("self-blends", total=len(faces)) as task:
-        for number, face in faces:
-            crop, marks = _crop(face)
-            for blend in range(BLENDS):
-                plain, blended, _ = self_blend(crop, marks, seed * 1_000_003 + number * 10 + blend)
-                found += [blend_cues(plain), blend_cues(blended)]
-                fake += [False, True]
-                people += [face.person, face.person]
-            task.advance()
-    return np.stack(found), np.array(fake), people
-
-
-def fit_scaled(features: NDArray[np.float32], fake: Bools) -> tuple[NDArray[np.float64], float]:
-    """Weights and bias for features as they are, fitted on features of deviation 1."""
-    spread = features.std(axis=0) + 1e-3
-    weights, bias = fit_logistic(features / spread, fake, penalty=PENALTY)
-    return weights / spread, bias
-
-
-def _crop(face: MarkedFace) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """The face with its margin, and the landmarks in it."""
-    x0, y0, x1, y1 = face.box
-    corner = round((x0 + x1) / 2 - (x1 - x0) * MARGIN / 2), round((y0 + y1) / 2 - (y1 - y0) * MARGIN / 2)
-    return cut_out(read_picture(face.path).pixels, face.box, MARGIN), face.landmarks - corner
-
-
-def _on_swaps(
-    model: DeepfakeModel, swaps: Path, scores: list[dict[str, Any]]
-) -> tuple[RangeTested, list[dict[str, Any]]]:
-    from vitapps.pipelines.face.deepfake_eval import evaluate
-
-    rows = {(row.source, row.method): row for row in evaluate(swaps, model=model).rows}
-    swapped = rows["all swaps", model_name(model)]
-    found = [
-        _score(f"AUC on {source}{_interval(row.low, row.high)}", row.auc, row.pictures)
-        for (source, method), row in rows.items() if method == model_name(model)
-    ]  # fmt: skip
-    tested = replace(
-        model.tested, swap_auc=round(swapped.auc, 3), low=round(swapped.low, 3), high=round(swapped.high, 3)
+        facts = NetworkFacts(name=NAME)
+        model = DeepfakeModel(logits=lambda crops: _logits(module, crops), size=SIZE, tested=tested, facts=facts)
+        tested, found = on_swaps(model, swaps)
+        scores += found
+    words = _words(
+        [face for source in sources for face in source],
+        config,
+        device,
+        round((time.monotonic() - clock) / 60, 1),
+        scores,
     )
-    return tested, scores + found
+    preprocess = {"input": "cues", "features": "pipelines/face/blend_cues.py", "size": SIZE}
+    return export(module, words, preprocess, tested, out)
 
 
-def _untested(scores: Floats, fake: Bools) -> RangeTested:
-    """The points of the unsure band from scores of people never trained on; nothing is known of real swaps yet."""
-    return RangeTested(
-        smallest=SMALLEST, swap_auc=0.5, low=0.0, high=1.0,
-        fake_from=round(float(np.quantile(scores[~fake], 1 - RARE, method="higher")) + 1e-6, 6),
-        none_below=round(float(np.quantile(scores[fake], RARE, method="lower")), 6),
-    )  # fmt: skip
+def cues_of(
+    sources: Sequence[Sequence[MarkedFace]], config: DeepfakeFit, kept: Path, *, resume: bool,
+    progress: Progress = null_progress,
+) -> Cues:  # fmt: skip
+    """The cues of `pairs` pairs, or with `resume` those in the file `kept`. UnreadableInputError for faces of too few
+    people."""
+    faces = [face for source in sources for face in source]
+    key = json_text({"pairs": config.pairs, "seed": config.seed, "files": [str(face.path) for face in faces]})
+    if resume and kept.is_file():
+        with np.load(kept) as stored:
+            if str(stored["key"]) == key:
+                return Cues(values=stored["values"], held=stored["held"])
+    cuts = [cuts_of(source, progress) for source in sources]
+    held = {cut.held for source in cuts for cut in source}
+    if len(held) < 2 or not all(cuts):
+        raise UnreadableInputError(f"{len(faces)} faces of too few people", hint="give faces of several people")
+    draws = [drawn(source, config.seed) for source in cuts]
+    found = []
+    with progress.task("blends", total=config.pairs) as task:
+        for number in range(config.pairs):
+            plain, blended, away = draws[number % len(draws)](number)
+            found.append((np.stack([blend_cues(plain), blend_cues(blended)]).astype(np.float16), away))
+            task.advance()
+    cues = Cues(values=np.stack([pair for pair, _ in found]), held=np.array([away for _, away in found]))
+    with atomic_path(kept, overwrite=True) as temporary, temporary.open("wb") as stream:
+        np.savez(stream, values=cues.values, held=cues.held, key=key)
+    return cues
 
 
-def _interval(low: float, high: float) -> str:
-    return ", one real video: no interval" if np.isnan(low) else f" (95 % by video: {low:.2f} to {high:.2f})"
-
-
-def model_name(model: DeepfakeModel) -> str:
-    """The name in tables: that of the card, or of what becomes it."""
-    return model.facts.name or NAME
-
-
-def _score(metric: str, value: float, number: int) -> dict[str, Any]:
-    return {
-        "metric": metric, "value": round(value, 3), "data": "see docs/face_trust.md", "n": number,
-        "command": "vitapps face eval deepfake --data DIR",
+def _learn(
+    cues: Cues, config: DeepfakeFit, out: Path, *, device: str, resume: bool, progress: Progress
+) -> HypersphereViT:
+    torch.manual_seed(config.seed)
+    if device == "cpu":
+        torch.set_num_threads(config.threads)
+    shown = cues.values[~cues.held]
+    spread = shown.astype(np.float32).std(axis=(0, 1, 3, 4)) + 1e-3
+    vit = {
+        "in_chans": CHANNELS, "image_size": [CELLS, CELLS], "patch": [2, 2], "dim": config.dim, "depth": config.depth,
+        "heads": 4, "mlp_ratio": 2.0,
     }  # fmt: skip
+    std = tuple(round(float(value), 4) for value in spread)
+    module = HypersphereViT(HypersphereViTConfig(vit=vit, mean=(0.0,) * CHANNELS, std=std)).to(device)
+    schedule = FitConfig(
+        steps=config.steps, rate=config.rate, weight_decay=0.05, warmup=min(100, config.steps), cooldown=0.5, ema=0.995
+    )
+    average = fit(
+        module, _batches(shown, np.array(std, np.float32), config), hypersphere_loss, schedule,
+        checkpoint=out / "checkpoint.pt", resume=resume, progress=progress,
+    )  # fmt: skip
+    assert isinstance(average, HypersphereViT)
+    return average.cpu().eval()
 
 
-def export(
-    model: DeepfakeModel, tested: RangeTested, facts: dict[str, Any], scores: list[dict[str, Any]], out: Path
-) -> Path:
-    """Write the card and its files to `out`."""
-    import torch
+def _batches(shown: Halves, spread: NDArray[np.float32], config: DeepfakeFit) -> Callable[[int], Iterator[Batch]]:
+    """Both of a pair stand in one batch; mirrored, with noise and without some channels, drawn for each alone."""
 
-    from vitapps.shared_backbones.models.linear_probe import probe_of
-    from vitapps.shared_backbones.weights.publish import publish
+    def source(first: int) -> Iterator[Batch]:
+        for step in range(first, config.steps):
+            rng = np.random.default_rng((config.seed, step))
+            chosen = shown[rng.integers(len(shown), size=config.batch)].astype(np.float32)
+            values = chosen.reshape(-1, *chosen.shape[2:])  # B 2 K h w -> 2B K h w
+            turned = rng.random(len(values)) < 0.5
+            values[turned] = values[turned][..., ::-1]
+            noise = rng.standard_normal(values.shape, dtype=np.float32) * spread[:, None, None]
+            kept = rng.random((*values.shape[:2], 1, 1)) >= _DROPPED
+            labels = np.tile([0, 1], config.batch)
+            yield torch.from_numpy((values + _NOISE * noise) * kept.astype(np.float32)), torch.from_numpy(labels)
 
-    card: dict[str, Any] = {
+    return source
+
+
+def _logits(module: HypersphereViT, faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+    return fake_logits(module, np.stack([blend_cues(face) for face in faces]))
+
+
+def _words(
+    faces: Sequence[MarkedFace], config: DeepfakeFit, device: str, minutes: float, scores: list[dict[str, Any]]
+) -> dict[str, Any]:
+    people = {face.person for face in faces}
+    words = f"--pairs {config.pairs} --steps {config.steps} --seed {config.seed}"
+    return {
         "name": NAME,
-        "task": "face.deepfake",
-        "arch": "linear_probe",
-        "config": {"features": len(model.weights), "outputs": 1},
-        "summary": "traces of blending in a face, learned from self-blended real faces; no verdict while near chance",
-        "licence": "weights Apache-2.0; trained on scraped faces (RMFD and others, rights unclear)",
-        "status": "paper",
-        "preprocess": {"features": "pipelines/face/blend_cues.py", "margin": MARGIN, "tested": asdict(tested)},
-        "labels": [{"value": 1, "name": "fake", "threshold": tested.fake_from}],
-        "training": facts,
+        "summary": "traces of a blended-in face: a small ViT on blending cues, learned from real faces alone",
+        "licence": "weights Apache-2.0; trained on LFW, NUAA (research) and scraped faces (RMFD, rights unclear)",
+        "training": {
+            "data": f"{config.pairs} pairs of {len(faces)} real faces of {len(people)} people",
+            "command": f"vitapps face train deepfake --data DIR --swaps DIR --out DIR {words}",
+            "hardware": training_hardware(device, config.threads),
+            "minutes": minutes,
+            "seed": config.seed,
+            "split": "a third of the people held out for the thresholds; real swaps never trained on",
+            "settings": asdict(config),
+        },
         "scores": scores,
-        "tolerance": {"bf16": False},
-        "limits": [*LIMITS, "forbidden: accusing anyone, moderating without a person, evidence in a procedure"],
     }
-    probe = probe_of(torch.from_numpy(model.weights), model.bias)
-    return publish(probe, card, out, example=torch.zeros(1, len(model.weights)), output_names=["logits"])

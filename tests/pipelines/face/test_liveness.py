@@ -147,6 +147,8 @@ def test_rates_left_out_and_calibration(card: str, data: Path) -> None:
         evaluate(data / "alpha", leave_out=True)
     found = calibrate(data / "beta" / "real", data / "beta", crop=True, weights=card)
     assert found.live == 12 and found.spoofs == 24 and 0 <= found.after.apcer <= 1
+    by_type = found.after.apcer_by_type
+    assert {"print", "replay"} <= set(by_type) and min(by_type.values()) <= found.after.apcer <= max(by_type.values())
     plot = det_plot(report.curves, "APCER", "BPCER")
     assert plot.ndim == 3 and (plot != 255).any()
 
@@ -157,9 +159,15 @@ def test_command_and_its_answers(card: str, data: Path, tmp_path: Path, capsys: 
     assert main(words) == 0
     assert json.loads(capsys.readouterr().out)["operating_point"]["source"].startswith("alpha, beta")
     assert main(words) == 5
+    plot = tmp_path / "site.png"
     calibrated = ["face", "calibrate", "liveness", "--live", str(data / "beta" / "real"), "--spoof",
-                  str(data / "alpha"), "-o", str(tmp_path / "site.toml"), "--crop", "-w", card]  # fmt: skip
-    assert main(calibrated) == 0 and read_point(tmp_path / "site.toml").source.startswith("12 live")
+                  str(data / "alpha"), "-o", str(tmp_path / "site.toml"), "--crop", "-w", card,
+                  "--det", str(plot)]  # fmt: skip
+    assert (
+        main(calibrated) == 0
+        and (tmp_path / "site.png").exists()
+        and read_point(tmp_path / "site.toml").source.startswith("12 live")
+    )
     scored = ["face", "eval", "liveness", "--data", str(data), "-w", card, "--det", str(tmp_path / "det.png")]
     assert main(scored) == 0 and (tmp_path / "det.png").exists()
 
