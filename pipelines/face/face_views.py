@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -111,7 +111,8 @@ class FaceReader:
 
     def _load(self, options: RunOptions) -> FaceFinder | None:
         try:
-            return FaceFinder.load(None, options)
+            # the cascade's closer landmarks are not those that the models were measured with
+            return replace(FaceFinder.load(None, options), cascade=None)
         except MissingError as error:
             self._absent = f"the face finder is missing ({error.message}): whole pictures are taken as faces"
             return None
