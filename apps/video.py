@@ -12,6 +12,7 @@ from vitapps.apps.console import OutputOption, Run, command, group, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
+from vitapps.pipelines.video.track_choices import TrackerKind
 
 app = group("Video: track, segment, classify and detect in clips.")
 train_app = group("Train an embedded model again, from its published recipe.")
@@ -93,6 +94,10 @@ def track(
     output_format: FormatOption = None,
     video: VideoOption = None,
     preview: PreviewOption = False,
+    tracker: Annotated[
+        TrackerKind,
+        typer.Option("--tracker", help="auto: fused, or the network of --weights. filter needs no network."),
+    ] = "auto",
     weights: TrackerWeightsOption = None,
 ) -> None:
     """Follow one or several objects through a clip, with a score and a state (tracked, uncertain, lost) each frame."""
@@ -104,7 +109,7 @@ def track(
     settings = TrackSettings(
         boxes=tuple((x, y, w, h) for x, y, w, h in boxes), points=tuple((x, y) for x, y in points), mask=mask, at=at,
         end=end, stride=stride, decoder=decoder, image_rate=image_rate, format=output_format, video=video,
-        preview=preview,
+        preview=preview, tracker=tracker,
     )  # fmt: skip
     result = follow(
         clip, out, settings, weights=weights, options=run.options, progress=run.progress, command=run.command_line
@@ -174,7 +179,7 @@ def evaluate_track(
     data: DataOption,
     tracker: Annotated[
         list[str] | None,
-        typer.Option("--tracker", show_default=False, help="Only these: vitapps, network, static, template, flow, …"),
+        typer.Option("--tracker", show_default=False, help="Only these: vitapps, filter, network, static, template, …"),
     ] = None,
     weights: TrackerWeightsOption = None,
 ) -> None:

@@ -1,6 +1,6 @@
 """Tracking a clip: latency of a frame, and how far decoding and tracking overlap.
 
-    python benchmarks/tracking.py [--frames 150 --rounds 3 --weights CARD] [--out benchmarks/results/tracking-DATE.txt]
+    python benchmarks/tracking.py [--frames 150 --rounds 3 --tracker fused] [--out benchmarks/results/tracking-DATE.txt]
 
 The clip (1280 x 720, H.264, a textured square over a textured ground) is drawn by this script. Each round decodes it
 alone, tracks its frames from memory alone, and runs `vitapps video track` over it; the best round of each counts. Bar:
@@ -43,10 +43,11 @@ def stages(clip: Path, options: Namespace) -> dict[str, list[Any]]:
 
     from vitapps.datasets.formats.video_read import open_clip
     from vitapps.options import RunOptions
-    from vitapps.pipelines.video.track import TrackSettings, make_trackers, track
+    from vitapps.pipelines.video.followers import make_trackers
+    from vitapps.pipelines.video.track import TrackSettings, track
 
     run = RunOptions(threads=options.threads, overwrite=True)
-    maker, _ = make_trackers(options.weights, run)
+    maker, _ = make_trackers(options.tracker, options.weights, run)
     box = np.array([*BOX[:2], BOX[0] + BOX[2], BOX[1] + BOX[3]])
     found: dict[str, list[Any]] = {"decode": [], "track": [], "end to end": [], "ms": [], "cpu": []}
     for _ in range(options.rounds):
@@ -61,7 +62,7 @@ def stages(clip: Path, options: Namespace) -> dict[str, list[Any]]:
             found["ms"].append(1000 * (time.perf_counter() - begin))
         found["track"].append((len(frames) - 1) / (time.perf_counter() - start))
         found["cpu"].append(1000 * (time.process_time() - spent) / (len(frames) - 1))
-        settings = TrackSettings(boxes=(BOX,))
+        settings = TrackSettings(boxes=(BOX,), tracker=options.tracker)
         result = track(clip, clip.with_suffix(".csv"), settings, weights=options.weights, options=run)
         found["end to end"].append(result.frames / result.timings["track"])
     return found
@@ -72,6 +73,7 @@ def main() -> None:
     parser.add_argument("--frames", type=int, default=150)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--tracker", default="auto")
     parser.add_argument("--weights")
     options = parser.parse_args()
     import numpy as np

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from vitapps.datasets.sets.tracking import TrackedSequence, read_sequences
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.video.flow import follow
-from vitapps.pipelines.video.single import SingleTracker
-from vitapps.pipelines.video.track_network import NetworkTracker, load_network
+from vitapps.pipelines.video.followers import make_trackers
+from vitapps.pipelines.video.track_choices import TrackerKind
 from vitapps.pipelines.video.track_scores import TrackScores, mean_scores, track_scores
 from vitapps.pipelines.video.window import crop
 from vitapps.progress import Progress, null_progress
@@ -45,10 +46,11 @@ def evaluate_track(
     progress: Progress = null_progress,
 ) -> list[TrackRowOfScores]:  # fmt: skip
     """Rows for each of `trackers` (none: all that are installed): all sequences below `data`, the families apart, and
-    every sequence; `weights` adds the tracker "network". Raises UsageError for an unknown tracker, MissingError for
-    weights that are not there, UnreadableInputError for a folder without sequences."""
+    every sequence; `weights`: of the trackers "vitapps" (fused) and "network", else the embedded ones. Raises
+    UsageError for an unknown tracker, MissingError for weights that are not there, UnreadableInputError for a folder
+    without sequences."""
     options = options or RunOptions()
-    known = makers() | ({"network": _network(weights, options)} if weights else {})
+    known = makers(weights, options)
     if unknown := set(trackers) - set(known):
         raise UsageError(f"--tracker {', '.join(sorted(unknown))}: not known here", hint=f"one of {', '.join(known)}")
     sequences = read_sequences(data)
@@ -80,9 +82,13 @@ def one_pass(maker: Maker, frames: Sequence[Picture], drawn: Floats) -> tuple[Tr
     return track_scores(found, drawn[: len(found)]), 1000 * spent / max(1, len(frames) - 1)
 
 
-def makers() -> dict[str, Maker]:
+def makers(weights: str | None, options: RunOptions) -> dict[str, Maker]:
     """The trackers by name: ours, baselines, and what the installed OpenCV has without further files."""
-    found: dict[str, Maker] = {"vitapps": _ours, "static": _static, "template": _template, "flow": _flow}
+    found: dict[str, Maker] = {
+        "vitapps": _follower("fused", weights, options), "filter": _follower("filter", None, options),
+        "network": _follower("network", weights, options),
+    }  # fmt: skip
+    found |= {"static": _static, "template": _template, "flow": _flow}
     for name in ("CSRT", "KCF", "MIL"):
         creator = getattr(cv2, f"Tracker{name}_create", None)
         if creator is not None:
@@ -109,16 +115,12 @@ def _rows(
     ]
 
 
-def _ours(frame: Picture, box: Floats) -> Step:
-    tracker = SingleTracker(frame, box)
-    return lambda picture: tracker.update(picture).box
-
-
-def _network(weights: str, options: RunOptions) -> Maker:
-    network, _ = load_network(weights, options)
+def _follower(kind: TrackerKind, weights: str | None, options: RunOptions) -> Maker:
+    """One of ours; its network is loaded when it is first wanted."""
+    load = functools.cache(lambda: make_trackers(kind, weights, options)[0])
 
     def make(frame: Picture, box: Floats) -> Step:
-        tracker = NetworkTracker(frame, box, network)
+        tracker = load()(frame, box)
         return lambda picture: tracker.update(picture).box
 
     return make

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,11 +18,13 @@ from vitapps.datasets.formats.tracks import TrackFormat, TrackMeta, TrackRow, ch
 from vitapps.datasets.formats.video_read import Clip, ClipMeta, Decoder, Frame, is_url, open_clip
 from vitapps.datasets.formats.video_write import ClipWriter, open_writer
 from vitapps.errors import UnreadableInputError, UsageError
-from vitapps.options import NO_REDUCTION, RunOptions
-from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
+from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
-from vitapps.pipelines.video.single import Sighting, SingleTracker
+from vitapps.pipelines.video.followers import Follower, Maker, make_trackers
+from vitapps.pipelines.video.single import Sighting
 from vitapps.pipelines.video.starts import Start, find_starts
+from vitapps.pipelines.video.track_choices import TrackerKind
 from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, write_run_record
@@ -32,22 +34,11 @@ Picture = NDArray[np.uint8]
 AHEAD = 3  # frames that are decoded while one is worked on
 
 
-class Follower(Protocol):
-    """What follows one object."""
-
-    def update(self, frame: Picture) -> Sighting:
-        """Where the object is in the next frame."""
-        ...
-
-
-Maker = Callable[[Picture, NDArray[np.float64]], Follower]
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackSettings:
     """What to follow and where. `boxes` x y w h and `points` x y in pixels of the frame as a player shows it, `mask` a
     PNG of object numbers; `at` seconds where they hold and tracking begins, `end` seconds before which it ends; every
-    `stride`-th frame is followed and written."""
+    `stride`-th frame is followed and written. `tracker` as in `followers.py`."""
 
     boxes: tuple[tuple[float, float, float, float], ...] = ()
     points: tuple[tuple[float, float], ...] = ()
@@ -55,6 +46,7 @@ class TrackSettings:
     at: float = 0.0
     end: float | None = None
     stride: int = 1
+    tracker: TrackerKind = "auto"
     decoder: Decoder = "auto"
     image_rate: float = 25.0
     format: TrackFormat | None = None
@@ -92,15 +84,15 @@ def track(
 ) -> TrackResult:  # fmt: skip
     """Follow the objects of `settings` and write one row an object and frame to `out`, with a run record beside it.
 
-    By correlation filter, flow and colours (`single.py`), or by the network `weights`: a card, or a published tracker
-    as `lorat:FILE` or `ostrack:FILE` (`track_network.py`).
+    By correlation filter, flow and colours (`single.py`) with the embedded network, or by the network `weights`: a
+    card, or a published tracker as `lorat:FILE` or `ostrack:FILE` (`followers.py`).
 
     Raises UsageError, UnreadableInputError or OutputError; then no output is left and older ones are untouched.
     """
     options = options or RunOptions()
     check_settings(settings)
     form = _check_outputs(source, out, settings, options)
-    maker, networks = make_trackers(weights, options)
+    maker, networks = make_trackers(settings.tracker, weights, options)
     with open_clip(source, decoder=settings.decoder, threads=options.threads, image_rate=settings.image_rate) as clip:
         inputs = [] if is_url(source) or not Path(source).exists() else [Path(source)]  # a pattern is no file
         facts = {**asdict(settings), "source": str(source)}
@@ -161,18 +153,6 @@ def _follow(
             f"{clip.meta.source}: has no frame at {settings.at:g} s", hint=f"it lasts {clip.meta.duration_s:g} s"
         )
     return rows, times
-
-
-def make_trackers(weights: str | None, options: RunOptions) -> tuple[Maker, list[NetworkFacts]]:
-    """What makes the follower of one object, and the networks that it runs; raises as `load_network`."""
-    if weights is None:
-        if options.reduce != NO_REDUCTION:
-            raise UsageError(f"--reduce {options.reduce}: no network follows here", hint="give --weights as well")
-        return SingleTracker, []
-    from vitapps.pipelines.video.track_network import NetworkTracker, load_network
-
-    network, facts = load_network(weights, options)
-    return lambda frame, box: NetworkTracker(frame, box, network), [facts]
 
 
 def _starts(frame: Frame, settings: TrackSettings) -> list[Start]:
