@@ -16,7 +16,7 @@ from vitapps.datasets.formats.alto import read_alto
 from vitapps.datasets.formats.hocr import read_hocr
 from vitapps.datasets.formats.line_metrics import metrics
 from vitapps.datasets.formats.page_json import read_pages
-from vitapps.datasets.formats.page_text import Block, Page, Word, quad_of
+from vitapps.datasets.formats.page_text import Block, Line, Page, Word, quad_of
 from vitapps.datasets.formats.page_writer import SUFFIXES, Origin, TextFormat, open_writer
 from vitapps.datasets.formats.page_xml import NAMESPACE as PAGE
 from vitapps.datasets.formats.page_xml import page_path, read_page_xml
@@ -194,6 +194,9 @@ def test_plain_text(tmp_path: Path) -> None:
 def test_metrics_of_a_turned_line() -> None:
     flat = line_at("gap", 100, 100)
     assert metrics(flat).descent == pytest.approx(4.4) and metrics(line_at("nun", 0, 0)).descent == 0
+    snug = Word(text="nun", quad=quad_of((150, 100, 180, 115)))  # stands on the baseline, 5 above the line's foot
+    mixed = Line(words=(*flat.words, snug), quad=quad_of((100, 100, 180, 120)))
+    assert metrics(mixed).descent == pytest.approx(5)
     found = metrics(turned(flat, 90, (100, 100)))
     assert found.angle == pytest.approx(90)
     assert (found.width, found.height) == (pytest.approx(30), pytest.approx(20))

@@ -102,6 +102,17 @@ def test_a_page_number_in_the_middle_does_not_turn_columns_round() -> None:
 
 
 @needs_poppler
+def test_cells_of_a_row_keep_their_order_though_the_right_one_begins_higher() -> None:
+    """As on the title page of a memorandum: number and date far apart, what follows centred below."""
+    row = Block(lines=(line_at("Memo No. 916", 50, 103), line_at("September 1986", 420, 100)))
+    page = Page(width=600, height=600, blocks=(row, block_at(["by two authors", "who know"], 230, 150)))
+    pdf = pikepdf.new()
+    pdf.add_blank_page(page_size=(600, 600))
+    data = with_layer(pdf, page)
+    assert poppler(data).split() == poppler(data, "-raw").split() == page.text.split()
+
+
+@needs_poppler
 def test_poppler_finds_the_boxes() -> None:
     page = two_columns(6)
     pdf = pikepdf.new()

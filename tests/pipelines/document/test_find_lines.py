@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from vitapps.pipelines.document.components import components_of, x_height
+from vitapps.pipelines.document.components import binarise, components_of, x_height
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
+from vitapps.pipelines.document.line_crops import inked_rows
 
 X_HEIGHT, PITCH = 10, 24
 
@@ -68,3 +69,41 @@ def test_specks_and_rules_are_no_lines() -> None:
     ink[150:152, 50:52] = 1
     ink[150:175, 200:203] = 1  # a lone stroke
     assert len(lines_of(ink)) == 4
+
+
+def test_a_hanging_letter_at_the_beginning_of_small_ones_is_no_initial() -> None:
+    ink = np.zeros((80, 300), np.uint8)
+    for x in range(10, 200, 9):
+        ink[30:40, x : x + 7] = 1
+    ink[30:46, 10:17] = 1  # g
+    (line,) = lines_of(ink)
+    assert line.box[0] == 10
+
+
+def test_letters_of_close_rows_that_touch_are_cut() -> None:
+    ink = np.zeros((120, 300), np.uint8)
+    for foot in (40, 53):
+        for x in range(10, 200, 9):
+            ink[foot - 12 : foot, x : x + 7] = 1
+    ink[40, 49] = 1  # it hangs down to the row below: 25 pixels together, 2.08 of what is taken for the x-height
+    lines = lines_of(ink)
+    assert len(lines) == 2 and all(line.height < 22 for line in lines)
+
+
+def test_stains_and_what_shows_through_are_no_ink() -> None:
+    grey = np.full((200, 300), 250, np.uint8)
+    grey[20:40, 20:30] = 60  # writing
+    for x in range(60, 160, 20):
+        grey[20:40, x : x + 10] = 200  # faint writing
+    grey[100:120, 100:110] = 232  # a stain
+    ink = binarise(grey)
+    assert ink[30, 25] and ink[30, 65] and not ink[110, 105]
+
+
+def test_rows_of_the_neighbours_are_left_out_of_a_crop() -> None:
+    ink = np.zeros((40, 100), bool)
+    ink[12:28, 10:90] = True
+    ink[8:10, 20] = True  # the dot of an i
+    ink[:3, 50] = ink[37:, 60] = True  # letters of the lines above and below
+    assert inked_rows(ink) == (8.0, 28.0)
+    assert inked_rows(np.zeros((40, 100), bool)) == (0.0, 40.0)

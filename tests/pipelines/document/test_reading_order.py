@@ -71,3 +71,8 @@ def test_blocks_have_kinds() -> None:
 def test_no_lines_have_no_order() -> None:
     order = reading_order(np.zeros((0, 4)), np.zeros(0), 100.0)
     assert (order.header, order.parts, order.footer) == ((), (), ())
+
+
+def test_a_large_initial_comes_before_the_rows_that_it_begins() -> None:
+    rows = [(60.0, 300.0, 100.0, X_HEIGHT), (60.0, 300.0, 125.0, X_HEIGHT), (60.0, 300.0, 150.0, X_HEIGHT)]
+    assert order_of([*rows, (10.0, 50.0, 98.0, 40.0), *column(10, 300, 185, 4)]) == [3, 0, 1, 2, 4, 5, 6, 7]
