@@ -22,7 +22,7 @@ Ints = NDArray[np.int32]
 REACH = 0.3  # of a letter's height: how far its band reaches over the gap beside it
 BAND = (0.3, 0.7)  # of a letter's height: its middle band
 LONGEST_SLOPE = 0.1
-HANGING = 1.45  # times the small letters: `g` at the beginning of small letters is no initial
+HANGING = 1.6  # x-heights of body type: `g` at the beginning of a row of small letters is no initial
 INITIAL = 1.5  # times the tallest letter of its row: a large initial
 
 
@@ -38,19 +38,22 @@ def lines_by_components(found: Components, height: float) -> list[FoundLine]:
     marks = [len(piece) == 1 and letters.heights[piece[0]] < 0.8 * height for piece in pieces]  # commas, quotes
     words = [piece for piece, mark in zip(pieces, marks, strict=True) if not mark]
     rows = join_pieces([gathered(letters, word) for word in words], letters, height)
-    lines = [gathered(letters, part) for row in rows for part in without_initial(letters, [words[i] for i in row])]
+    lines = [
+        gathered(letters, part) for row in rows for part in without_initial(letters, [words[i] for i in row], height)
+    ]
     lines += [gathered(letters, piece) for piece, mark in zip(pieces, marks, strict=True) if mark]
     small = found.chosen(~likely & (found.heights < 2 * height) & (found.areas >= 2))
     return absorbed([_with_small(line, small) for line in without_strokes(lines)], height)
 
 
-def without_initial(letters: Components, row: list[Ints]) -> list[Ints]:
-    """The letters of a row, without a large initial at its beginning, which becomes a line of its own."""
+def without_initial(letters: Components, row: list[Ints], height: float) -> list[Ints]:
+    """The letters of a row on a page of x-height `height`, without a large initial at its beginning, which becomes a
+    line of its own."""
     members = np.concatenate(row)
     members = members[np.argsort(letters.boxes[members, 0], kind="stable")]
     tall = letters.heights[members]
-    rest = float(max(tall[1:].max(), HANGING * np.median(tall[1:]))) if len(tall) > 4 else np.inf
-    return [members[:1], members[1:]] if tall[0] > INITIAL * rest else [members]
+    rest = float(tall[1:].max()) if len(tall) > 4 else np.inf
+    return [members[:1], members[1:]] if tall[0] > max(INITIAL * rest, HANGING * height) else [members]
 
 
 def without_strokes(lines: list[FoundLine]) -> list[FoundLine]:
