@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Unpack
 
+import torch
 from torch import Tensor, nn
 
 from vitapps.errors import UsageError
@@ -42,3 +43,12 @@ class Attention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # -> three of B h N d
         out, products = attend(self.q_norm(q), self.k_norm(k), v, **options)
         return self.proj(self.norm(out.transpose(1, 2).flatten(2))), products  # B h N d -> B N C
+
+
+def tie_queries_to_keys(weight: Tensor) -> None:
+    """Give the queries of a fresh 3C C projection the weights of its keys: tokens look for their like at once
+    (Trockman and Kolter 2023, arXiv:2305.09828, section 4)."""
+    dim = weight.shape[1]
+    with torch.no_grad():
+        nn.init.xavier_uniform_(weight[: 2 * dim])
+        weight[:dim] = weight[dim : 2 * dim]

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vitapps.errors import UsageError
+from vitapps.shared_backbones.layers.attention import tie_queries_to_keys
 from vitapps.shared_backbones.layers.patch_embed import PatchEmbed
 from vitapps.shared_backbones.models.vit import Block, ViTConfig
 from vitapps.shared_backbones.posenc.sincos import sincos_table
@@ -117,14 +118,6 @@ def mix(block: nn.Module, x: Tensor, axis: str) -> Tensor:
         return torch.unflatten(y, 0, (batch, places)).transpose(1, 2)
     y, _ = block(x.flatten(1, 2), None, None, None)  # B T*N C
     return torch.unflatten(y, 1, (times, places))
-
-
-def tie_queries_to_keys(weight: Tensor) -> None:
-    """Give the queries of a fresh 3C C projection the weights of its keys: tokens look for their like at once."""
-    dim = weight.shape[1]
-    with torch.no_grad():
-        nn.init.xavier_uniform_(weight[: 2 * dim])
-        weight[:dim] = weight[dim : 2 * dim]
 
 
 def _block_config(config: PredFormerConfig) -> ViTConfig:

@@ -23,6 +23,7 @@ from torch.nn import functional
 
 from vitapps.errors import UsageError
 from vitapps.shared_backbones.attention.attend import attend
+from vitapps.shared_backbones.layers.attention import tie_queries_to_keys
 from vitapps.shared_backbones.layers.patch_embed import PatchEmbed
 from vitapps.shared_backbones.models.vit import Block, ViT, ViTConfig
 from vitapps.shared_backbones.posenc._protocol import PositionEncoding
@@ -34,7 +35,7 @@ CARD = {
     "family": "models",
     "paper": "Wu et al. 2023, SimVOS, arXiv:2308.09903",
     "equation": "section 3.1 (joint extraction and matching), 3.2 (within-frame attention, token refinement)",
-    "deviations": "prototypes by one cross-attention under the mask's share of each token; a light decoder",
+    "deviations": "prototypes by one cross-attention under the mask's share; light decoder; queries start tied to keys",
     "slots": [],
     "cost": "O(within R N^2 + (depth - within) (N + R P)^2) attention, P prototypes",
     "status": "paper",
@@ -88,6 +89,7 @@ class SimVos(nn.Module):
         self.refine = TokenRefinement(dim, config.heads, config.prototypes) if config.prototypes else None
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.decoder = mask_decoder(dim, config.patch)
+        self._initialise()
 
     def forward(self, frames: Tensor) -> Tensor:
         parts = frames.unflatten(1, (-1, 4))  # B 1+R 4 H W
@@ -128,6 +130,15 @@ class SimVos(nn.Module):
         """B R 1 H W -> B R N: how much of each token is the object."""
         pooled = functional.avg_pool2d(mask.flatten(0, 1), self.config.patch)
         return pooled.flatten(1).unflatten(0, mask.shape[:2])
+
+    def _initialise(self) -> None:
+        """Without tied queries and keys nothing matches for thousands of steps, where no weights are taken over."""
+        for module in self.blocks.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        for block in self.blocks:
+            tie_queries_to_keys(block.attn.qkv.weight)  # type: ignore[union-attr, arg-type]
 
     def take_backbone(self, source: ViT) -> None:
         """Start from an image network (MAE, DINO, ...): its patches, positions and blocks. UsageError where they do not

@@ -46,7 +46,7 @@ def test_without_the_masks_patches_nothing_knows_the_object(prototypes: int) -> 
     module = made(prototypes=prototypes)
     query, reference, mask = drawn()
     with torch.inference_mode():
-        assert (module.segment(query, reference, mask) - module.segment(query, reference, 1 - mask)).abs().max() > 1e-3
+        assert (module.segment(query, reference, mask) - module.segment(query, reference, 1 - mask)).abs().max() > 1e-4
         module.mask_embed.proj.weight.zero_()
         if prototypes:  # refinement looks at the mask as well
             return
@@ -102,3 +102,36 @@ def test_it_starts_from_an_image_network() -> None:
     assert torch.equal(module.position, table)
     with pytest.raises(UsageError, match="backbone of dim 16"):
         module.take_backbone(ViT(ViTConfig(image_size=(48, 48), patch=(8, 8), dim=16, depth=3, heads=2)))
+
+
+def test_it_learns_to_follow_the_mask() -> None:
+    """Two squares of unlike colours; the query shows them elsewhere, the mask says which is meant."""
+    torch.manual_seed(0)
+    module = SimVos(SimVosConfig(size=(32, 32), patch=8, dim=32, depth=2, heads=2, within=0)).train()
+    optimizer = torch.optim.AdamW(module.parameters(), 3e-3)
+    generator = torch.Generator().manual_seed(0)
+
+    def batch(count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        frames, masks = torch.full((count, 2, 3, 32, 32), 0.4), torch.zeros(count, 2, 1, 32, 32)
+        for number in range(count):
+            meant = int(torch.randint(0, 2, (), generator=generator))
+            for frame in range(2):
+                order = torch.randperm(4, generator=generator)[:2].tolist()
+                for colour, cell in enumerate(order):
+                    y, x = 16 * (cell // 2), 16 * (cell % 2)
+                    frames[number, frame, 2 * colour, y : y + 16, x : x + 16] = 1.0
+                    if colour == meant:
+                        masks[number, frame, 0, y : y + 16, x : x + 16] = 1.0
+        return frames[:, 1], frames[:, :1], masks[:, :1], masks[:, 1]
+
+    for _ in range(100):
+        query, reference, mask, wanted = batch(16)
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(module.segment(query, reference, mask), wanted)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    query, reference, mask, wanted = batch(20)
+    with torch.inference_mode():
+        found = module.eval().segment(query, reference, mask) > 0
+    shared, both = (found & (wanted > 0.5)).sum(), (found | (wanted > 0.5)).sum()
+    assert float(shared / both) > 0.7

@@ -29,6 +29,17 @@ def clips(seed: int, number: int = 40, tokens: int = 12) -> tuple[list[Floats], 
     return found, labels
 
 
+def test_a_query_finds_the_token_that_tells() -> None:
+    known, labels = clips(0, number=240)
+    asked, truth = clips(1)
+    accuracies = {
+        name: float((run(known, labels, asked, 2, 0).argmax(axis=1) == truth).mean())
+        for name, run in _PROTOCOLS.items()
+    }
+    assert accuracies["attentive"] >= 0.9
+    assert accuracies["linear"] <= accuracies["attentive"] - 0.1  # eleven of twelve tokens are noise in the mean
+
+
 def test_linear_and_nearest_agree_with_what_they_say_they_are() -> None:
     known, labels = clips(0)
     asked, _ = clips(1)

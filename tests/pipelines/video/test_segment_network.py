@@ -72,6 +72,7 @@ def test_a_trained_card_segments(tmp_path: Path, capsys: pytest.CaptureFixture[s
     words = ["--steps", "2", "--batch", "2", "--size", "32", "--dim", "32", "--depth", "2", "--prototypes", "4", "-q"]
     assert main(["video", "train", "segment", "--data", str(data), "-o", str(tmp_path / "run"), *words]) == 0
     card = tmp_path / "run" / "segment-simvos.toml"
+    capsys.readouterr()
     clip = tmp_path / "clip"
     clip.mkdir()
     pictures, boxes = squares(frames=3)
