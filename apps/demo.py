@@ -133,7 +133,7 @@ STEPS = (
     ),
     Step(
         title="Where two digits drift to",
-        about="Ten frames seen, ten predicted, and below them what came (digits that the model was not trained on).",
+        about="Ten frames seen, ten predicted by a barely trained model, and what came (digits that it had not seen).",
         words=("video", "predict", "{input}", "-o", "{out}", "--at", "0.4", "--preview"),
         sample="vitapps.datasets.samples:write_moving_digits",
         input="digits.npy",
