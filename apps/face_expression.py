@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -37,7 +38,7 @@ def expression(
         + ("" if face.covered is None else f", {face.covered:.0%} covered")
         for face in result.faces
     ]
-    run.emit(result, lines or result.warnings)
+    run.emit(asdict(result), lines or result.warnings)
 
 
 @command(train_app, "expression")

@@ -114,13 +114,14 @@ class FaceFinder:
         finest = finest_scale(width, height, self.spec.smallest, settings.min_face, enlarge=settings.enlarge)
         floor = self.spec.threshold if settings.min_score is None else settings.min_score
         looked = views(pixels, self.spec.window, self.spec.overlap, finest)
-        boxes, _, scores = self._best(joined(self._candidates(looked, floor)), settings)
+        least = settings.min_face or min(self.spec.smallest, self.spec.smallest / finest)
+        boxes, _, scores = self._best(joined(self._candidates(looked, floor)), settings, least)
         return self._looked_again(pixels, boxes, scores, floor)
 
-    def _best(self, candidates: Candidates, settings: FindSettings) -> Candidates:
-        """Those that are large enough and not part of a better one, by falling score."""
+    def _best(self, candidates: Candidates, settings: FindSettings, least: float) -> Candidates:
+        """Those of `least` pixels a side or hardly less that are not part of a better one, by falling score."""
         boxes, points, scores = candidates
-        wanted = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= 0.8 * (settings.min_face or 0)
+        wanted = (boxes[:, 2:] - boxes[:, :2]).min(axis=1, initial=np.inf) >= 0.8 * least
         boxes, points, scores = boxes[wanted], points[wanted], scores[wanted]
         kept = nms(boxes, scores, self.spec.nms_iou)
         kept = kept[~_nested(boxes[kept])][: settings.most]

@@ -76,7 +76,8 @@ class PublishedEmbedder(Embedder):
         side = self.crop_size
         way = cv2.INTER_AREA if crop.shape[0] > side else cv2.INTER_CUBIC
         sized = crop if crop.shape[0] == side else cv2.resize(crop, (side, side), interpolation=way)
-        values = (sized.astype(np.float32) / 255 - np.float32(self.mean)) / np.float32(self.std)
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        values = (sized.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(values.transpose(2, 0, 1), np.float32)  # S S 3 -> 3 S S
 
 

@@ -43,16 +43,17 @@ class PublishedFinder(FaceFinder):
     def _search(self, pixels: Pixels, settings: FindSettings) -> Candidates:
         floor = self.spec.threshold if settings.min_score is None else settings.min_score
         whole = self._scale(pixels, settings.min_face)
-        return self._best(joined(self._look(pixels, share * whole, whole, floor) for share in (1.0, FAR)), settings)
+        found = joined(self._look(pixels, share * whole, whole, floor) for share in (1.0, FAR))
+        return self._best(found, settings, settings.min_face or 0.0)
 
     def _scale(self, pixels: Pixels, min_face: float | None) -> float:
         """From the picture to the input."""
         height, width = pixels.shape[:2]
         if self.height and self.width:
-            return min(self.height / height, self.width / width)
+            return float(min(self.height / height, self.width / width))
         usual = USUAL / max(height, width)
         finest = usual if min_face is None else finest_scale(width, height, SMALLEST, min_face)
-        return min(max(usual, finest), LARGEST / max(height, width))
+        return float(min(max(usual, finest), LARGEST / max(height, width)))
 
     def _look(self, pixels: Pixels, scale: float, whole: float, floor: float) -> Candidates:
         """Candidates of the picture at `scale` in the upper left corner of an input that holds it at `whole`."""

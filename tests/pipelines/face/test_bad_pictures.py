@@ -14,7 +14,7 @@ from vitapps.shared_backbones.weights.cards import list_cards
 JPEG = cv2.imencode(".jpg", photograph(0, 96, 96, quality=0))[1].tobytes()
 BOMB = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR\x00\x0f\xff\xff\x00\x0f\xff\xff\x08\x02\x00\x00\x00\x00\x00\x00\x00"
 CONTENTS = {"absent": None, "empty": b"", "text": b"no picture", "truncated": JPEG[: len(JPEG) // 3], "bomb": BOMB}
-VERBS = {"localize": "out.png", "liveness": "out.json", "deepfake": "out.json"}
+VERBS = {"localize": "out.png", "liveness": "out.json", "deepfake": "out.json", "expression": "out.json"}
 
 
 @pytest.mark.parametrize("verb", [verb for verb in VERBS if verb == "localize" or f"face-{verb}" in list_cards()])

@@ -22,6 +22,7 @@ from vitapps.pipelines.face.face_subspace import CELLS, fit_subspace, from_patch
 from vitapps.pipelines.face.scores import auc
 from vitapps.pipelines.face.train_expression import ExpressionFit, export, fit_machine
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.provenance import preview_path
 
 QUICK = ExpressionFit(principal=20, axes=24)
 
@@ -111,7 +112,7 @@ def test_the_command(model: ExpressionModel, tmp_path: Path, capsys: pytest.Capt
     found = json.loads(out.read_text())["faces"][0]
     assert found["expression"] in (*LABELS, "unsure")
     assert sum(found["probabilities"].values()) == pytest.approx(1, abs=1e-3)
-    assert (tmp_path / "out.json.run.json").exists() and (tmp_path / "out.preview.png").exists()
+    assert (tmp_path / "out.json.run.json").exists() and preview_path(out).exists()
     assert main(words) == 5  # it exists
     cv2.imwrite(str(picture), np.zeros((12, 12, 3), np.uint8))
     capsys.readouterr()

@@ -57,7 +57,8 @@ def test_every_pixel_is_seen_at_every_scale():
     assert scales_of(300, 170, 64, 1.0)[-1] == 1.0
     assert finest_scale(6400, 100, 12, None) == pytest.approx(0.12)
     assert finest_scale(100, 100, 12, 24) == pytest.approx(0.5)
-    assert finest_scale(480, 320, 12, None) == pytest.approx(1.6)  # a small picture is enlarged
+    assert finest_scale(480, 320, 12, None) == 2  # a small picture is enlarged
+    assert finest_scale(640, 320, 12, None) == pytest.approx(4 / 3) and finest_scale(768, 320, 12, None) == 1
     assert finest_scale(300, 320, 12, None) == 2 and finest_scale(200, 255, 12, None) == 1
     assert finest_scale(480, 320, 12, None, enlarge=False) == 1
 
