@@ -55,7 +55,8 @@ def swap_like(face: Image, marks: Marks, other: Image, other_marks: Marks, seed:
 def through_h264(picture: Image, crf: int) -> Image:
     """The picture H W 3 as the first frame of an H.264 clip, 4:2:0, of the same size."""
     height, width = picture.shape[:2]
-    even = cv2.copyMakeBorder(picture, 0, height % 2, 0, width % 2, cv2.BORDER_REPLICATE)
+    border = (0, height % 2, 0, width % 2)
+    even = np.asarray(cv2.copyMakeBorder(picture, *border, cv2.BORDER_REPLICATE), np.uint8)
     data = io.BytesIO()
     with av.open(data, "w", format="mp4") as clip:
         stream = clip.add_stream("libx264", rate=25, options={"crf": str(crf), "preset": "veryfast", "threads": "1"})
@@ -63,8 +64,8 @@ def through_h264(picture: Image, crf: int) -> Image:
         clip.mux(stream.encode(av.VideoFrame.from_ndarray(np.ascontiguousarray(even), format="rgb24")))
         clip.mux(stream.encode(None))
     data.seek(0)
-    with av.open(data) as clip:
-        frame = next(clip.decode(video=0)).to_ndarray(format="rgb24")
+    with av.open(data, "r") as made:
+        frame = np.asarray(next(made.decode(video=0)).to_ndarray(format="rgb24"), np.uint8)
     return np.ascontiguousarray(frame[:height, :width])
 
 

@@ -24,7 +24,8 @@ CHANNELS = 11
 
 def blend_cues(face: NDArray[np.uint8]) -> Floats:
     """Cues 11 16 16 float32 of an aligned face 128 128 3 uint8 RGB; the channels of chroma are 0 in a grey picture."""
-    colours = cv2.cvtColor(face, cv2.COLOR_RGB2LAB).astype(np.float32).transpose(2, 0, 1) / 10  # 3 H W
+    lab = np.asarray(cv2.cvtColor(face, cv2.COLOR_RGB2LAB), np.float32).transpose(2, 0, 1)  # 3 H W
+    colours = np.asarray(lab / np.float32(10), np.float32)
     cues = np.concatenate([np.log(_cells(_energies(face)) + _FLOOR), _cells(colours)])
     cues -= cues.mean(axis=(1, 2), keepdims=True)
     if (face == face[..., :1]).all():
