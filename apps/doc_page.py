@@ -60,9 +60,12 @@ def evaluate_layout(
 def train_detector(
     run: Run,
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
-    pages: Annotated[int, typer.Option(min=1, help="Pages rendered a step.")] = 2,
-    windows: Annotated[int, typer.Option(min=1, help="Windows cut from each page.")] = 3,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 4000,
+    batch: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 6,
+    windows: Annotated[int, typer.Option(min=1, help="Windows cut from each page.")] = 12,
+    grounds: Annotated[
+        list[Path] | None, typer.Option(help="Folder of pictures without writing, to lay signs on; repeatable.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train the text detector from scratch on synthetic pages."""
@@ -74,7 +77,8 @@ def train_detector(
 
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
     config = DetectorFit(
-        steps=steps, pages=pages, windows=windows, seed=run.options.seed, threads=run.options.threads or 1
-    )
+        steps=steps, batch=batch, windows=windows, seed=run.options.seed, threads=run.options.threads or 1,
+        grounds=tuple(grounds or ()),
+    )  # fmt: skip
     card = train(out, config=config, device=device, resume=resume, progress=run.progress)
     run.emit({"card": str(card)}, [f"wrote {card}"])

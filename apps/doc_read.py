@@ -1,14 +1,18 @@
-"""`vitapps doc read`, `doc synth`, `doc eval-lines`, `doc train recognizer`: lines of writing and their recogniser."""
+"""`vitapps doc read`, `doc synth`, `doc eval-lines`, `doc train recognizer|confidence`: lines and their recogniser."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vitapps.apps.console import Run, WeightsOption, command
 from vitapps.apps.terminal import columns
+
+if TYPE_CHECKING:
+    from vitapps.pipelines.document.text_scores import ReliabilityBin
 
 FolderOption = Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder to write to.")]
 WordsOption = Annotated[
@@ -24,6 +28,7 @@ def add_commands(app: typer.Typer, train_app: typer.Typer) -> None:
     command(app, "synth")(synth)
     command(app, "eval-lines", reduces=True)(eval_lines)
     command(train_app, "recognizer")(train_recognizer)
+    command(train_app, "confidence")(train_confidence)
 
 
 def read(
@@ -84,13 +89,9 @@ def eval_lines(
          f"{row.strict.rate:.2f}", f"{row.words.rate:.2f}", f"{100 * row.exact:.1f}", f"{row.milliseconds:.1f}")
         for row in rows
     ]  # fmt: skip
-    curve = [
-        (f"{item.low:.1f}-{item.high:.1f}", item.count, f"{item.confidence:.3f}", f"{item.right:.3f}")
-        for item in rows[0].curve
-    ]
     lines = [
         *columns(header, table), "", f"word confidence, calibration error {rows[0].calibration_error:.3f}",
-        *columns(("confidence", "words", "mean", "right"), curve),
+        *columns(("confidence", "words", "mean", "right"), curve_rows(rows[0].curve)),
         *(f"{item.source}\n  {item.truth}\n  {item.found}" for item in mistakes[:worst]),
     ]  # fmt: skip
     run.emit({"rows": rows, "mistakes": mistakes[:worst]}, lines)
@@ -123,3 +124,37 @@ def train_recognizer(
         out, word_list=words, config=config, start=start, resume=resume, device=device, progress=run.progress
     )  # fmt: skip
     run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
+def train_confidence(
+    run: Run,
+    data: Annotated[
+        list[Path],
+        typer.Option("--data", show_default=False, help="Folder of lines as for eval-lines; repeatable."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for the card and its files.")],
+    weights: WeightsOption = None,
+    rendered: Annotated[int, typer.Option(min=0, help="Rendered lines that are fitted to as well.")] = 400,
+) -> None:
+    """Calibrate the confidence of words on a third of the documents, and show it on the others."""
+    from vitapps.pipelines.document.train_confidence import train_confidence as train
+
+    card, scores = train(
+        data, out, weights=weights, rendered=rendered, options=run.options, progress=run.progress
+    )  # fmt: skip
+    lines = [f"wrote {card}"]
+    for item in scores:
+        lines += [
+            "", f"{item.data}, {item.words} words held out",
+            f"calibration error {item.error_before:.3f} before, {item.error:.3f} after; before:",
+            *columns(("confidence", "words", "mean", "right"), curve_rows(item.before)), "after:",
+            *columns(("confidence", "words", "mean", "right"), curve_rows(item.after)),
+        ]  # fmt: skip
+    run.emit({"card": str(card), "scores": scores}, lines)
+
+
+def curve_rows(curve: Sequence[ReliabilityBin]) -> list[tuple[str, int, str, str]]:
+    """A reliability curve as rows of a table."""
+    return [
+        (f"{item.low:.1f}-{item.high:.1f}", item.count, f"{item.confidence:.3f}", f"{item.right:.3f}") for item in curve
+    ]

@@ -46,7 +46,7 @@ class SyntheticPage:
 
     image: Grey
     page: Page
-    kind: PageKind
+    kind: PageKind | Literal["scene"]  # a scene: `scenes.py`
 
 
 def make_page(

@@ -1,16 +1,18 @@
-"""Confidence of words: which were right, and the Platt scaling that makes path probabilities chances of being right."""
+"""Confidence of words: which were right, and the regression that makes what is seen of them chances of being right."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields
 from difflib import SequenceMatcher
 
 import numpy as np
 
-from vitapps.pipelines.document.recognise import Calibration, Reading, logit_of
+from vitapps.pipelines.document.confidence import Calibration, WordEvidence
+from vitapps.pipelines.document.recognise import Reading
 from vitapps.pipelines.document.text_scores import folded_text
 
-_RIDGE = 1e-3  # keeps the fit finite where right and wrong are wholly apart
+_RIDGE = 1.0  # keeps the fit finite where right and wrong are wholly apart
 
 
 def words_right(reading: Reading, truth: str, ignore_case: bool = False) -> list[tuple[float, bool]]:
@@ -23,21 +25,27 @@ def words_right(reading: Reading, truth: str, ignore_case: bool = False) -> list
     return [(word.confidence, good) for word, good in zip(reading.words, right, strict=True)]
 
 
-def fit_calibration(log_probabilities: Sequence[float], right: Sequence[bool]) -> Calibration:
-    """Slope and offset of greatest likelihood (Platt 1999, with his targets, by Newton's method)."""
-    x = np.array([[logit_of(value), 1.0] for value in log_probabilities])
+def fit_calibration(
+    evidence: Sequence[WordEvidence], right: Sequence[bool], weights: Sequence[float] | None = None
+) -> Calibration:
+    """The logistic regression of greatest likelihood (with Platt's targets of 1999, by Newton's method); `weights` of
+    the words, all alike by default. A ridge pulls towards the plain path probability where there is little to learn."""
     hit = np.asarray(right, bool)
     yes, no = int(hit.sum()), int((~hit).sum())
     if not yes or not no:
         return Calibration()
+    x = np.stack([word.features() for word in evidence])  # n f
+    mass = np.ones(len(x)) if weights is None else np.asarray(weights, float) * len(x) / sum(weights)
     target = np.where(hit, (yes + 1) / (yes + 2), 1 / (no + 2))
-    theta = np.array([1.0, 0.0])
+    start = Calibration().weights()
+    theta = start
     for _ in range(50):
         chance = 1 / (1 + np.exp(-np.clip(x @ theta, -40, 40)))
-        slope = x.T @ (chance - target) + _RIDGE * (theta - [1.0, 0.0])
-        curvature = (x * (chance * (1 - chance))[:, None]).T @ x + _RIDGE * np.eye(2)
+        slope = x.T @ (mass * (chance - target)) + _RIDGE * (theta - start)
+        curvature = (x * (mass * chance * (1 - chance))[:, None]).T @ x + _RIDGE * np.eye(len(theta))
         step = np.linalg.solve(curvature, slope)
-        theta -= step
+        theta = theta - step
         if np.abs(step).max() < 1e-7:
             break
-    return Calibration(slope=float(theta[0]), offset=float(theta[1]))
+    names = [item.name for item in fields(Calibration)]
+    return Calibration(**dict(zip(names, theta.tolist(), strict=True)))

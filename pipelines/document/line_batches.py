@@ -21,6 +21,7 @@ from vitapps.pipelines.runtime.fit import Batch
 
 GROUP = 8  # batches that are made together and sorted by width
 TIMES = 2  # crops and degradations of one drawn line
+WIDTHS = 64  # pixels
 SEED_STRIDE = 1_000_003
 CLASSES = {char: place + 1 for place, char in enumerate(CHARSET)}  # 0 is the blank of CTC
 
@@ -79,8 +80,11 @@ def tokens_needed(text: str) -> int:
 
 
 def to_batch(lines: Sequence[tuple[NDArray[np.float32], str]]) -> Batch:
-    """Images B 1 H W, paper to the right of the shorter ones; classes B L, zeros behind; lengths B."""
+    """Images B 1 H W, paper to the right of the shorter ones; classes B L, zeros behind; lengths B. Widths are
+    multiples of `WIDTHS`: for every other shape the CPU library keeps prepared code and blocks of memory, gigabytes
+    over the hundreds of widths that lines have."""
     height, width = lines[0][0].shape[0], max(line.shape[1] for line, _ in lines)
+    width = -(-width // WIDTHS) * WIDTHS
     images = np.zeros((len(lines), 1, height, width), np.float32)
     targets = np.zeros((len(lines), max(len(text) for _, text in lines)), np.int64)
     for row, (line, text) in enumerate(lines):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from vitapps.datasets.formats.picture import read_frames
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.recognise import Reading, Recogniser
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.require import require
 
 _TOGETHER = 64  # crops in memory at a time
 
@@ -35,8 +37,9 @@ class CropReadings:
 
 
 def read_crops(files: Sequence[Path], *, weights: str | None = None, options: RunOptions | None = None) -> CropReadings:
-    """Read every frame of every file; raises UnreadableInputError on the first that is no picture."""
-    recogniser = Recogniser.load(weights, options)
+    """Read every frame of every file; raises UnreadableInputError on the first that is no picture. `weights`: a card,
+    or a published MGP-STR checkpoint (`hf:OWNER/REPO` or its folder) for crops of one word each."""
+    recogniser = _reader(weights, options)
     frames = ((path, frame.frame, frame.pixels) for path in files for frame in read_frames(path))
     done: list[FileReading] = []
     waiting: list[tuple[Path, int, NDArray[np.uint8]]] = []
@@ -48,7 +51,23 @@ def read_crops(files: Sequence[Path], *, weights: str | None = None, options: Ru
     return CropReadings(readings=(*done, *_read(recogniser, waiting)), facts=recogniser.facts)
 
 
-def _read(recogniser: Recogniser, items: list[tuple[Path, int, NDArray[np.uint8]]]) -> list[FileReading]:
+class _CropReader(Protocol):
+    @property
+    def facts(self) -> NetworkFacts: ...
+
+    def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[Reading, ...]: ...
+
+
+def _reader(weights: str | None, options: RunOptions | None) -> _CropReader:
+    if weights and (weights.startswith("hf:") or Path(weights).is_dir()):
+        require("torch", extra="train")
+        from vitapps.pipelines.document.read_words import WordReader
+
+        return WordReader.load(weights, options)
+    return Recogniser.load(weights, options)
+
+
+def _read(recogniser: _CropReader, items: list[tuple[Path, int, NDArray[np.uint8]]]) -> list[FileReading]:
     readings = recogniser.read([pixels for _, _, pixels in items])
     return [
         FileReading(input=path, frame=frame, reading=reading)

@@ -1,8 +1,8 @@
 """Crops of lines or words to text: the embedded recogniser with its places and calibrated confidences, no torch.
 
 crop H W 3      any size and colours     `line_input.prepare_line`
-batches         lines of like width share a call, padded with paper; very wide ones go in overlapping tiles
-network         B 1 40 W -> B W/4 1+characters log probabilities
+strips          lines end to end, parted by gaps (`line_strips.py`); very wide ones go in overlapping tiles
+network         1 1 40 W -> 1 W/4 1+characters log probabilities
 best path       `ctc_decode`
 places          peaks of characters, words brought to the ink between the gaps
 """
@@ -19,15 +19,15 @@ from numpy.typing import NDArray
 
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
+from vitapps.pipelines.document.confidence import Calibration, WordEvidence
 from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
 from vitapps.pipelines.document.line_input import MARGIN, SIDE, STEP, Line, prepare_line
+from vitapps.pipelines.document.line_strips import Gap, laid_out, plan_strips
 from vitapps.pipelines.document.look_alikes import settle
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 DEFAULT_WEIGHTS = "line-latin"
 TASK = "doc.read"
-BUCKET = 64  # widths of a batch are multiples of it: few shapes for an engine to prepare
-CALL_PIXELS = 12_800  # columns of a call at most, over its lines
 TILE, OVERLAP = 2_400, 320  # columns
 DOUBT = -0.08  # log probability a character: below it, a crop is looked at again
 SECOND_LOOKS = ((1.0, 0.3), (1.3, 0.2))  # stretch and margin; the surest reading stays (chosen on SROIE lines)
@@ -69,32 +69,24 @@ class Reading:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Calibration:
-    """Platt scaling of a word's path probability p: sigmoid(slope x logit(p) + offset) (Platt 1999)."""
+class Look:
+    """One reading of a crop, the evidence for each of its words, and its log probability a character."""
 
-    slope: float = 1.0
-    offset: float = 0.0
-
-    def __call__(self, log_probability: float) -> float:
-        """The calibrated chance of a path with this log probability."""
-        return 1 / (1 + math.exp(-(self.slope * logit_of(log_probability) + self.offset)))
-
-
-def logit_of(log_probability: float) -> float:
-    """log(p / (1 - p)), p kept within 1e-9 of 0 and 1."""
-    bounded = min(max(log_probability, math.log(1e-9)), math.log1p(-1e-9))
-    return bounded - math.log(-math.expm1(bounded))
+    reading: Reading = field(default_factory=Reading)
+    evidence: tuple[WordEvidence, ...] = ()
+    score: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recogniser:
-    """`network` computes B 1 height W -> (B W/4 1+characters log probabilities,); `stretch`: low pictures are made so
-    many times wider before it (`prepare_line`)."""
+    """`network` computes 1 1 height W -> (1 W/4 1+characters log probabilities,) of lines parted by `gap`; `stretch`:
+    low pictures are made so many times wider before it (`prepare_line`)."""
 
     network: Network
     charset: str
     height: int = 40
     stretch: float = 1.0
+    gap: Gap = field(default_factory=Gap)
     calibration: Calibration = field(default_factory=Calibration)
     facts: NetworkFacts = field(default_factory=NetworkFacts)
 
@@ -113,6 +105,7 @@ class Recogniser:
             charset=str(card.preprocess["charset"]),
             height=int(card.preprocess["height"]),
             stretch=float(card.preprocess.get("stretch", 1.0)),
+            gap=Gap(**card.preprocess.get("gap", {})),
             calibration=Calibration(**card.preprocess["calibration"]),
             facts=NetworkFacts.of(card, model),
         )
@@ -120,51 +113,51 @@ class Recogniser:
     def read(self, crops: Sequence[Crop]) -> tuple[Reading, ...]:
         """The readings of crops H W 3 (or H W) uint8, in their order. Empty crops (no pixel) read as nothing. Low
         crops whose reading is doubtful are read again at other proportions, and the surest reading stays."""
+        return tuple(look.reading for look in self.looks(crops))
+
+    def looks(self, crops: Sequence[Crop]) -> list[Look]:
+        """As `read`, with what the confidences rest on."""
         found = self._look(crops, self.stretch, MARGIN)
         low = [0 < len(crop) < self.height for crop in crops]
-        doubtful = [place for place, (_, score) in enumerate(found) if low[place] and score < DOUBT]
+        doubtful = [place for place, look in enumerate(found) if low[place] and look.score < DOUBT]
         for stretch, margin in SECOND_LOOKS if doubtful else ():
             again = self._look([crops[place] for place in doubtful], stretch, margin)
             for place, other in zip(doubtful, again, strict=True):
-                found[place] = max(found[place], other, key=lambda item: item[1])
-        return tuple(reading for reading, _ in found)
+                found[place] = max(found[place], other, key=lambda look: look.score)
+        return found
 
-    def _look(self, crops: Sequence[Crop], stretch: float, margin: float) -> list[tuple[Reading, float]]:
-        """Readings, each with the log probability of its best path a character."""
+    def _look(self, crops: Sequence[Crop], stretch: float, margin: float) -> list[Look]:
         lines = [prepare_line(crop, self.height, stretch, margin) if crop.size else None for crop in crops]
         outputs = self._log_probs([line for line in lines if line is not None])
-        found: list[tuple[Reading, float]] = []
-        for line, crop in zip(lines, crops, strict=True):
-            if line is None:
-                found.append((Reading(), 0.0))
-                continue
-            log_probs = next(outputs)
-            reading = self._reading(line, log_probs, crop.shape[1])
-            found.append((reading, float(log_probs.max(axis=1).sum()) / (len(reading.text) + 1)))
-        return found
+        return [
+            Look() if line is None else self._reading(line, next(outputs), crop.shape)
+            for line, crop in zip(lines, crops, strict=True)
+        ]
 
     def _log_probs(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
         """W/4 1+characters of each line, in their order."""
-        tiles = [(number, tile) for number, line in enumerate(lines) for tile in tiles_of(line)]
-        answers: list[NDArray[np.float32] | None] = [None] * len(tiles)
-        for group in grouped([tile.shape[1] for _, tile in tiles]):
-            width = _bucket(max(tiles[place][1].shape[1] for place in group))
-            images = np.zeros((len(group), 1, self.height, width), np.float32)
-            for row, place in enumerate(group):
-                images[row, 0, :, : tiles[place][1].shape[1]] = tiles[place][1]
-            output = self.network(images)[0]
-            for row, place in enumerate(group):
-                answers[place] = np.asarray(output[row, : tiles[place][1].shape[1] // STEP])
-        parts: list[list[NDArray[np.float32]]] = [[] for _ in lines]
-        for (number, _), answer in zip(tiles, answers, strict=True):
-            assert answer is not None
-            parts[number].append(answer)
-        return (joined(part) for part in parts)
+        owners, tiles = [], []
+        for number, line in enumerate(lines):
+            parts = tiles_of(line)
+            owners += [number] * len(parts)
+            tiles += parts
+        answers: dict[int, NDArray[np.float32]] = {}
+        for strip in plan_strips([tile.shape[1] for tile in tiles], self.gap):
+            output = self.network(laid_out(strip, tiles, self.gap))[0][0]
+            for place, start in zip(strip.lines, strip.starts, strict=True):
+                answers[place] = output[start // STEP : (start + tiles[place].shape[1]) // STEP]
+        found: list[list[NDArray[np.float32]]] = [[] for _ in lines]
+        for place, owner in enumerate(owners):
+            found[owner].append(answers[place])
+        return (joined(part) for part in found)
 
-    def _reading(self, line: Line, log_probs: NDArray[np.float32], columns: int) -> Reading:
+    def _reading(self, line: Line, log_probs: NDArray[np.float32], shape: tuple[int, ...]) -> Look:
+        """The reading of a crop of `shape` H W."""
         peaks = settle(best_path(log_probs, self.charset))
+        score = float(log_probs.max(axis=1).sum()) / (len(peaks) + 1)
         if not peaks:
-            return Reading()
+            return Look(score=score)
+        columns = shape[1]
         scale = columns / (line.shape[1] - 2 * SIDE)
         written: NDArray[np.bool_] = np.max(line, axis=0) > INK
         edges = char_edges(peaks, written)
@@ -172,8 +165,16 @@ class Recogniser:
             (min(max((x0 - SIDE) * scale, 0.0), columns), min(max((x1 - SIDE) * scale, 0.0), columns))
             for x0, x1 in edges
         ]
-        words = tuple(self._word(peaks, spans, first, last) for first, last in word_spans(peaks))
-        return Reading(
+        places = word_spans(peaks)
+        evidence = tuple(word_evidence(peaks, first, last, score, shape[0]) for first, last in places)
+        words = tuple(
+            ReadWord(
+                text="".join(peak.char for peak in peaks[first:last]), x0=spans[first][0], x1=spans[last - 1][1],
+                confidence=self.calibration(seen),
+            )
+            for (first, last), seen in zip(places, evidence, strict=True)
+        )  # fmt: skip
+        reading = Reading(
             text="".join(peak.char for peak in peaks),
             confidence=math.prod(word.confidence for word in words),
             chars=tuple(
@@ -182,15 +183,17 @@ class Recogniser:
             ),
             words=words,
         )
+        return Look(reading=reading, evidence=evidence, score=score)
 
-    def _word(
-        self, peaks: Sequence[Peak], spans: Sequence[tuple[float, float]], first: int, last: int
-    ) -> ReadWord:  # fmt: skip
-        path = sum(peak.path for peak in peaks[first:last])
-        return ReadWord(
-            text="".join(peak.char for peak in peaks[first:last]), x0=spans[first][0], x1=spans[last - 1][1],
-            confidence=self.calibration(path),
-        )  # fmt: skip
+
+def word_evidence(peaks: Sequence[Peak], first: int, last: int, line: float, height: int) -> WordEvidence:
+    """Of the word of the characters `first` to `last` in a crop of `height` pixels, whose `line` has that score."""
+    gaps = [math.log(peaks[place].probability) for place in (first - 1, last) if 0 <= place < len(peaks)]
+    return WordEvidence(
+        path=sum(peak.path for peak in peaks[first:last]),
+        least=math.log(min(peak.probability for peak in peaks[first:last])),
+        blanks=sum(gaps), line=line, letters=last - first, height=height,
+    )  # fmt: skip
 
 
 def tiles_of(line: Line) -> list[Line]:
@@ -213,23 +216,6 @@ def joined(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
         cut = margin + int(sure[margin : shared - margin].argmax())
         out = np.concatenate([out[: len(out) - shared + cut], part[cut:]])
     return out
-
-
-def grouped(widths: Sequence[int]) -> Iterator[list[int]]:
-    """Numbers of lines that share a call: alike in width, `CALL_PIXELS` columns together at most."""
-    order = sorted(range(len(widths)), key=lambda place: widths[place])
-    group: list[int] = []
-    for place in order:
-        if group and (len(group) + 1) * _bucket(widths[place]) > CALL_PIXELS:
-            yield group
-            group = []
-        group.append(place)
-    if group:
-        yield group
-
-
-def _bucket(width: int) -> int:
-    return -(-width // BUCKET) * BUCKET
 
 
 def char_edges(peaks: Sequence[Peak], written: NDArray[np.bool_]) -> list[tuple[float, float]]:

@@ -8,7 +8,6 @@ confidence of words is calibrated.
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -26,18 +25,29 @@ from vitapps.datasets.synth.text.line import LineMaker
 from vitapps.datasets.synth.text.words import TextSource
 from vitapps.errors import UsageError
 from vitapps.pipelines.document.calibrate import fit_calibration, words_right
+from vitapps.pipelines.document.confidence import Calibration
 from vitapps.pipelines.document.line_batches import LineGroups, batches_from, stages
-from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, TASK, Calibration, Recogniser
+from vitapps.pipelines.document.line_input import prepare_line
+from vitapps.pipelines.document.line_strips import LENGTH, Gap, laid_out, plan_strips
+from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, TASK, Recogniser
 from vitapps.pipelines.document.text_scores import character_errors, folded_text
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.sequence import ctc_loss
-from vitapps.shared_backbones.models.line_recogniser import LineRecogniser, LineRecogniserConfig, line_example
+from vitapps.shared_backbones.models.line_recogniser import (
+    GAP,
+    LineRecogniser,
+    LineRecogniserConfig,
+    gap_of,
+    line_example,
+)
 
 log = logging.getLogger("vitapps.document.train")
 STRETCH = 1.15  # of low pictures; chosen on receipts (SROIE) beside 1.0 and 1.2
-_HELD_OUT_SEED = 1 << 62  # no training line is drawn from here on
+HELD_OUT_SEED = 1 << 62  # no training line is drawn from here on
+CALIBRATION_SEED = HELD_OUT_SEED + (1 << 40)
+_TYPICAL = 160  # lines that the ranges of the int8 graph are taken from
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +103,7 @@ def train(
         "seed": config.seed,
         "split": f"confidence calibrated on {found.lines} lines in {_families(held)} font families that no step saw",
     }
-    return export(module, found, facts, out)
+    return export(module, found, facts, out, typical_strips(held, source, module.config))
 
 
 def fit_recogniser(
@@ -134,25 +144,49 @@ def validate(module: LineRecogniser, faces: Sequence[Face], source: TextSource, 
 
     module.eval()
     maker = LineMaker(faces, source)
-    samples = [maker.sample(_HELD_OUT_SEED + place) for place in range(number)]
-    reader = Recogniser(network=network, charset=CHARSET, height=module.config.height, stretch=STRETCH)
-    readings = reader.read([sample.picture for sample in samples])
-    pairs = [pair for one, sample in zip(readings, samples, strict=True) for pair in words_right(one, sample.text)]
-    scored = character_errors(
-        [folded_text(reading.text) for reading in readings], [folded_text(sample.text) for sample in samples]
+    samples = [maker.sample(HELD_OUT_SEED + place) for place in range(number)]
+    reader = Recogniser(
+        network=network, charset=CHARSET, height=module.config.height, stretch=STRETCH, gap=gap_between(module.config)
     )
-    scores = [math.log(max(confidence, 1e-9)) for confidence, _ in pairs]
-    return Validation(
-        cer=scored.rate, lines=number, calibration=fit_calibration(scores, [right for _, right in pairs])
-    )  # fmt: skip
+    looks = reader.looks([sample.picture for sample in samples])
+    marks = [
+        right
+        for look, sample in zip(looks, samples, strict=True)
+        for _, right in words_right(look.reading, sample.text)
+    ]
+    scored = character_errors(
+        [folded_text(look.reading.text) for look in looks], [folded_text(sample.text) for sample in samples]
+    )
+    seen = [word for look in looks for word in look.evidence]
+    return Validation(cer=scored.rate, lines=number, calibration=fit_calibration(seen, marks))
+
+
+def gap_between(config: LineRecogniserConfig) -> Gap:
+    """What parts the lines of a strip for this network."""
+    return Gap(pixels=gap_of(config), value=GAP)
+
+
+def typical_strips(faces: Sequence[Face], source: TextSource, config: LineRecogniserConfig) -> NDArray[np.float32]:
+    """Strips of rendered lines, n 1 height `LENGTH`: what the ranges of an int8 graph are taken from."""
+    maker, gap = LineMaker(faces, source), gap_between(config)
+    lines = [prepare_line(maker.sample(CALIBRATION_SEED + place).picture, config.height) for place in range(_TYPICAL)]
+    lines = [line for line in lines if line.shape[1] <= LENGTH]
+    strips = [laid_out(strip, lines, gap) for strip in plan_strips([line.shape[1] for line in lines], gap)]
+    whole = np.full((len(strips), 1, config.height, LENGTH), gap.value, np.float32)
+    for row, strip in zip(whole, strips, strict=True):
+        row[..., : strip.shape[3]] = strip[0]
+    return whole
 
 
 def _families(faces: Sequence[Face]) -> int:
     return len({face.family for face in faces})
 
 
-def export(module: LineRecogniser, found: Validation, facts: dict[str, Any], out: Path) -> Path:
-    """Write `line-latin.safetensors` (fp16), `line-latin.onnx` (any width) and the card `line-latin.toml` to `out`."""
+def export(
+    module: LineRecogniser, found: Validation, facts: dict[str, Any], out: Path, typical: NDArray[np.float32]
+) -> Path:
+    """Write `line-latin.safetensors` (fp16), `line-latin.onnx` (any width), its int8 form with the ranges of the
+    `typical` strips, and the card `line-latin.toml` to `out`."""
     from vitapps.shared_backbones.weights.publish import publish
 
     card: dict[str, Any] = {
@@ -168,6 +202,7 @@ def export(module: LineRecogniser, found: Validation, facts: dict[str, Any], out
             "height": module.config.height,
             "stretch": STRETCH,
             "charset": CHARSET,
+            "gap": asdict(gap_between(module.config)),
             "calibration": asdict(found.calibration),
         },
         "training": facts,
@@ -175,7 +210,7 @@ def export(module: LineRecogniser, found: Validation, facts: dict[str, Any], out
             {"metric": "CER %", "value": round(found.cer, 2), "data": "rendered lines in held-out font families",
              "n": found.lines, "command": str(facts["command"])}
         ],
-        "tolerance": {"bf16": False},
+        "tolerance": {"bf16": False, "int8": False},
         "limits": [
             "print only: hand-writing, blackletter and scripts other than Latin are not read",
             "one line a crop, within about 10 degrees of level; curved lines are read badly",
@@ -183,5 +218,6 @@ def export(module: LineRecogniser, found: Validation, facts: dict[str, Any], out
         ],
     }  # fmt: skip
     return publish(
-        module, card, out, example=line_example(module.config), output_names=["log_probs"], free_axes=(3,)
+        module, card, out, example=line_example(module.config), output_names=["log_probs"], free_axes=(3,),
+        calibration=typical,
     )  # fmt: skip

@@ -10,6 +10,10 @@ SVTR (Du et al. 2022, arXiv:2205.00159) gives the shape: no recurrent part, mixi
 height is gone after the stem, so that every block works on a sequence; positions come from the depthwise convolution
 (Chu et al. 2021, arXiv:2102.10882), whose zeros at the ends tell where the line begins, so that a line may have any
 width, also one that training never saw.
+
+Lines share a call without knowing of one another (NaViT, Dehghani et al. 2023, arXiv:2307.06304, section 2.1): columns
+of the value `GAP` part them, in a row as well as behind the last one. Gaps read as the zeros that every convolution
+pads with, and attention stays inside a line, so that a line reads as if it were alone.
 """
 
 from __future__ import annotations
@@ -18,6 +22,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vitapps.errors import UsageError
 from vitapps.shared_backbones.heads.sequence import CtcHead
@@ -37,6 +42,9 @@ CARD = {
 }
 
 STRIDE = 4  # pixels a token along the line
+GAP = -1.0  # value of a column that belongs to no line; ink is never below -0.5
+_REAL = -0.75  # above it, a column belongs to a line
+_APART = -1e9  # added to the scores of tokens of different lines
 _FALL = 8  # pixels a row of the stem's last map
 
 
@@ -68,7 +76,8 @@ class ChannelNorm(nn.Module):
 
 
 class SequenceBlock(nn.Module):
-    """x + depthwise(x), + attention, + MLP (both after a layer normalisation); B N C -> B N C."""
+    """x + depthwise(x), + attention, + MLP (both after a layer normalisation); B N C -> B N C. `real` B N 1 is 0 in
+    gaps, `bias` B 1 N N parts the lines of a row."""
 
     def __init__(self, config: LineRecogniserConfig) -> None:
         super().__init__()
@@ -78,9 +87,10 @@ class SequenceBlock(nn.Module):
         self.attn = Attention(dim, config.heads)
         self.mlp = Mlp(dim, int(dim * config.mlp_ratio), nn.GELU())
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.local(x.transpose(1, 2)).transpose(1, 2)  # B N C -> B C N -> B N C
-        x = x + self.attn(self.attn_norm(x))[0]
+    def forward(self, x: Tensor, real: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        near = x if real is None else x * real
+        x = x + self.local(near.transpose(1, 2)).transpose(1, 2)  # B N C -> B C N -> B N C
+        x = x + self.attn(self.attn_norm(x), bias=bias)[0]
         out: Tensor = x + self.mlp(self.mlp_norm(x))
         return out
 
@@ -105,16 +115,36 @@ class LineRecogniser(nn.Module):
         self.head = CtcHead(config.dim, config.num_chars)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.forward_logits(x).log_softmax(dim=-1)
+        """Log probabilities of lines that lie at multiples of 4 pixels, parted by `gap_of` pixels of `GAP` at least."""
+        real = (x[:, :, :1] > _REAL).to(x.dtype)  # B 1 1 W: 1 in a line, 0 in a gap
+        lines = real[:, 0, 0, ::STRIDE]  # B W/4
+        starts = lines * (1 - functional.pad(lines[:, :-1], (1, 0)))
+        number = starts.cumsum(dim=1) * lines  # of the line of each token, from 1; 0 in gaps
+        bias = _APART * (number[:, None, :, None] != number[:, None, None, :]).to(x.dtype)  # -> B 1 W/4 W/4
+        return self._logits(x, real, bias).log_softmax(dim=-1)
 
     def forward_logits(self, x: Tensor) -> Tensor:
-        """As `forward`, before the logarithm of the softmax."""
-        maps = self.stem(x)  # B 1 H W -> B C H/8 W/4
-        tokens = self.to_tokens(maps.permute(0, 3, 2, 1).flatten(2))  # -> B W/4 H/8 C -> B W/4 dim
+        """Before the logarithm of the softmax, every row one line: what is trained."""
+        return self._logits(x)
+
+    def _logits(self, x: Tensor, real: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        step = 1
+        for layer in self.stem:  # B 1 H W -> B C H/8 W/4
+            if isinstance(layer, nn.Conv2d):
+                x = x if real is None else x * real[..., ::step]
+                step *= layer.stride[1]
+            x = layer(x)
+        tokens = self.to_tokens(x.permute(0, 3, 2, 1).flatten(2))  # -> B W/4 H/8 C -> B W/4 dim
+        lines = None if real is None else real[:, 0, 0, ::STRIDE, None]  # B W/4 1
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = block(tokens, lines, bias)
         out: Tensor = self.head(self.norm(tokens))  # -> B W/4 1+num_chars
         return out
+
+
+def gap_of(config: LineRecogniserConfig) -> int:
+    """Pixels between two lines of a row: as far as a depthwise convolution reaches."""
+    return STRIDE * (config.reach // 2)
 
 
 def line_example(config: LineRecogniserConfig) -> Tensor:

@@ -71,7 +71,7 @@ def test_shapes_and_a_loss_that_falls_to_almost_nothing_for_the_right_answer() -
 
 
 def test_training_is_the_same_for_a_seed(tmp_path: Path) -> None:
-    config = DetectorFit(steps=1, pages=1, windows=1)
+    config = DetectorFit(steps=1, batch=1, windows=1)
     first = fit_detector(tmp_path / "a.pt", config).line.weight
     second = fit_detector(tmp_path / "b.pt", config).line.weight
     assert torch.equal(first, second)

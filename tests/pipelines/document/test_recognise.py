@@ -15,11 +15,11 @@ from vitapps.datasets.synth.text.render import DrawnLine, Run, draw_line
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document import recognise
-from vitapps.pipelines.document.calibrate import fit_calibration, words_right
+from vitapps.pipelines.document.calibrate import words_right
 from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
 from vitapps.pipelines.document.line_input import SIDE, prepare_line
 from vitapps.pipelines.document.look_alikes import settle, settle_text
-from vitapps.pipelines.document.recognise import Calibration, Reading, ReadWord, Recogniser, joined, tiles_of
+from vitapps.pipelines.document.recognise import Reading, ReadWord, Recogniser, joined, tiles_of
 
 CHARSET = " ab1"
 FACE = find_faces(())[0]
@@ -108,8 +108,12 @@ def test_light_on_dark_empty_and_bare_crops(reader: Recogniser) -> None:
 
 def test_a_crop_reads_the_same_alone_and_among_others(reader: Recogniser) -> None:
     crops = [crop_of(drawn(text)) for text in ("one", "a longer line of text", "one", "mid sized")]
-    together = [item.text for item in reader.read(crops)]
-    assert together == [reader.read([crop])[0].text for crop in crops]
+    together = reader.read(crops)
+    for one, crop in zip(together, crops, strict=True):
+        alone = reader.read([crop])[0]
+        assert one.text == alone.text
+        chances = [char.probability for char in alone.chars]
+        assert [char.probability for char in one.chars] == pytest.approx(chances, abs=1e-4)
 
 
 def test_a_line_wider_than_a_tile_is_read_through(reader: Recogniser) -> None:
@@ -122,16 +126,6 @@ def test_a_line_wider_than_a_tile_is_read_through(reader: Recogniser) -> None:
 def test_weights_of_another_task_are_refused() -> None:
     with pytest.raises(MissingError, match=r"rs\.detect"):
         Recogniser.load("trees-neon", RunOptions())
-
-
-def test_calibration_finds_the_scaling_that_made_the_data() -> None:
-    rng = np.random.default_rng(0)
-    logs = -rng.exponential(0.5, 20_000)
-    true = Calibration(slope=0.7, offset=-0.4)
-    right = [bool(rng.random() < true(float(value))) for value in logs]
-    found = fit_calibration([float(value) for value in logs], right)
-    assert found.slope == pytest.approx(0.7, abs=0.05) and found.offset == pytest.approx(-0.4, abs=0.08)
-    assert fit_calibration([-0.1, -0.2], [True, True]) == Calibration()  # nothing to learn from
 
 
 def test_words_are_right_at_their_place() -> None:
