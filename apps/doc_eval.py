@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from vitapps.apps.console import Run, WeightsOption, command
+from vitapps.apps.doc_ocr import DetectorOption
 from vitapps.apps.terminal import columns
 
 Beside = Literal["tesseract"]
@@ -42,6 +43,7 @@ def evaluate(
     photograph: Annotated[
         bool, typer.Option("--photograph", help="Show each page askew on a dark desk, as a camera would.")
     ] = False,
+    detector: DetectorOption = "auto",
     worst: Annotated[int, typer.Option(min=0, help="Draw so many of the pages that were read worst.")] = 0,
     pictures: Annotated[Path | None, typer.Option("--pictures", show_default=False, help="Folder for them.")] = None,
 ) -> None:
@@ -57,8 +59,8 @@ def evaluate(
     if out is not None:
         check_output(out, overwrite=run.options.overwrite, sources=[data])
     pages, totals = score(
-        data, weights=weights, beside=beside is not None, limit=limit, photograph=photograph, options=run.options,
-        progress=run.progress,
+        data, weights=weights, beside=beside is not None, limit=limit, photograph=photograph, detector=detector,
+        options=run.options, progress=run.progress,
     )  # fmt: skip
     drawn = draw_worst(worst_pages(pages, worst), pictures, overwrite=run.options.overwrite) if pictures else []
     if out is not None:

@@ -9,7 +9,7 @@ import typer
 
 from vitapps.apps.console import Run, WeightsOption, command
 from vitapps.errors import ExitCode, UsageError
-from vitapps.pipelines.document.formats import OcrFormat, TextMode
+from vitapps.pipelines.document.formats import DetectorName, OcrFormat, TextMode
 
 _PDF = "PDF files"
 DocumentsArgument = Annotated[
@@ -53,6 +53,9 @@ PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the first p
 SidecarOption = Annotated[
     Path | None, typer.Option("--sidecar", show_default=False, help="The plain text too, in this file.")
 ]
+DetectorOption = Annotated[
+    DetectorName, typer.Option("--detector", help="What finds lines; auto: the network where components fail.")
+]
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Read pages again that were read before (VITAPPS_CACHE).")
 ]
@@ -77,6 +80,7 @@ def ocr(
     dpi: DpiOption = None,
     preview: PreviewOption = False,
     sidecar: SidecarOption = None,
+    detector: DetectorOption = "auto",
     no_cache: NoCacheOption = False,
     password: PasswordOption = "",
     force: ForceOption = False,
@@ -90,7 +94,7 @@ def ocr(
 
     settings = OcrSettings(
         format=output_format, pages=pages, password=password, text=_mode(force=force, redo=redo, skip=skip_text),
-        dpi=dpi, pdfa=pdfa, preview=preview, sidecar=sidecar,
+        dpi=dpi, pdfa=pdfa, preview=preview, sidecar=sidecar, detector=detector,
     )  # fmt: skip
     batch = ocr_many(
         documents, out, weights=weights, cached=not no_cache, options=run.options, settings=settings,

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from vitapps.apps.console import InputArgument, Run, WeightsOption, command
+from vitapps.apps.doc_ocr import DetectorOption
 from vitapps.apps.terminal import columns
 
 
@@ -24,11 +25,14 @@ def layout(
     page: InputArgument,
     out: Annotated[Path | None, typer.Option("--out", "-o", show_default=False, help="JSON file to write.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Draw blocks and lines: OUT.preview.png.")] = False,
+    detector: DetectorOption = "auto",
 ) -> None:
     """Find the lines, blocks, pictures and reading order of a page, without reading it."""
     from vitapps.pipelines.document.lay_out import lay_out
 
-    result = lay_out(page, out, preview=preview, options=run.options, command=run.command_line)
+    result = lay_out(
+        page, out, preview=preview, detector=detector, options=run.options, command=run.command_line
+    )  # fmt: skip
     kinds = ", ".join(f"{count} {kind}" for kind, count in result.kinds.items()) or "no writing"
     lines = [f"{result.lines} lines in {result.blocks} blocks ({kinds}); turned {result.rotation}, skew {result.skew}"]
     lines += [f"wrote {path}" for path in (result.out, result.preview) if path is not None]
@@ -39,14 +43,17 @@ def evaluate_layout(
     run: Run,
     data: Annotated[
         Path,
-        typer.Option("--data", show_default=False, help="Folder with sroie, publaynet, pages, docbank, or some."),
+        typer.Option("--data", show_default=False, help="Folder with sroie, icdar15, publaynet, pages or docbank."),
     ],
     weights: WeightsOption = None,
+    detector: Annotated[
+        str | None, typer.Option(show_default=False, help="Card of a network that finds the lines; else components.")
+    ] = None,
 ) -> None:
     """Score line finding on receipts, blocks on journal pages, and quarter turns on whole pages."""
     from vitapps.pipelines.document.evaluate_layout import evaluate_layout as score
 
-    rows = score(data, weights=weights, options=run.options, progress=run.progress)
+    rows = score(data, weights=weights, detector=detector, options=run.options, progress=run.progress)
     table = [
         (row.measure, row.pages, f"{row.right}/{row.total}", f"{row.score:.3f}",
          "" if row.precision is None else f"{row.precision:.3f}", "" if row.recall is None else f"{row.recall:.3f}",

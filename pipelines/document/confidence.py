@@ -61,6 +61,10 @@ class Calibration:
         return 1 / (1 + math.exp(-min(max(float(self.weights() @ word.features()), -40.0), 40.0)))
 
 
+# the scale on which the thresholds of `read_page.py` were chosen; another calibration leaves them alone
+CERTAINTY = Calibration(slope=0.73, offset=1.55)
+
+
 def logit_of(log_probability: float) -> float:
     """log(p / (1 - p)), p kept within 1e-4 of 0 and 1: beyond that a network's chances say no more."""
     bounded = min(max(log_probability, math.log(_LEAST)), math.log1p(-_LEAST))

@@ -33,10 +33,14 @@ SURE = 0.5  # chance from which a cell belongs to a kernel
 END = 0.12  # of a line's height, by which a kernel is shorter at each end, as in training
 X_HEIGHT = 0.54  # of a line's height from the top of `d` to the foot of `g`
 SEEN = (8.0, 46.0)  # pixels: heights of lines that the network sees well
+NARROWEST = 0.3  # of its height: no line is narrower
 STEEPEST = 0.4  # pixels a line may fall a pixel to the right
+SURE_SIGN = 0.65  # of a line's kernel in such a picture, whose ground is busy (chosen on the photographs of ICDAR 2015)
 SCALES = (1280, 560)  # pixels of the longer side of a picture whose type may have any size
 SHARED = 0.3  # of a line's box, inside a surer one of another scale
 KINDS = 4  # nothing, text, table, figure
+TABLE, FIGURE = 2, 3
+LEAST_REGION = 48  # pixels: about three lines of body type
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 Network = Callable[[Floats], Sequence[Floats]]  # grey 0..1 B 1 S S -> kernel B 1, sides B 2 at S/4, regions B 8 at S/16
@@ -50,6 +54,15 @@ class PageMaps:
     kernel: Floats
     sides: Floats
     kinds: Floats
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Detected:
+    """Lines, and boxes of tables and figures, in no order."""
+
+    lines: tuple[FoundLine, ...] = ()
+    tables: tuple[Box, ...] = ()
+    figures: tuple[Box, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,8 +94,9 @@ class LineDetector:
             facts=NetworkFacts.of(card, model),
         )
 
-    def find(self, grey: Grey, height: float = 0.0) -> list[FoundLine]:
-        """The lines of a page H W whose small letters are `height` pixels high; 0: of a picture with any type."""
+    def find(self, grey: Grey, height: float = 0.0) -> Detected:
+        """The lines of a page H W whose small letters are `height` pixels high, and its tables and figures; with
+        `height` 0 the lines of a picture with type of any size."""
         if height:
             return self.at_scale(grey, self.line_height * X_HEIGHT / height)
         longer = max(grey.shape)
@@ -91,16 +105,25 @@ class LineDetector:
         for number, scale in enumerate(scales):
             low = 0.0 if number == 0 else SEEN[0]
             high = np.inf if number == len(scales) - 1 else SEEN[1]
-            found += [line for line in self.at_scale(grey, scale) if low <= line.height * scale < high]
-        return apart(found)
+            found += [
+                line
+                for line in self.at_scale(grey, scale).lines
+                if low <= line.height * scale < high and line.score >= SURE_SIGN
+            ]
+        return Detected(lines=tuple(apart(found)))
 
-    def at_scale(self, grey: Grey, scale: float) -> list[FoundLine]:
-        """The lines that are seen at one scale, in pixels of `grey`."""
+    def at_scale(self, grey: Grey, scale: float) -> Detected:
+        """What is seen at one scale, in pixels of `grey`."""
         size = max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale))
         shown = cv2.resize(grey, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
-        lines = lines_of(self.maps(np.asarray(shown, np.uint8)))
+        maps = self.maps(np.asarray(shown, np.uint8))
         back = grey.shape[1] / size[0], grey.shape[0] / size[1]
-        return [_lit(_scaled(line, back), grey) for line in lines]
+        tables, figures = (
+            tuple((x0 * back[0], y0 * back[1], x1 * back[0], y1 * back[1]) for x0, y0, x1, y1 in regions_of(maps, kind))
+            for kind in (TABLE, FIGURE)
+        )
+        lines = tuple(_lit(_scaled(line, back), grey) for line in lines_of(maps))
+        return Detected(lines=lines, tables=tables, figures=figures)
 
     def maps(self, grey: Grey) -> PageMaps:
         """What the network says of a page as it is given, h w = H/4 W/4 rounded up."""
@@ -140,6 +163,22 @@ def lines_of(maps: PageMaps) -> list[FoundLine]:
     return found
 
 
+def regions_of(maps: PageMaps, kind: int) -> list[Box]:
+    """Boxes of the regions of a kind, in pixels of the page that the network saw: what is larger than a few words."""
+    mask = (maps.kinds.argmax(axis=0) == kind).astype(np.uint8)
+    side = 2 * TOKEN + 1  # a stray token is closed or opened
+    mask = np.pad(mask, side)  # else what lies near the edge would grow to it
+    for way in (cv2.MORPH_CLOSE, cv2.MORPH_OPEN):
+        mask = np.asarray(cv2.morphologyEx(mask, way, np.ones((side, side), np.uint8)), np.uint8)
+    mask = np.ascontiguousarray(mask[side:-side, side:-side])
+    _, _, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4, ltype=cv2.CV_32S)
+    return [
+        (float(x * CELL), float(y * CELL), float((x + width) * CELL), float((y + height) * CELL))
+        for x, y, width, height, _ in stats[1:].tolist()
+        if min(width, height) * CELL >= LEAST_REGION
+    ]
+
+
 def _line(maps: PageMaps, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> FoundLine | None:
     """The line of the cells of one kernel; None for what is too short to hold a letter."""
     chance = maps.kernel[rows, columns]
@@ -147,7 +186,7 @@ def _line(maps: PageMaps, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> 
     x, y = (columns + 0.5) * CELL, (rows + 0.5) * CELL
     height = float(np.median(up + down))
     x0, x1 = float(x.min()) - CELL / 2 - END * height, float(x.max()) + CELL / 2 + END * height
-    if x1 - x0 < 0.3 * height:
+    if x1 - x0 < NARROWEST * height:
         return None
     slope = 0.0
     if x1 - x0 > 3 * height:

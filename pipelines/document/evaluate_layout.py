@@ -2,6 +2,7 @@
 
 Measures
 - cover: share of drawn line boxes that lie to more than 60 % inside the union of the found lines' boxes.
+- words: cover of the words of photographs, as of lines, and the share of found lines that stand on words.
 - blocks: F at IoU 0.5 of found blocks and drawn ones, whatever their kind (one to one, `windows/boxes.match`).
 - turns: every page of `pages`, and the first six of `docbank`, is turned by 0, 90, 180 and 270 degrees and has to be
   found so, as `doc ocr` does it: by the letters, and by the recogniser where they leave it open.
@@ -20,14 +21,17 @@ from vitapps.datasets.formats.coco import read_coco_boxes
 from vitapps.datasets.formats.page_text import Box, Page
 from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, Picture, read_picture
 from vitapps.datasets.sets.receipts import read_receipts
+from vitapps.datasets.sets.scene_words import read_scene_words
 from vitapps.errors import UnreadableInputError
 from vitapps.options import RunOptions
+from vitapps.pipelines.document.detect_lines import LineDetector
 from vitapps.pipelines.document.lay_out import layout_page
-from vitapps.pipelines.document.read_page import LineReader, PageReader, grey_of, survey_page
+from vitapps.pipelines.document.read_page import LineReader, PageReader, ReadSettings, grey_of, survey_page
 from vitapps.pipelines.windows.boxes import match
 from vitapps.progress import Progress, null_progress
 
 INSIDE = 0.6
+ON_WORDS = 0.4  # of a found line's box, from which it stands on words
 IOU = 0.5
 TURNED = {"pages": None, "docbank": 6}  # folders, and how many of their pages are turned
 
@@ -50,16 +54,21 @@ def evaluate_layout(
     data: Path,
     *,
     weights: str | None = None,
+    detector: str | None = None,
     options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> list[LayoutScore]:
-    """The measures for which `data` holds a folder: `sroie`, `publaynet`, `pages`, `docbank`. Raises
-    UnreadableInputError where there is none, MissingError without weights."""
+    """The measures for which `data` holds a folder: `sroie`, `icdar15`, `publaynet`, `pages`, `docbank`. `detector`:
+    card of a network that finds the lines, None: components. Raises UnreadableInputError where there is no such folder,
+    MissingError without weights."""
+    network = LineDetector.load(detector, options) if detector else None
     found: list[LayoutScore] = []
     if (data / "sroie").is_dir():
-        found.append(receipt_cover(data / "sroie", progress=progress))
+        found.append(receipt_cover(data / "sroie", network, progress=progress))
+    if (data / "icdar15" / "textdet.json").exists():
+        found += scene_scores(data / "icdar15", network)
     if (data / "publaynet" / "coco.json").exists():
-        found.append(block_score(data / "publaynet", progress=progress))
+        found.append(block_score(data / "publaynet", network, progress=progress))
     turned = [path for name, most in TURNED.items() for path in _pictures(data / name)[:most]]
     if turned:
         reader = PageReader.load(weights, options or RunOptions()).lines
@@ -71,14 +80,16 @@ def evaluate_layout(
     return found
 
 
-def receipt_cover(folder: Path, *, progress: Progress = null_progress) -> LayoutScore:
+def receipt_cover(
+    folder: Path, detector: LineDetector | None = None, *, progress: Progress = null_progress
+) -> LayoutScore:  # fmt: skip
     """Cover of the lines of SROIE receipts."""
     receipts = read_receipts(folder)
     right = total = 0
     start = time.process_time()
     with progress.task("receipts", total=len(receipts)) as task:
         for receipt in receipts:
-            page = layout_page(read_picture(receipt.picture))
+            page = layout_page(read_picture(receipt.picture), detector=detector)
             right += covered(receipt.boxes, page)
             total += len(receipt.boxes)
             task.advance()
@@ -99,14 +110,46 @@ def covered(drawn: Sequence[Box], page: Page) -> int:
     return sum(bool(part.size) and float(part.mean()) > INSIDE for part in parts)
 
 
-def block_score(folder: Path, *, progress: Progress = null_progress) -> LayoutScore:
+def scene_scores(folder: Path, detector: LineDetector | None = None) -> list[LayoutScore]:
+    """Cover of the words of photographs, and of those among them that can be read; precision: lines found of which a
+    good part is words."""
+    pictures = read_scene_words(folder)
+    start = time.process_time()
+    pages = [layout_page(read_picture(item.picture), ReadSettings(turn=0), detector) for item in pictures]
+    seconds = (time.process_time() - start) / max(1, len(pictures))
+    lines = [(line.box, item.boxes) for item, page in zip(pictures, pages, strict=True) for line in page.lines]
+    precision = sum(_on_words(box, words) > ON_WORDS for box, words in lines) / max(1, len(lines))
+    found = []
+    chosen_of = {"words": [item.boxes for item in pictures], "readable words": [item.readable for item in pictures]}
+    for name, chosen in chosen_of.items():
+        right = sum(covered(boxes, page) for boxes, page in zip(chosen, pages, strict=True))
+        total = sum(map(len, chosen))
+        found.append(LayoutScore(
+            measure=f"{name} covered, photographs", pages=len(pages), right=right, total=total,
+            score=right / max(1, total), precision=precision, recall=right / max(1, total), seconds=seconds,
+        ))  # fmt: skip
+    return found
+
+
+def _on_words(line: Box, words: Sequence[Box]) -> float:
+    """Share of a line's box inside those of words, which do not overlap."""
+    sides = [
+        (min(line[2], word[2]) - max(line[0], word[0]), min(line[3], word[3]) - max(line[1], word[1])) for word in words
+    ]
+    shared = sum(max(0.0, wide) * max(0.0, high) for wide, high in sides)
+    return shared / max((line[2] - line[0]) * (line[3] - line[1]), 1e-9)
+
+
+def block_score(
+    folder: Path, detector: LineDetector | None = None, *, progress: Progress = null_progress
+) -> LayoutScore:  # fmt: skip
     """F of the blocks of PubLayNet pages."""
     drawn = read_coco_boxes(folder / "coco.json")
     right = found = total = 0
     start = time.process_time()
     with progress.task("journal pages", total=len(drawn)) as task:
         for name, boxes in sorted(drawn.items()):
-            page = layout_page(read_picture(folder / name))
+            page = layout_page(read_picture(folder / name), detector=detector)
             blocks = np.array([block.box for block in page.blocks], np.float64).reshape(-1, 4)
             right += int(match(blocks, np.ones(len(blocks)), np.array(boxes), IOU).sum())
             found, total = found + len(blocks), total + len(boxes)

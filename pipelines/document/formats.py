@@ -6,3 +6,4 @@ from typing import Literal
 
 OcrFormat = Literal["txt", "json", "hocr", "alto", "page", "tsv", "pdf"]
 TextMode = Literal["auto", "skip", "redo", "force"]
+DetectorName = Literal["auto", "components", "network"]  # what finds lines; auto: the network where components fail

@@ -17,7 +17,7 @@ from vitapps.datasets.formats.page_writer import SUFFIXES, Origin, PageWriter, o
 from vitapps.datasets.formats.pdf_page_text import is_sound
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.document.formats import OcrFormat, TextMode
+from vitapps.pipelines.document.formats import DetectorName, OcrFormat, TextMode
 from vitapps.pipelines.document.page_cache import ReadPages
 from vitapps.pipelines.document.page_preview import draw_page
 from vitapps.pipelines.document.page_source import PageItem, Source, blank_page, open_source
@@ -38,7 +38,8 @@ _ENDINGS: dict[str, OcrFormat] = {
 class OcrSettings:
     """`pages` such as `1-5,8` (empty: all). `text`: what to do with text that a PDF has: `auto` keeps what a person
     could read and reads the rest, `skip` keeps any, `redo` reads again what lies invisibly over scans, `force` reads
-    all pages. `dpi` to draw pages of a PDF at, or of a picture in place of what it says. `sidecar`: plain text too."""
+    all pages. `dpi` to draw pages of a PDF at, or of a picture in place of what it says. `sidecar`: plain text too.
+    `detector`: what finds lines."""
 
     format: OcrFormat | None = None
     pages: str = ""
@@ -48,6 +49,7 @@ class OcrSettings:
     pdfa: bool = False
     preview: bool = False
     sidecar: Path | None = None
+    detector: DetectorName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

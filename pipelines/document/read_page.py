@@ -5,8 +5,9 @@ Everything given back is in pixels of the picture that was given, whatever was t
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from typing import Protocol
 
 import cv2
@@ -18,7 +19,9 @@ from vitapps.datasets.formats.picture import Picture
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.components import binarise, components_of, x_height
 from vitapps.pipelines.document.deskew import Upright, make_upright
+from vitapps.pipelines.document.detect_lines import LineDetector
 from vitapps.pipelines.document.find_lines import lines_by_components
+from vitapps.pipelines.document.formats import DetectorName
 from vitapps.pipelines.document.found_line import FoundLine
 from vitapps.pipelines.document.layout import group_lines, with_figures, with_tables
 from vitapps.pipelines.document.line_crops import Crop, PlacedWord, crop_line, to_line
@@ -41,16 +44,23 @@ Grey = NDArray[np.uint8]
 FEW_LETTERS = (0.4, 0.3, 0.15, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
 IN_PICTURE = 0.15  # and of what lies on a picture
 BATCH = 64  # lines that are cut out at a time, which bounds the memory of a dense page
+FAILED = 0.4  # share of the lines found below which, read, the components are held to have failed
+BARE = 6.0  # grey values: deviation of a picture with nothing on it
+SURE_TURN = 0.25  # of a survey: from there on its turn and size hold
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
 USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
 POINTS = 4.7  # x-height of 10-point type in points, for a guess at the resolution
 
 
 class Reading(Protocol):
-    """What a reader says of one crop: its words from left to right, none for bare paper."""
+    """What a reader says of one crop: its words from left to right, none for bare paper; how certain it is that they
+    are writing, 0 to 1."""
 
     @property
     def words(self) -> Sequence[PlacedWord]: ...
+
+    @property
+    def certainty(self) -> float: ...
 
 
 class LineReader(Protocol):
@@ -64,26 +74,31 @@ class LineReader(Protocol):
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadSettings:
     """`turn`: degrees clockwise that make the page upright, None to find out; `deskew`: straighten by the lines' own
-    slope; `dpi` in place of what the file says; `least_confidence`: lines read with less are no writing."""
+    slope; `dpi` in place of what the file says; `least_confidence`: lines read with less are no writing; `detector`:
+    what finds the lines."""
 
     turn: int | None = None
     deskew: bool = True
     dpi: float | None = None
     least_confidence: float = 0.4
+    detector: DetectorName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageReader:
-    """What reads pages: a reader of lines, and the facts of its networks for the run record."""
+    """What reads pages: a reader of lines, a detector of lines that is loaded where components fail (None: none is),
+    and the facts of the networks for the run record."""
 
     lines: LineReader
+    detector: Callable[[], LineDetector] | None = None
     facts: tuple[NetworkFacts, ...] = ()
 
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> PageReader:
         """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
         recogniser = Recogniser.load(weights, options)
-        return cls(lines=recogniser, facts=(recogniser.facts,))
+        detector = cache(partial(LineDetector.load, None, options))
+        return cls(lines=recogniser, detector=detector, facts=(recogniser.facts,))
 
 
 def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | None = None) -> Page:
@@ -91,9 +106,50 @@ def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | Non
     settings = settings or ReadSettings()
     grey = grey_of(picture)
     look, page = look_at(grey, reader.lines, settings)
+    if settings.detector == "network" and reader.detector:
+        look, page, found = find_by_network(grey, look, page, reader.detector(), settings)
+        read = _read_lines(grey, page, found.lines, reader.lines, settings)
+        return page_of(picture, page, look, read, found, settings)
     found = find_on(page)
     read = _read_lines(grey, page, found.lines, reader.lines, settings)
+    if settings.detector == "auto" and reader.detector and _in_doubt(grey, found, read):
+        other, upright, seen = find_by_network(grey, Survey(), page, reader.detector(), settings)
+        again = _read_lines(grey, upright, seen.lines, reader.lines, settings)
+        if _letters(again) > _letters(read):
+            return page_of(picture, upright, other, again, seen, settings)
     return page_of(picture, page, look, read, found, settings)
+
+
+def find_by_network(
+    grey: Grey, look: Survey, page: Upright, detector: LineDetector, settings: ReadSettings
+) -> tuple[Survey, Upright, FoundPage]:
+    """What the network finds, and the page on which it stands: `page` itself where its letters told which way is up and
+    how large they are (with a known turn nothing is told), else the picture as it is given, with type of any size."""
+    if settings.turn is None and look.sure >= SURE_TURN:
+        seen = detector.find(page.grey, look.x_height * page.scale)
+        lines = tuple(replace(line, in_picture=_lies_in(line.box, seen.figures)) for line in seen.lines)
+        return look, page, FoundPage(lines=lines, figures=seen.figures, tables=seen.tables)
+    upright = make_upright(grey, turn=settings.turn or 0, skew=0.0)
+    lines = detector.find(upright.grey).lines
+    height = float(np.median([line.x_height for line in lines])) if lines else 0.0
+    return Survey(turn=settings.turn or 0, x_height=height), upright, FoundPage(lines=lines)
+
+
+def _lies_in(box: Box, regions: Sequence[Box]) -> bool:
+    """Whether the middle of a box lies in one of some regions."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return any(x0 < x < x1 and y0 < y < y1 for x0, y0, x1, y1 in regions)
+
+
+def _in_doubt(grey: Grey, found: FoundPage, read: Sequence[tuple[FoundLine, Line]]) -> bool:
+    """Whether components failed: most of what they found holds no writing, and the picture is not bare paper."""
+    return len(read) <= FAILED * len(found.lines) and float(grey[::4, ::4].std()) > BARE
+
+
+def _letters(read: Sequence[tuple[FoundLine, Line]]) -> float:
+    """Letters and figures read, by their words' confidence."""
+    words = (word for _, line in read for word in line.words)
+    return sum(word.confidence * sum(char.isalnum() for char in word.text) for word in words)
 
 
 def page_of(
@@ -169,13 +225,7 @@ def find_on(page: Upright) -> FoundPage:
 def _confidence(page: Grey, lines: Sequence[FoundLine], reader: LineReader) -> float:
     """Mean confidence of a reader in some lines of a page."""
     readings = reader.read([crop_line(page, line, np.eye(3)).grey for line in lines])
-    return float(np.mean([confidence_in(reading.words) for reading in readings])) if readings else 0.0
-
-
-def confidence_in(words: Sequence[PlacedWord]) -> float:
-    """Mean confidence by characters, 0 for no words."""
-    weights = [len(word.text) for word in words]
-    return float(np.average([word.confidence for word in words], weights=weights)) if sum(weights) else 0.0
+    return float(np.mean([reading.certainty for reading in readings])) if readings else 0.0
 
 
 def _read_lines(
@@ -189,18 +239,18 @@ def _read_lines(
         crops = [crop_line(grey, line, to_given) for line in part]
         readings = reader.read([crop.grey for crop in crops])
         for line, crop, reading in zip(part, crops, readings, strict=True):
-            if (words := _written(line, crop, reading.words, settings)) is not None:
+            if (words := _written(line, crop, reading, settings)) is not None:
                 kept.append((line, words))
     return kept
 
 
-def _written(line: FoundLine, crop: Crop, words: Sequence[PlacedWord], settings: ReadSettings) -> Line | None:
+def _written(line: FoundLine, crop: Crop, reading: Reading, settings: ReadSettings) -> Line | None:
     """The line of a reading, None for what is no writing: few letters have to be surer, those on pictures more so."""
-    letters = sum(char.isalnum() for word in words for char in word.text)
+    letters = sum(char.isalnum() for word in reading.words for char in word.text)
     doubt = settings.least_confidence + FEW_LETTERS[min(letters, len(FEW_LETTERS) - 1)]
-    if confidence_in(words) < doubt + (IN_PICTURE if line.in_picture else 0.0):
+    if reading.certainty < doubt + (IN_PICTURE if line.in_picture else 0.0):
         return None
-    return to_line(crop, words)
+    return to_line(crop, reading.words)
 
 
 def _blocks(

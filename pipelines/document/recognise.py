@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
-from vitapps.pipelines.document.confidence import Calibration, WordEvidence
+from vitapps.pipelines.document.confidence import CERTAINTY, Calibration, WordEvidence
 from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
 from vitapps.pipelines.document.line_input import MARGIN, SIDE, STEP, Line, prepare_line
 from vitapps.pipelines.document.line_strips import Gap, laid_out, plan_strips
@@ -60,10 +60,12 @@ class ReadWord:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
     """What one crop says, empty for bare paper. `confidence`: chance that the whole line is right, the product of its
-    words' (1 for an empty one)."""
+    words' (1 for an empty one). `certainty`: mean by letters of what the network gives its words, whatever the
+    calibration: what tells writing from none (0 for an empty one)."""
 
     text: str = ""
     confidence: float = 1.0
+    certainty: float = 0.0
     chars: tuple[ReadChar, ...] = ()
     words: tuple[ReadWord, ...] = ()
 
@@ -177,6 +179,9 @@ class Recogniser:
         reading = Reading(
             text="".join(peak.char for peak in peaks),
             confidence=math.prod(word.confidence for word in words),
+            certainty=float(
+                np.average([CERTAINTY(word) for word in evidence], weights=[word.letters for word in evidence])
+            ),
             chars=tuple(
                 ReadChar(char=peak.char, x0=x0, x1=x1, probability=peak.probability)
                 for peak, (x0, x1) in zip(peaks, spans, strict=True)

@@ -24,6 +24,7 @@ class FakeReading:
     """As `Reading` of `vitapps.pipelines.document.read_page`."""
 
     words: tuple[FakeWord, ...]
+    certainty: float
 
 
 class FakeReader:
@@ -41,6 +42,7 @@ class FakeReader:
     def _reading(self, width: int) -> FakeReading:
         parts = self.text.split()
         step = width / max(1, len(parts))
-        return FakeReading(
-            tuple(FakeWord(part, place * step, (place + 1) * step, self.confidence) for place, part in enumerate(parts))
+        words = (
+            FakeWord(part, place * step, (place + 1) * step, self.confidence) for place, part in enumerate(parts)
         )
+        return FakeReading(tuple(words), self.confidence)
