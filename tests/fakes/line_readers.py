@@ -42,7 +42,5 @@ class FakeReader:
     def _reading(self, width: int) -> FakeReading:
         parts = self.text.split()
         step = width / max(1, len(parts))
-        words = (
-            FakeWord(part, place * step, (place + 1) * step, self.confidence) for place, part in enumerate(parts)
-        )
+        words = (FakeWord(part, place * step, (place + 1) * step, self.confidence) for place, part in enumerate(parts))
         return FakeReading(tuple(words), self.confidence)
