@@ -47,7 +47,8 @@ class Yolo:
         size = max(1, round(pixels.shape[1] * scale)), max(1, round(pixels.shape[0] * scale))
         canvas = np.full((height, width, 3), _GREY, np.uint8)
         canvas[: size[1], : size[0]] = cv2.resize(pixels, size, interpolation=cv2.INTER_LINEAR)
-        found = self.run(canvas.transpose(2, 0, 1)[None].astype(np.float32) / 255)[0]
+        image = np.asarray(canvas.transpose(2, 0, 1)[None] / 255, np.float32)  # H W 3 -> 1 3 h w
+        found = self.run(image)[0]
         boxes, scores = decode(found)
         kept = nms(boxes, scores, _SAME)
         limit = np.array([pixels.shape[1], pixels.shape[0]] * 2)
