@@ -296,11 +296,13 @@ def everything(talk: Talk, quick: QuickOption = False) -> None:
 
 
 def _all_commands(*, quick: bool) -> list[list[str]]:
-    """The words of every bench command registered in this file but `all`; `--quick` for those that know it."""
+    """The words of every bench command registered in this file but `all`; `--quick` for those that know it, and then
+    one thread: on a busy machine two wait for one another most of the time."""
     found = []
     for item in app.registered_commands:
         if item.name == "all" or item.name is None or item.callback is None:
             continue
-        knows_quick = "quick" in inspect.signature(item.callback).parameters
-        found.append([item.name, *(["--quick"] if quick and knows_quick else [])])
+        known = inspect.signature(item.callback).parameters
+        words = [*(["--quick"] if "quick" in known else []), *(["--threads", "1"] if "threads" in known else [])]
+        found.append([item.name, *(words if quick else [])])
     return found

@@ -50,7 +50,7 @@ def test_bench_all_runs_every_other_command():
     names = {item.name for item in bench.app.registered_commands}
     assert set(found) == names - {"all"}
     assert {"engines", "load", "many"} <= set(found)
-    assert found["engines"] == ["--quick"]
+    assert found["engines"] == ["--quick", "--threads", "1"]
     assert all(words == [] for _, *words in bench._all_commands(quick=False))
 
 
