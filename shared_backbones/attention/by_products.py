@@ -25,7 +25,9 @@ def by_products(q: Tensor, k: Tensor, terms: Terms, scale: float | None, need: C
         return found
     columns = torch.zeros((), dtype=torch.float32, device=q.device)
     parts: dict[Need, list[Tensor]] = {"map": [], "head_mean": [], "entropy": []}
-    for span in chunks(q.shape[2], chunk_rows(q, k.shape[2])):
+    # a graph has no chunks: their size would fix its batch
+    step = q.shape[2] if torch.compiler.is_compiling() else chunk_rows(q, k.shape[2])
+    for span in chunks(q.shape[2], step):
         weights = _weights(q, k, terms, scale, span)  # B h n M
         if "column_sum" in need:
             columns = columns + weights.sum(dim=2, dtype=torch.float32)  # -> B h M
