@@ -36,7 +36,7 @@ def photographed(page: Pixels, rng: Generator, strength: float = 1.0) -> tuple[P
     cover = cv2.warpPerspective(np.full((height, width), 255, np.uint8), warp, size) / np.float32(255)
     scene = cover[..., None] * laid + (1 - cover[..., None]) * desk
     scene = cv2.GaussianBlur(scene * _light(size, rng)[..., None], (0, 0), 0.5 + 0.3 * rng.uniform())
-    noise = rng.normal(0, 2.0, scene.shape).astype(np.float32)
+    noise = np.asarray(rng.normal(0, 2.0, (size[1], size[0], 3)), np.float32)
     return np.clip(scene + noise, 0, 255).astype(np.uint8), np.asarray(matrix, np.float64)
 
 

@@ -153,4 +153,4 @@ def _shades(small: Grey, places: Floats) -> Floats:
     """Grey values at places n 2, those outside the picture at its edge."""
     x = np.clip(places[:, 0].round().astype(int), 0, small.shape[1] - 1)
     y = np.clip(places[:, 1].round().astype(int), 0, small.shape[0] - 1)
-    return small[y, x].astype(np.float64)
+    return np.asarray(small[y, x], np.float64)

@@ -89,6 +89,26 @@ def test_the_command_and_its_report(pages: Path, tmp_path: Path, capsys: pytest.
     assert main(["doc", "eval", "--data", str(tmp_path / "none"), "--quiet"]) == 3
 
 
+def test_the_worst_pages_are_drawn(pages: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["doc", "eval", "--data", str(pages), "--quiet", "--worst", "1", "--pictures", str(tmp_path / "drawn")]
+    assert main(words) == 0
+    (path,) = (tmp_path / "drawn").iterdir()
+    assert path.name in ("worst_r.jpg", "worst_b.jpg") and Image.open(path).size == (200, 300)
+    assert main(words[:-2]) == 2 and "--pictures" in capsys.readouterr().err
+
+
+def test_pages_are_shown_as_photographs(pages: Path, reading: Reading) -> None:
+    """Larger than the page by the desk around it, the same each time; a receipt's boxes go with it."""
+    words = ["doc", "eval", "--data", str(pages), "--quiet", "--photograph"]
+    assert main(words) == 0 and main(words) == 0
+    once, again = reading.pictures[:3], reading.pictures[3:]
+    assert all(picture.pixels.shape == (348, 248, 3) for picture in once)
+    assert all((one.pixels == other.pixels).all() for one, other in zip(once, again, strict=True))
+    with module._shown(read_truth(pages)[2], photograph=True) as seen:
+        assert seen.image.exists() and seen.boxes[0] != (20, 30, 130, 39) and len(seen.boxes) == 2
+    assert not seen.image.exists()
+
+
 def test_differences_are_marked_and_conventions_are_not() -> None:
     left, right = marked("“one” two", '"one" too')
     assert left == [("“one” ", False), ("two", True)] and right == [('"one" ', False), ("too", True)]
