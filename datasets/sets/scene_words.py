@@ -31,7 +31,10 @@ def read_scene_words(folder: Path) -> list[ScenePicture]:
 
 def _picture(folder: Path, row: dict[str, object]) -> ScenePicture:
     words = list(row["instances"])  # type: ignore[call-overload]
-    boxes = [tuple(float(value) for value in word["bbox"]) for word in words]
+    boxes: list[Box] = []
+    for word in words:
+        x0, y0, x1, y1 = (float(value) for value in word["bbox"])
+        boxes.append((x0, y0, x1, y1))
     return ScenePicture(
         picture=folder / Path(str(row["img_path"])).name,
         boxes=tuple(boxes),

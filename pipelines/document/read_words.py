@@ -76,4 +76,5 @@ class WordReader:
 def squeezed(crop: NDArray[np.uint8], height: int, width: int) -> NDArray[np.float32]:
     """H W 3 or H W uint8 -> height width 3 in 0..1."""
     colours = np.repeat(crop[..., None], 3, axis=2) if crop.ndim == 2 else crop
-    return np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC), np.float32) / 255
+    resized = np.asarray(cv2.resize(colours, (width, height), interpolation=cv2.INTER_CUBIC), np.float32)
+    return resized / np.float32(255)
