@@ -98,7 +98,7 @@ def train(
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)",
         "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
         f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{option}",
-        "hardware": training_hardware(device, config.threads, bf16=True),
+        "hardware": training_hardware(device, config.threads, bf16=False),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": f"threshold chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"
@@ -134,7 +134,7 @@ def fit_detector(
         cooldown=0.4,
         ema=0.99,
         checkpoint_every=60,
-        bf16=True,
+        bf16=False,
     )
     average = fit(module, batches, _loss, schedule, checkpoint=checkpoint, resume=resume, progress=progress)
     assert isinstance(average, PlainDetector)
