@@ -150,6 +150,10 @@ def train_trees(
     leave_out: Annotated[
         str | None, typer.Option("--leave-out", show_default=False, help="A site that is never seen: HARV, SJER, TEAK.")
     ] = None,
+    also: Annotated[
+        Path | None,
+        typer.Option("--also", show_default=False, help="NAIP pictures with trees marked by points (NAME.tif, .csv)."),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option("--start", show_default=False, help="The synthetic.pt of an earlier run.")
     ] = None,
@@ -168,7 +172,7 @@ def train_trees(
         threads=run.options.threads or 1,
     )  # fmt: skip
     card = train(
-        data, out, site_left_out=leave_out, config=config, start=start, device=device, resume=resume,
+        data, out, site_left_out=leave_out, config=config, also=also, start=start, device=device, resume=resume,
         progress=run.progress,
     )  # fmt: skip
     run.emit({"card": str(card)}, [f"wrote {card}"])

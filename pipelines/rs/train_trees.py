@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from vitapps.datasets.sets.naip_trees import read_naip
 from vitapps.datasets.sets.neon_trees import Tile, hold_out, leave_out, read_tiles, sites_of
 from vitapps.datasets.synth.canopy import make_tile
 from vitapps.errors import UsageError
@@ -40,6 +41,8 @@ NMS_IOU = 0.4
 SYNTHETIC_TILES = 240
 MIXED_TILES = 80
 SYNTHETIC_RATE = 1.5e-3
+RENDERED_SHARE = 0.25  # of the windows of the stage on real tiles, so that what the first taught is kept
+POINTS_SHARE = 0.25  # of the windows, for trees that are marked by points
 OVERLAP = 0.3125  # 80 of 256 pixels: a crown of up to 8 m lies whole in some window
 
 
@@ -62,12 +65,14 @@ def train(
     *,
     site_left_out: str | None = None,
     config: TreeFit | None = None,
+    also: Path | None = None,
     start: Path | None = None,
     device: str = "cpu",
     resume: bool = False,
     progress: Progress = null_progress,
 ) -> Path:
-    """Train on the tiles of `data` and write card, weights and graph to `out`; returns the card's path.
+    """Train on the tiles of `data`, and on the NAIP pictures of `also`, where boxes are grown from points; write card,
+    weights and graph to `out` and return the card's path.
 
     The stage on rendered canopies is kept as `out/synthetic.pt`; `start` is such a file of an earlier run, which saves
     that stage. Raises UsageError for fewer than one step or an unknown site, UnreadableInputError for a folder without
@@ -87,17 +92,17 @@ def train(
         first = replace(config, steps=config.synthetic_steps, rate=SYNTHETIC_RATE)
         pretend = synthetic_tiles(min(SYNTHETIC_TILES, config.synthetic_steps * config.batch), config.seed)
         fit_detector(pretend, start, first, device=device, resume=resume, progress=progress)
-    mixed = min(MIXED_TILES, config.synthetic_steps * config.batch)
     average = fit_detector(
-        shown, out / "checkpoint.pt", config, start=start, rendered=mixed, device=device,
+        shown, out / "checkpoint.pt", config, start=start, mixed=_mixed(config, also), device=device,
         resume=resume, progress=progress,
     )  # fmt: skip
     threshold = choose_threshold(average.cpu(), held or shown)
     option = f" --leave-out {site_left_out}" if site_left_out else ""
     facts = {
-        "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)",
+        "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)"
+        + ", with NAIP pictures of urban trees (points grown to boxes)" * (also is not None),
         "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
-        f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{option}",
+        f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{' --also DIR' * (also is not None)}{option}",
         "hardware": training_hardware(device, config.threads, bf16=False),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
@@ -108,15 +113,16 @@ def train(
 
 
 def fit_detector(
-    tiles: Sequence[Tile], checkpoint: Path, config: TreeFit, *, start: Path | None = None, rendered: int = 0,
-    device: str = "cpu", resume: bool = False, progress: Progress = null_progress,
+    tiles: Sequence[Tile], checkpoint: Path, config: TreeFit, *, start: Path | None = None,
+    mixed: Sequence[tuple[Sequence[Tile], float]] = (), device: str = "cpu", resume: bool = False,
+    progress: Progress = null_progress,
 ) -> PlainDetector:  # fmt: skip
     """The EMA weights after `config.steps` steps on random windows of `tiles`; `start`: a checkpoint to begin from;
-    `rendered`: number of rendered tiles that are mixed in, so that what they taught is kept."""
+    `mixed`: lists of other tiles and the share of the windows that they get."""
     torch.manual_seed(config.seed)
     if device == "cpu":
         torch.set_num_threads(config.threads)
-    windows = TreeWindows(tiles, WindowConfig(stride=STRIDE), synthetic_tiles(rendered, config.seed))
+    windows = TreeWindows(tiles, WindowConfig(stride=STRIDE), mixed)
     module = PlainDetector(PlainDetectorConfig()).to(device)
     if start is not None:
         module.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["average"])
@@ -139,6 +145,17 @@ def fit_detector(
     average = fit(module, batches, _loss, schedule, checkpoint=checkpoint, resume=resume, progress=progress)
     assert isinstance(average, PlainDetector)
     return average
+
+
+def _mixed(config: TreeFit, also: Path | None) -> list[tuple[Sequence[Tile], float]]:
+    """What goes with the real tiles: rendered ones, if a stage on them came before, and those of `also`."""
+    number = min(MIXED_TILES, config.synthetic_steps * config.batch)
+    mixed: list[tuple[Sequence[Tile], float]] = []
+    if number:
+        mixed.append((synthetic_tiles(number, config.seed), RENDERED_SHARE))
+    if also is not None:
+        mixed.append((read_naip(also), POINTS_SHARE))
+    return mixed
 
 
 def synthetic_tiles(number: int, seed: int) -> list[Tile]:

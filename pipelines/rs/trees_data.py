@@ -23,8 +23,8 @@ Boxes = NDArray[np.float32]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WindowConfig:
     """`zoom` is the range of scale factors (log-uniform); `visible` the share of a cut box that has to remain;
-    `smallest` the least side in pixels; `mosaic` the probability that a window is four quarters of different tiles;
-    `rendered` the share of crops from rendered tiles."""
+    `smallest` the least side in pixels; `mosaic` the probability that a window is four quarters of different
+    tiles."""
 
     size: int = 256
     stride: int = 4
@@ -32,22 +32,26 @@ class WindowConfig:
     visible: float = 0.35
     smallest: float = 6.0
     mosaic: float = 0.4
-    rendered: float = 0.4
 
 
 class TreeWindows:
     """`sample(seed) -> (image 3 S S in 0..1, heat 1 S/4 S/4, boxes 4 S/4 S/4)`.
 
-    Sites are drawn by the root of their number of tiles; `rendered` tiles, if any, in `config.rendered` of the draws.
+    Sites are drawn by the root of their number of tiles; each of `mixed` is a list of other tiles and the share of
+    the draws that they get.
     """
 
-    def __init__(self, tiles: Sequence[Tile], config: WindowConfig, rendered: Sequence[Tile] = ()) -> None:
+    def __init__(
+        self, tiles: Sequence[Tile], config: WindowConfig, mixed: Sequence[tuple[Sequence[Tile], float]] = ()
+    ) -> None:
         self.config = config
-        self.groups, self.share = _groups(tiles)
-        if rendered:
-            more, share = _groups(rendered)
+        self.groups, own = _groups(tiles)
+        shares = [own * (1 - sum(share for _, share in mixed))]
+        for others, share in mixed:
+            more, within = _groups(others)
             self.groups += more
-            self.share = np.concatenate([self.share * (1 - config.rendered), share * config.rendered])
+            shares.append(within * share)
+        self.share = np.concatenate(shares)
 
     def sample(self, seed: int) -> tuple[Tensor, Tensor, Tensor]:
         rng = np.random.default_rng(seed)
