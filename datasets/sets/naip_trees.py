@@ -36,11 +36,10 @@ def read_naip(folder: Path, gsd: float = 0.15) -> list[Tile]:
 def crown_boxes(bands: NDArray[np.uint8], points: NDArray[np.float64], gsd: float) -> NDArray[np.float32]:
     """Boxes `n 4` (pixels, pixel-corner origin) of the trees at `points` n 2 (x y) of `bands` 4 H W (R G B NIR)."""
     from scipy import ndimage
+    from skimage import filters, segmentation
 
     if not len(points):
         return np.zeros((0, 4), np.float32)
-    filters = require("skimage.filters", extra="rs", package="scikit-image")
-    segmentation = require("skimage.segmentation", extra="rs", package="scikit-image")
     red, near = bands[0].astype(np.float64), bands[3].astype(np.float64)
     ndvi = ndimage.gaussian_filter((near - red) / np.maximum(near + red, 1), 0.5)
     height, width = ndvi.shape

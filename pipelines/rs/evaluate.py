@@ -16,6 +16,7 @@ from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.rs.average_precision import average_precision
 from vitapps.pipelines.rs.matching import Counts, TileBoxes, count
+from vitapps.pipelines.rs.spec import spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.progress import Progress, null_progress
 
@@ -97,15 +98,13 @@ def _by_card(tiles: Sequence[Tile], weights: str, options: RunOptions) -> tuple[
     from vitapps.shared_backbones.weights.cards import load_card
 
     card = load_card(weights)
+    spec = spec_of(card.name, card.task, card.preprocess, card.labels)
     model = load_model(card, options)
     found = []
     for tile in tiles:
-        boxes, scores = boxes_of_tile(
-            model, tile.image, window=int(card.preprocess["window"][0]), overlap=float(card.preprocess["overlap"]),
-            floor=FLOOR, iou=float(card.preprocess["nms_iou"]),
-        )  # fmt: skip
+        boxes, scores = boxes_of_tile(model, tile.image, spec, FLOOR)
         found.append(TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(float)))
-    return found, float(card.labels[0]["threshold"])
+    return found, spec.thresholds[0]
 
 
 def _row(site: str, found: Sequence[TileBoxes], counts: Counts, threshold: float) -> Row:

@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.rs.area import Area
+from vitapps.pipelines.rs.confirm import candidates
 from vitapps.pipelines.rs.gsd import Scale
 from vitapps.pipelines.rs.merge import judge_in_window
 from vitapps.pipelines.rs.scan import Picture
 from vitapps.pipelines.rs.spec import DetectorSpec
-from vitapps.pipelines.windows.boxes import Floats, Ints, decode, nms
+from vitapps.pipelines.windows.boxes import Floats, Ints, nms
 from vitapps.progress import Task
 
 # windows B 3 S S in 0..1 -> score maps B K h w (0..1) and box maps B 4 h w (pixels of the window)
@@ -116,7 +117,10 @@ class Search:
         at = origins - block.rect[:2]
         windows = np.stack([picture.rgb[:, y : y + size, x : x + size] for x, y in at])  # -> b 3 S S
         score_maps, box_maps, *_ = self.predict(windows.astype(np.float32) / np.float32(255))
-        found = decode(score_maps, box_maps, self.rules.floor, self.spec.top_k, peaks=self.spec.peaks)
+        found = candidates(
+            (score_maps, box_maps), windows, self.rules.floor, weight=self.spec.confirm, gsd=self.spec.gsd,
+            top_k=self.spec.top_k, peaks=self.spec.peaks,
+        )  # fmt: skip
         owned = block.owned[places] - np.tile(origins, 2)
         inner = np.concatenate([origins > 0, origins + size < (self.scale.width, self.scale.height)], axis=1)  # b 4
         which = found.images

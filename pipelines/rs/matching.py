@@ -9,7 +9,6 @@ import numpy as np
 
 from vitapps.pipelines.windows.boxes import Floats, match
 
-SLACK = 0.05
 NEON_IOU = 0.4  # Weinstein et al. 2019, Remote Sensing 11(11) 1309
 
 
@@ -60,10 +59,7 @@ def count(tiles: Sequence[TileBoxes], threshold: float, iou: float = NEON_IOU) -
 
 
 def best_threshold(tiles: Sequence[TileBoxes], iou: float = NEON_IOU) -> float:
-    """The lowest score threshold (0.05, 0.06 … 0.9) whose F1 is within `SLACK` of the greatest.
-
-    The lowest, because crowns of a site that training has not seen score lower than those of the sites it has.
-    """
+    """The score threshold (0.05, 0.06 … 0.9) of the greatest F1; the lowest of equals."""
     grid = np.round(np.arange(0.05, 0.901, 0.01), 2)
     curve = np.array([count(tiles, float(value), iou).f1 for value in grid])
-    return float(grid[curve >= curve.max() - SLACK][0])
+    return float(grid[curve.argmax()])

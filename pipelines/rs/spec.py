@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from vitapps.errors import MissingError
+from vitapps.pipelines.rs.confirm import MAX_CANDIDATES
 from vitapps.pipelines.windows.boxes import Floats
 
-_KEYS = {"gsd", "window", "overlap", "nms_iou", "peaks", "top_k"}
+_KEYS = {"gsd", "window", "overlap", "nms_iou", "peaks", "top_k", "confirm"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorSpec:
     """`gsd` metres per model pixel, `window` model pixels a side, `overlap` 0..1, `names` and `thresholds` by class
-    index; `peaks` asks for 3x3 peak search in the score maps, `top_k` is the most candidates of one window."""
+    index; `peaks` asks for 3x3 peak search in the score maps, `top_k` is the most candidates of one window,
+    `confirm` the weight of agreement with a watershed (`confirm.py`)."""
 
     gsd: float
     window: int
@@ -26,7 +28,8 @@ class DetectorSpec:
     names: tuple[str, ...]
     thresholds: tuple[float, ...]
     peaks: bool = False
-    top_k: int = 1000
+    top_k: int = MAX_CANDIDATES
+    confirm: float = 0.0
 
     def floor(self, wanted: float | None = None) -> Floats:
         """The lowest score to keep, by class: `wanted`, else the thresholds of the card."""
@@ -54,7 +57,8 @@ def spec_of(name: str, task: str, preprocess: Mapping[str, Any], labels: list[di
             names=tuple(str(label["name"]) for label in labels),
             thresholds=tuple(float(label.get("threshold", 0.5)) for label in labels),
             peaks=bool(preprocess.get("peaks", False)),
-            top_k=int(preprocess.get("top_k", 1000)),
+            top_k=int(preprocess.get("top_k", MAX_CANDIDATES)),
+            confirm=float(preprocess.get("confirm", 0.0)),
         )
     except (KeyError, ValueError, TypeError) as error:
         raise MissingError(f"weights {name!r}: the card is not usable ({error})", hint="`vitapps doctor`") from error

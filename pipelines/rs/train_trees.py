@@ -22,6 +22,7 @@ from vitapps.datasets.sets.neon_trees import Tile, hold_out, leave_out, read_til
 from vitapps.datasets.synth.canopy import make_tile
 from vitapps.errors import UsageError
 from vitapps.pipelines.rs.matching import TileBoxes, best_threshold
+from vitapps.pipelines.rs.spec import spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
@@ -36,6 +37,7 @@ from vitapps.shared_backbones.models.plain_detector import (
 )
 
 NAME = "trees-neon"
+TASK = "rs.detect"
 SEED_STRIDE = 10_000_019  # windows of different seeds never coincide
 NMS_IOU = 0.4
 SYNTHETIC_TILES = 240
@@ -43,6 +45,7 @@ MIXED_TILES = 80
 SYNTHETIC_RATE = 1.5e-3
 RENDERED_SHARE = 0.25  # of the windows of the stage on real tiles, so that what the first taught is kept
 POINTS_SHARE = 0.25  # of the windows, for trees that are marked by points
+CONFIRM = 1.0
 OVERLAP = 0.3125  # 80 of 256 pixels: a crown of up to 8 m lies whole in some window
 
 
@@ -177,6 +180,8 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
 def choose_threshold(module: PlainDetector, tiles: Sequence[Tile]) -> float:
     """The score threshold of best F1 on `tiles`."""
     module.eval()
+    preprocess = preprocess_of(module.config)
+    spec = spec_of(NAME, TASK, preprocess, [{"name": "tree"}])
 
     def predict(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with torch.inference_mode():
@@ -184,11 +189,14 @@ def choose_threshold(module: PlainDetector, tiles: Sequence[Tile]) -> float:
 
     found = []
     for tile in tiles:
-        boxes, scores = boxes_of_tile(
-            predict, tile.image, window=module.config.window[0], overlap=OVERLAP, floor=0.05, iou=NMS_IOU
-        )
+        boxes, scores = boxes_of_tile(predict, tile.image, spec, 0.05)
         found.append(TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(np.float64)))
     return best_threshold(found)
+
+
+def preprocess_of(config: PlainDetectorConfig) -> dict[str, Any]:
+    """The card's word on how windows are cut, confirmed and merged."""
+    return {"gsd": 0.1, "window": list(config.window), "overlap": OVERLAP, "nms_iou": NMS_IOU, "confirm": CONFIRM}
 
 
 def export(module: nn.Module, config: PlainDetectorConfig, threshold: float, facts: dict[str, Any], out: Path) -> Path:
@@ -197,13 +205,13 @@ def export(module: nn.Module, config: PlainDetectorConfig, threshold: float, fac
 
     card: dict[str, Any] = {
         "name": NAME,
-        "task": "rs.detect",
+        "task": TASK,
         "arch": "plain_detector",
         "config": asdict(config),
         "summary": "tree crowns in airborne RGB of about 0.1 m a pixel",
         "licence": "Apache-2.0 (weights); trained on NEON AOP imagery (free use, cite NEON) and DeepForest boxes (MIT)",
         "status": "core",
-        "preprocess": {"gsd": 0.1, "window": list(config.window), "overlap": OVERLAP, "nms_iou": NMS_IOU},
+        "preprocess": preprocess_of(config),
         "labels": [{"value": 0, "name": "tree", "threshold": threshold}],
         "training": facts,
         "tolerance": {"bf16": False},

@@ -1,8 +1,8 @@
-"""The classical crown finder that a trained model has to beat: excess green, Otsu, watershed of the distance map.
+"""The classical crown finder: excess green, Otsu, watershed of the distance map.
 
 Excess green is Woebbecke et al. 1995 (2g - r - b), the threshold Otsu 1979; crowns are the basins of the smoothed
 distance to the nearest background pixel, flooded from its peaks. The defaults are the best of a search over all NEON
-tiles, so that the comparison favours it.
+tiles, so that the comparison favours it. A trained model has to beat it, and `confirm.py` uses it as a second opinion.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.windows.boxes import Floats
-from vitapps.require import require
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,11 +35,9 @@ def watershed_boxes(
     A score is the share of the box that its crown fills, so that round crowns come first.
     """
     from scipy import ndimage
+    from skimage import feature, filters, segmentation
 
     config = config or WatershedConfig()
-    segmentation = require("skimage.segmentation", extra="rs", package="scikit-image")
-    feature = require("skimage.feature", extra="rs", package="scikit-image")
-    filters = require("skimage.filters", extra="rs", package="scikit-image")
     green = ndimage.gaussian_filter(excess_green(image), config.blur / gsd)
     if green.min() == green.max():
         return np.zeros((0, 4)), np.zeros(0)

@@ -9,6 +9,7 @@ from vitapps.datasets.sets.neon_trees import read_tiles
 from vitapps.errors import MissingError, UsageError
 from vitapps.pipelines.rs import evaluate as evaluation
 from vitapps.pipelines.rs.evaluate import evaluate
+from vitapps.pipelines.rs.spec import spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.train_trees import TreeFit, choose_threshold, fit_detector, synthetic_tiles, train
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
@@ -92,7 +93,6 @@ def test_an_oracle_scores_one(tile_folder, monkeypatch):
 
 
 def test_the_watershed_finds_something(tile_folder):
-    pytest.importorskip("skimage")
     rows = evaluate(tile_folder, baseline="watershed")
     assert rows[-1].tiles == 4
     assert rows[-1].hits > 0
@@ -116,7 +116,8 @@ def test_tile_boxes_come_back_in_the_tile():
                 boxes[0, :, row, column] = (x - 8, y - 8, x + 8, y + 8)
         return scores, boxes
 
-    boxes, scores = boxes_of_tile(predict, image, window=64, overlap=0.5, floor=0.3, iou=0.1)
+    card = {"gsd": 0.1, "window": 64, "overlap": 0.5, "nms_iou": 0.1}
+    boxes, scores = boxes_of_tile(predict, image, spec_of("squares", "rs.detect", card, [{"name": "square"}]), 0.3)
     assert len(boxes) == len(squares)
     found = boxes[np.lexsort((boxes[:, 1], boxes[:, 0]))]
     wanted = np.array([(x, y, x + 16, y + 16) for x, y in sorted(squares)], float)
