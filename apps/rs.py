@@ -169,10 +169,10 @@ def train_trees(
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
     config = TreeFit(
         steps=steps, synthetic_steps=synthetic_steps, batch=batch, seed=run.options.seed,
-        threads=run.options.threads or 1,
+        threads=run.options.threads or 1, also=also,
     )  # fmt: skip
     card = train(
-        data, out, site_left_out=leave_out, config=config, also=also, start=start, device=device, resume=resume,
+        data, out, site_left_out=leave_out, config=config, start=start, device=device, resume=resume,
         progress=run.progress,
     )  # fmt: skip
     run.emit({"card": str(card)}, [f"wrote {card}"])

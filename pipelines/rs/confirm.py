@@ -6,8 +6,8 @@ ways, so that a box which both give is more likely a crown than either alone say
     (score + trust * IoU with the best basin) / (1 + trust),    trust = weight * sum score^2 IoU / sum score^2
 
 The trust is the agreement of the whole window: where trees are bare or the ground is green, basins lie beside all
-crowns and should lower none. The basins are those of `watershed.py` on the window at half its size, which finds as many crowns in a quarter of the
-time. A weight of 0 leaves the candidates as the network gave them.
+crowns and should lower none. The basins are those of `watershed.py` on the window at half its size, which finds as
+many crowns in a quarter of the time. A weight of 0 leaves the candidates as the network gave them.
 """
 
 from __future__ import annotations

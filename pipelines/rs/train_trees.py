@@ -52,7 +52,8 @@ OVERLAP = 0.3125  # 80 of 256 pixels: a crown of up to 8 m lies whole in some wi
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TreeFit:
     """`batch` windows a step, `rate` the highest learning rate on real tiles; `synthetic_steps` on rendered
-    canopies come before it (0: none); `threads` of a CPU: one seed gives one result for one number of them."""
+    canopies come before it (0: none); `also`: a folder of NAIP pictures with trees marked by points; `threads` of a
+    CPU: one seed gives one result for one number of them."""
 
     steps: int = 2000
     synthetic_steps: int = 2400
@@ -60,6 +61,7 @@ class TreeFit:
     rate: float = 1e-3
     seed: int = 0
     threads: int = 1
+    also: Path | None = None
 
 
 def train(
@@ -68,14 +70,14 @@ def train(
     *,
     site_left_out: str | None = None,
     config: TreeFit | None = None,
-    also: Path | None = None,
     start: Path | None = None,
     device: str = "cpu",
     resume: bool = False,
     progress: Progress = null_progress,
 ) -> Path:
-    """Train on the tiles of `data`, and on the NAIP pictures of `also`, where boxes are grown from points; write card,
-    weights and graph to `out` and return the card's path.
+    """Train on the tiles of `data`, and on the NAIP pictures of `config.also`, where boxes are grown from points.
+
+    Card, weights and graph are written to `out`; the card's path is returned.
 
     The stage on rendered canopies is kept as `out/synthetic.pt`; `start` is such a file of an earlier run, which saves
     that stage. Raises UsageError for fewer than one step or an unknown site, UnreadableInputError for a folder without
@@ -96,16 +98,16 @@ def train(
         pretend = synthetic_tiles(min(SYNTHETIC_TILES, config.synthetic_steps * config.batch), config.seed)
         fit_detector(pretend, start, first, device=device, resume=resume, progress=progress)
     average = fit_detector(
-        shown, out / "checkpoint.pt", config, start=start, mixed=_mixed(config, also), device=device,
+        shown, out / "checkpoint.pt", config, start=start, mixed=_mixed(config), device=device,
         resume=resume, progress=progress,
     )  # fmt: skip
     threshold = choose_threshold(average.cpu(), held or shown)
-    option = f" --leave-out {site_left_out}" if site_left_out else ""
+    options = " --also DIR" * (config.also is not None) + (f" --leave-out {site_left_out}" if site_left_out else "")
     facts = {
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)"
-        + ", with NAIP pictures of urban trees (points grown to boxes)" * (also is not None),
+        + ", with NAIP pictures of urban trees (points grown to boxes)" * (config.also is not None),
         "command": f"vitapps rs train trees --data DIR --out DIR --steps {config.steps} --batch {config.batch}"
-        f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{' --also DIR' * (also is not None)}{option}",
+        f" --synthetic-steps {config.synthetic_steps} --seed {config.seed}{options}",
         "hardware": training_hardware(device, config.threads, bf16=False),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
@@ -150,14 +152,14 @@ def fit_detector(
     return average
 
 
-def _mixed(config: TreeFit, also: Path | None) -> list[tuple[Sequence[Tile], float]]:
+def _mixed(config: TreeFit) -> list[tuple[Sequence[Tile], float]]:
     """What goes with the real tiles: rendered ones, if a stage on them came before, and those of `also`."""
     number = min(MIXED_TILES, config.synthetic_steps * config.batch)
     mixed: list[tuple[Sequence[Tile], float]] = []
     if number:
         mixed.append((synthetic_tiles(number, config.seed), RENDERED_SHARE))
-    if also is not None:
-        mixed.append((read_naip(also), POINTS_SHARE))
+    if config.also is not None:
+        mixed.append((read_naip(config.also), POINTS_SHARE))
     return mixed
 
 
