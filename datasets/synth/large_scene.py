@@ -85,7 +85,7 @@ class LargeScene:
 
     def _drawn(self, rng: np.random.Generator) -> Moving:
         """A cut-out at a size, a place and a speed."""
-        pixels, box = self.cutouts[rng.integers(len(self.cutouts))]
+        pixels, box = self.cutouts[int(rng.integers(len(self.cutouts)))]
         scale = np.exp(rng.uniform(*np.log(self.sides))) / max(box[2:])
         height, width = (max(2, round(side * scale)) for side in pixels.shape[:2])
         left, top, w, h = (round(value * scale) for value in box)

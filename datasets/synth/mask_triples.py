@@ -45,7 +45,7 @@ class MaskTriples:
     def sample(self, number: int) -> Triple:
         """Triple `number` from 0."""
         rng = np.random.default_rng((self.seed, number))
-        ground = self.photos[rng.integers(len(self.photos))]
+        ground = self.photos[int(rng.integers(len(self.photos)))]
         camera = _Drift.drawn(rng, self.side, size=self.side * rng.uniform(1.0, 1.6), reach=0.05)
         things = [self._thing(rng) for _ in range(rng.integers(1, 4))]
         drifts = [

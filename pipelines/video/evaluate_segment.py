@@ -54,8 +54,8 @@ def evaluate(
     methods: dict[str, Callable[[NDArray[np.uint8], Labels], Step]] = {OURS: _ours}
     methods |= {BASELINE: FlowGrabCut} if baseline else {}
     if weights is not None:
-        begin, facts = load_segmenter(weights, options or RunOptions())
-        methods[facts.name] = lambda pixels, labels: begin(pixels, labels).step
+        network, facts = load_segmenter(weights, options or RunOptions())
+        methods[facts.name] = lambda pixels, labels: network(pixels, labels).step
     rows = []
     with progress.task("scoring", total=len(sequences) * len(methods)) as task:
         for method, begin in methods.items():

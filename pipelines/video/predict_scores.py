@@ -47,16 +47,16 @@ def score_frames(found: Floats, truth: Floats) -> PredictScore:
 def ssim(a: Floats, b: Floats) -> float:
     """Structural similarity of two pictures H W in 0..1 (Wang et al. 2004, eq. 13; windows of 7 x 7, all weighed alike,
     variances of samples, windows that stick out left away)."""
-    a, b = a.astype(np.float64), b.astype(np.float64)
+    x, y = a.astype(np.float64), b.astype(np.float64)
     edge, count = _WINDOW // 2, _WINDOW**2
 
-    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.asarray(cv2.blur(values, (_WINDOW, _WINDOW)))[edge:-edge, edge:-edge]
+    def mean(values: NDArray[np.floating]) -> NDArray[np.float64]:
+        return np.asarray(cv2.blur(values, (_WINDOW, _WINDOW)), np.float64)[edge:-edge, edge:-edge]
 
-    mean_a, mean_b = mean(a), mean(b)
+    mean_a, mean_b = mean(x), mean(y)
     spread_a, spread_b, shared = (
         count / (count - 1) * (mean(first * second) - low * high)
-        for first, second, low, high in ((a, a, mean_a, mean_a), (b, b, mean_b, mean_b), (a, b, mean_a, mean_b))
+        for first, second, low, high in ((x, x, mean_a, mean_a), (y, y, mean_b, mean_b), (x, y, mean_a, mean_b))
     )
     light = (2 * mean_a * mean_b + _C1) / (mean_a**2 + mean_b**2 + _C1)
     structure = (2 * shared + _C2) / (spread_a + spread_b + _C2)

@@ -180,7 +180,7 @@ def batches(clips: Sequence[Sequence[Pixels]], seen: ClipInput, config: Pretrain
     for step in range(first, config.steps):
         number = config.seed * SEED_STRIDE + step
         rng = np.random.default_rng(number)
-        windows = [random_window(clips[rng.integers(len(clips))], seen, rng) for _ in range(config.batch)]
+        windows = [random_window(clips[int(rng.integers(len(clips)))], seen, rng) for _ in range(config.batch)]
         yield torch.from_numpy(np.stack(windows)), torch.tensor(number)
 
 
@@ -192,7 +192,7 @@ def random_window(frames: Sequence[Pixels], seen: ClipInput, rng: np.random.Gene
     y, x = rng.integers(height - seen.size + 1), rng.integers(width - seen.size + 1)
     step = -1 if rng.random() < 0.5 else 1
     cut = [np.ascontiguousarray(frame[y : y + seen.size, x : x + seen.size][:, ::step]) for frame in chosen]
-    return seen.views(cut, 1)[0]
+    return np.asarray(seen.views(cut, 1)[0], np.float32)
 
 
 def _loss(module: nn.Module, batch: Batch) -> Tensor:

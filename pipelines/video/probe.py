@@ -125,7 +125,8 @@ def _described(
         if settings.question == "direction":
             played = [(frames, WAYS[0]), (frames[::-1], WAYS[1])]
         for order, label in played:
-            windows = [pictures for _, _, pictures in Windows(seen.rule).over(order)]
+            walk: Windows[NDArray[np.uint8]] = Windows(seen.rule)
+            windows = [pictures for _, _, pictures in walk.over(order)]
             if settings.protocol == "attentive":
                 places = np.linspace(0, len(windows) - 1, min(len(windows), _MOST_WINDOWS)).round().astype(int)
                 windows = [windows[place] for place in places]

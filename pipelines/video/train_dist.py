@@ -153,7 +153,8 @@ def _fit(
 def _tell(module: Dist, frames: Sequence[Pixels], seen: ClipInput) -> Floats:
     """Mean logits K over the windows of a clip."""
     found = []
-    for _, _, pictures in Windows(seen.rule).over(seen.shrink(frame) for frame in frames):
+    walk: Windows[Pixels] = Windows(seen.rule)
+    for _, _, pictures in walk.over(seen.shrink(frame) for frame in frames):
         with torch.inference_mode():
             found.append(module(torch.from_numpy(seen.views(pictures, 1)))[0][0].numpy())
     return np.asarray(np.mean(found, axis=0), np.float32)

@@ -100,7 +100,8 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
     (clip,), times = batch, module.config.frames
     # at a few dozen tokens torch's fused attention on a CPU gains nothing over the plain products
     with sdpa_kernel(SDPBackend.MATH) if clip.device.type == "cpu" else nullcontext():
-        return (module(clip[:, :times]) - clip[:, times:]).square().mean()
+        loss: Tensor = (module(clip[:, :times]) - clip[:, times:]).square().mean()
+    return loss
 
 
 def export(module: PredFormer, facts: dict[str, Any], out: Path) -> Path:

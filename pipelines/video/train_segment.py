@@ -118,7 +118,8 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
     shared = (logits.sigmoid() * mask).sum(dim=(1, 2, 3))
     both = (logits.sigmoid() + mask).sum(dim=(1, 2, 3))
     overlap = 1 - ((2 * shared + 1) / (both + 1)).mean()
-    return functional.binary_cross_entropy_with_logits(logits, mask) + overlap
+    loss: Tensor = functional.binary_cross_entropy_with_logits(logits, mask) + overlap
+    return loss
 
 
 def export(module: SimVos, facts: dict[str, Any], out: Path) -> Path:

@@ -55,7 +55,9 @@ class DistConfig:
 
     def image_config(self) -> ViTConfig:
         """The image network's configuration; lists stand for tuples, as in TOML."""
-        values = {key: tuple(value) if isinstance(value, list) else value for key, value in self.image.items()}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in self.image.items()
+        }
         return ViTConfig(**values)
 
 

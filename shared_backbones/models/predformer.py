@@ -66,6 +66,8 @@ class PredFormerConfig:
 class PredFormer(nn.Module):
     """See the module docstring. `forward(B T C H W) -> B T C H W`, the T frames that follow, not clipped to 0..1."""
 
+    position: Tensor
+
     def __init__(self, config: PredFormerConfig) -> None:
         super().__init__()
         self.config = config
@@ -84,7 +86,7 @@ class PredFormer(nn.Module):
         """B T C H W -> B T N dim after all blocks, before the norm."""
         times, lines, columns = self.config.grid
         flat, _ = self.patch_embed(clip.flatten(0, 1))  # -> B*T N dim
-        x = flat.unflatten(0, (-1, times)) + self.position.to(flat.dtype).reshape(1, times, lines * columns, -1)
+        x: Tensor = flat.unflatten(0, (-1, times)) + self.position.to(flat.dtype).reshape(1, times, lines * columns, -1)
         for axis, block in zip(self.axes, self.blocks, strict=True):
             x = mix(block, x, axis)
         return x
@@ -92,7 +94,7 @@ class PredFormer(nn.Module):
     def pixels(self, tokens: Tensor) -> Tensor:
         """B T N dim -> B T C H W: every token is a patch of its frame."""
         (_, lines, columns), side = self.config.grid, self.config.patch
-        x = self.head(self.norm(tokens)).unflatten(3, (self.config.in_chans, side, side))  # -> B T N C p p
+        x: Tensor = self.head(self.norm(tokens)).unflatten(3, (self.config.in_chans, side, side))  # -> B T N C p p
         x = x.unflatten(2, (lines, columns)).permute(0, 1, 4, 2, 5, 3, 6)  # -> B T C h p w p
         return x.flatten(5, 6).flatten(3, 4)
 

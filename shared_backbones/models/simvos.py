@@ -128,8 +128,9 @@ class SimVos(nn.Module):
 
     def share(self, mask: Tensor) -> Tensor:
         """B R 1 H W -> B R N: how much of each token is the object."""
-        pooled = functional.avg_pool2d(mask.flatten(0, 1), self.config.patch)
-        return pooled.flatten(1).unflatten(0, mask.shape[:2])
+        pooled: Tensor = functional.avg_pool2d(mask.flatten(0, 1), self.config.patch)
+        out: Tensor = pooled.flatten(1).unflatten(0, mask.shape[:2])
+        return out
 
     def _initialise(self) -> None:
         """Without tied queries and keys nothing matches for thousands of steps, where no weights are taken over."""
@@ -184,7 +185,8 @@ class TokenRefinement(nn.Module):
         v = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         weight = torch.cat([part.expand(-1, -1, half, -1), (1 - part).expand(-1, -1, half, -1)], dim=2)  # B*R 1 P N
         found, _ = attend(q, k, v, bias=(weight + 1e-4).log())
-        return found.transpose(1, 2).flatten(2).unflatten(0, shape)
+        out: Tensor = found.transpose(1, 2).flatten(2).unflatten(0, shape)
+        return out
 
 
 def mask_decoder(dim: int, patch: int) -> nn.Sequential:

@@ -98,7 +98,8 @@ class UnmaskedTeacher(nn.Module):
             raise UsageError(f"hidden {self.config.hidden:g} of {patches} patches", hint="some hidden, some seen")
         seen, _ = draw(attention.clamp_min(1e-9).log().flatten(0, 1), count, generator)  # B*T k
         first = torch.arange(times, device=attention.device)[:, None] * patches
-        return (seen.unflatten(0, (batch, times)) + first).flatten(1)
+        places: Tensor = seen.unflatten(0, (batch, times)) + first
+        return places.flatten(1)
 
 
 def align(student: Tensor, teacher: Tensor) -> Tensor:

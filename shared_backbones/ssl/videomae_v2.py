@@ -72,7 +72,8 @@ class VideoMae(nn.Module):
         known = encode(self.encoder, clip, order[:, :visible])
         rebuilt = self.decoder(known, order[:, : visible + hidden], grid)[:, visible:]  # -> B hidden P
         wanted = gather(normalised_tubelets(clip, patch), order[:, visible : visible + hidden])
-        return (rebuilt - wanted).square().mean()
+        loss: Tensor = (rebuilt - wanted).square().mean()
+        return loss
 
 
 def running_cells(grid: Grid) -> Tensor:

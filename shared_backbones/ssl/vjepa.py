@@ -68,7 +68,8 @@ class VJepa(nn.Module):
         seen, hidden = (part.to(clip.device) for part in block_places(clip.shape[0], grid, blocks, generator))
         known = encode(self.encoder, clip, seen)
         found = self.predictor(known, torch.cat([seen, hidden], dim=1), grid)[:, seen.shape[1] :]  # -> B M dim
-        return (found - gather(self.wanted(clip), hidden)).abs().mean()
+        loss: Tensor = (found - gather(self.wanted(clip), hidden)).abs().mean()
+        return loss
 
     @torch.no_grad()
     def wanted(self, clip: Tensor) -> Tensor:
