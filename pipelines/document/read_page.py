@@ -41,7 +41,7 @@ from vitapps.pipelines.document.sheet import FlatSheet, find_sheet, flattened
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 Grey = NDArray[np.uint8]
-FEW_LETTERS = (0.4, 0.3, 0.15, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
+FEW_LETTERS = (0.65, 0.55, 0.4, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
 IN_PICTURE = 0.15  # and of what lies on a picture
 BATCH = 64  # lines that are cut out at a time, which bounds the memory of a dense page
 FAILED = 0.4  # share of the lines found below which, read, the components are held to have failed
@@ -80,7 +80,7 @@ class ReadSettings:
     turn: int | None = None
     deskew: bool = True
     dpi: float | None = None
-    least_confidence: float = 0.4
+    least_confidence: float = 0.15
     detector: DetectorName = "auto"
 
 
