@@ -85,7 +85,7 @@ def saved_inputs(folder: Path) -> Inputs:
 
 
 def _call(model: Callable[..., Any], image: NDArray[np.float32]) -> Callable[[], Sequence[Any]]:
-    return lambda: model(image)  # type: ignore[no-any-return]
+    return lambda: model(image)
 
 
 def _card_of(out: Path, name: str) -> Path:

@@ -105,4 +105,4 @@ def _hog_svm(faces: Sequence[Pixels], labels: Ints) -> Guess:
 
 
 def _hog(face: Pixels) -> NDArray[np.float32]:
-    return hog(face.astype(np.float32) / 255, 8)
+    return hog(face.astype(np.float32) / np.float32(255), 8)

@@ -38,6 +38,6 @@ def crop_landmarks(pixels: Pixels, cascade: LandmarkCascade) -> tuple[Pixels, Fl
 
 def describe_expression(face: Pixels) -> Row:
     """Gradient histograms of two scales, Gabor energies and binary patterns of a framed face SIZE SIZE; D."""
-    grey = face.astype(np.float32) / 255
+    grey = face.astype(np.float32) / np.float32(255)
     half = np.asarray(cv2.resize(grey, (SIZE // 2, SIZE // 2), interpolation=cv2.INTER_AREA), np.float32)
     return np.concatenate([hog(grey, 8), hog(half, 8), gabor(grey), lbp(grey, 1)])

@@ -100,7 +100,8 @@ class FaceSubspace:
 def to_patches(face: Pixels) -> Floats32:
     """A framed face S S uint8 -> patches CELLS^2, PATCH^2 in 0..1."""
     small = cv2.resize(face, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-    return small.reshape(CELLS, PATCH, CELLS, PATCH).transpose(0, 2, 1, 3).reshape(CELLS * CELLS, -1)
+    tiles = small.reshape(CELLS, PATCH, CELLS, PATCH).transpose(0, 2, 1, 3)
+    return np.asarray(tiles.reshape(CELLS * CELLS, -1), np.float32)
 
 
 def from_patches(pixels: Floats32) -> Floats32:

@@ -101,7 +101,7 @@ def upright(pixels: Pixels, landmarks: Floats) -> tuple[Pixels, Floats, Floats]:
 
 def features(crop: Pixels, points: Floats) -> Row:
     """Orientation energies of a crop SIZE SIZE 3 on its grid and round the points 5 2, relative to their mean; D."""
-    grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY).astype(np.float32) / 255
+    grey = np.asarray(cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY), np.float32) / np.float32(255)
     maps = orientation_energies(grey, _BINS, signed=True)  # bins SIZE SIZE
     fine = np.stack([cv2.GaussianBlur(each, (0, 0), 1.6) for each in maps])
     coarse = np.stack([cv2.GaussianBlur(each, (0, 0), 3.2) for each in maps])
@@ -139,7 +139,7 @@ def _sampled(maps: Row, points: Floats) -> Row:
 def _relative(values: Row) -> Row:
     """Energies n B over their mean at each point and over all, square root; flat n*B."""
     around = 0.5 * values.mean(axis=1, keepdims=True) + 0.5 * values.mean()
-    return np.sqrt(values / (around + _EPS)).ravel().astype(np.float32)
+    return np.asarray(np.sqrt(values / (around + _EPS)).ravel(), np.float32)
 
 
 @cache

@@ -161,4 +161,4 @@ def _held(
 
 
 def _logits(module: HypersphereViT, faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
-    return np.concatenate([fake_logits(module, colours(face)[None]) for face in faces])
+    return np.concatenate([fake_logits(module, colours(face)[None].astype(np.float64)) for face in faces])

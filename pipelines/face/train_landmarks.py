@@ -15,6 +15,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 from scipy import linalg
 
 from vitapps.datasets.synth.face_composites import Source, occlude
@@ -70,7 +71,7 @@ def train(
 
 def export(cascade: LandmarkCascade, facts: dict[str, Any], out: Path) -> Path:
     """Write `face-points.safetensors` (matrices as halves) and `face-points.toml` to `out`."""
-    arrays = {}
+    arrays: dict[str, NDArray[Any]] = {}
     for number, stage in enumerate(cascade.stages):
         arrays |= {f"{number}.matrix": stage.matrix.astype(np.float16), f"{number}.bias": stage.bias}
     card = {

@@ -31,6 +31,7 @@ from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
+from vitapps.shared_backbones.models import tuples
 from vitapps.shared_backbones.models.liveness_vit import LivenessViT, LivenessViTConfig, proxies_of
 from vitapps.shared_backbones.models.vit import ViTConfig
 from vitapps.shared_backbones.peft.ppcr import proxy_loss
@@ -125,8 +126,7 @@ def shaped_like(path: Path, config: LivenessViTConfig) -> LivenessViTConfig:
             config, size=words["image_size"][0], patch=words["patch"][0], dim=words["dim"], depth=words["depth"],
             heads=words["heads"],
         )  # fmt: skip
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in words.items()}
-        if ViTConfig(**fields) != shaped.vit():
+        if ViTConfig(**{key: tuples(value) for key, value in words.items()}) != shaped.vit():
             raise ValueError("not a plain ViT of square faces")
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise UnreadableInputError(f"{path}: no encoder ({error})", hint="`vitapps face pretrain` writes one") from None

@@ -210,7 +210,7 @@ class VolumeModel:
     def _answers(self, part: Floats) -> Floats:
         """Logits B K D H W of one window, which the next call may overwrite: a copy would be 80 MB."""
         lend = getattr(self.network, "lend", None) if len(part) == 1 else None
-        return (lend or self.network)(part)[0]  # type: ignore[no-any-return]
+        return (lend or self.network)(part)[0]
 
     def _check_memory(self, volume: Volume, size: list[int]) -> None:
         needed = 2 * 4 * len(self.infos) * int(np.prod(size, dtype=object))  # scores and their accumulator

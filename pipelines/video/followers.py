@@ -77,4 +77,4 @@ def _between(own: Floats, seen: Floats, pull: Pull) -> Floats:
     size = own[2:] - own[:2]
     shift = pull.centre * (seen[:2] + seen[2:] - own[:2] - own[2:]) / 2
     growth = size * ((np.maximum(seen[2:] - seen[:2], 2) / size) ** pull.sides - 1) / 2
-    return own + np.concatenate([shift - growth, shift + growth])
+    return np.asarray(own + np.concatenate([shift - growth, shift + growth]))

@@ -143,7 +143,7 @@ def check_settings(settings: AssociateSettings) -> None:
 
 def association(pairs: Sequence[str]) -> AssociateSettings:
     """The settings that texts NAME=VALUE change; UsageError for another name or a value that is no number."""
-    known = {item.name: type(item.default) for item in fields(AssociateSettings)}
+    known: dict[str, type[Any]] = {item.name: type(item.default) for item in fields(AssociateSettings)}
     changed: dict[str, Any] = {}
     for pair in pairs:
         name, _, text = pair.partition("=")

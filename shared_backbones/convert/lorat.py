@@ -17,7 +17,7 @@ from torch.nn import functional
 from vitapps.errors import UsageError
 from vitapps.shared_backbones.models.tracker import TrackerConfig
 
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet
 _HEADS = {"head.cls_mlp.layers.": "score.", "head.reg_mlp.layers.": "sides."}
 _HEAD_DIM = 64  # channels a head in every DINOv2
 _CLASSIFIER = ("cls_token", "mask_token", "register_tokens", "head.weight", "head.bias")  # of DINOv2: not used
@@ -38,7 +38,8 @@ def config_from_lorat(state: Mapping[str, Tensor]) -> TrackerConfig:
     return TrackerConfig(
         search=grid * patch, template=math.ceil(grid / 2) * patch, dim=dim, depth=depth, heads=dim // _HEAD_DIM,
         mlp_ratio=hidden / dim, patch=patch, embed="linear", match=False,
-        layer_scale=1e-5 if "blocks.0.ls1.gamma" in state else None, positions="corner", types="touched", **_IMAGENET,
+        layer_scale=1e-5 if "blocks.0.ls1.gamma" in state else None, positions="corner", types="touched",
+        mean=_MEAN, std=_STD,
     )  # fmt: skip
 
 

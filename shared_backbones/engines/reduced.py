@@ -42,10 +42,10 @@ def reduced_card(card: Card, spec: str, *, graph: bool = True) -> Card:
     if not graph:
         return without
     made = load_card(_folder(without) / f"{card.name}.toml")
-    files = {"graph_file": str(made.folder / made.graph_file), "check": {
-        **made.check, "file": str(made.folder / str(made.check["file"])),
-    }}  # fmt: skip
-    return dataclasses.replace(without, **files, graph_sha256=made.graph_sha256, graph_size=made.graph_size)
+    return dataclasses.replace(
+        without, graph_file=str(made.folder / made.graph_file), graph_sha256=made.graph_sha256,
+        graph_size=made.graph_size, check={**made.check, "file": str(made.folder / str(made.check["file"]))},
+    )  # fmt: skip
 
 
 def _folder(card: Card) -> Path:

@@ -12,12 +12,13 @@ person interacts with.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from vitapps.errors import UsageError
-from vitapps.shared_backbones.models.vit import ViT, ViTConfig
+from vitapps.shared_backbones.models.vit import Block, ViT, ViTConfig
 
 CARD = {
     "id": "S070",
@@ -84,7 +85,7 @@ class GazeFollower(nn.Module):
         prefix, maps = features.prefix, []
         for layer in self.layers:
             source = features.intermediates[layer - 1] if layer else first
-            block = self.vit.blocks[layer]
+            block = cast(Block, self.vit.blocks[layer])
             _, products = block.attn(block.norm1(source), need=("map",))
             maps.append(products["map"][:, :, prefix:, prefix:])  # B h N N
         return torch.cat(maps, dim=1), features.tokens[:, prefix:], features.grid

@@ -41,7 +41,7 @@ def build(arch: str, config: dict[str, Any]) -> nn.Module:
     module = importlib.import_module(module_name)
     config_type = getattr(module, config_name)
     known = [field.name for field in dataclasses.fields(config_type)]
-    fields = {key: _tuples(value) for key, value in config.items() if key != "reduction"}
+    fields = {key: tuples(value) for key, value in config.items() if key != "reduction"}
     for key in fields:
         _check_name(f"field of {config_name}", key, known)
     model: nn.Module = getattr(module, class_name)(config_type(**fields))
@@ -59,5 +59,6 @@ def _check_name(what: str, name: str, known: list[str]) -> None:
         raise UsageError(f"no {what} '{name}'", hint=hint)
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(_tuples(item) for item in value) if isinstance(value, list | tuple) else value
+def tuples(value: Any) -> Any:
+    """`value` with tuples for lists, which TOML and JSON have in their place, at any depth."""
+    return tuple(tuples(item) for item in value) if isinstance(value, list | tuple) else value

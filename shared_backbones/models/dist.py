@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from vitapps.errors import UsageError
 from vitapps.shared_backbones.layers.mlp import Mlp
+from vitapps.shared_backbones.models import tuples
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
 
 CARD = {
@@ -55,10 +56,7 @@ class DistConfig:
 
     def image_config(self) -> ViTConfig:
         """The image network's configuration; lists stand for tuples, as in TOML."""
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in self.image.items()
-        }
-        return ViTConfig(**values)
+        return ViTConfig(**{key: tuples(value) for key, value in self.image.items()})
 
 
 class Dist(nn.Module):

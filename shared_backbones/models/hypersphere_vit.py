@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vitapps.shared_backbones.features import Features
 from vitapps.shared_backbones.heads.hypersphere import HypersphereHead
+from vitapps.shared_backbones.models import tuples
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
 
 CARD = {
@@ -45,7 +46,7 @@ class HypersphereViTConfig:
 
     def tower(self) -> ViTConfig:
         """The backbone; lists stand for tuples, as in TOML."""
-        fields = {key: tuple(value) if isinstance(value, list) else value for key, value in self.vit.items()}
+        fields = {key: tuples(value) for key, value in self.vit.items()}
         return ViTConfig(**(fields | {"pool": "none", "num_classes": 0}))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import TypeVar, cast
 
 from torch import nn
 
@@ -11,8 +12,10 @@ from vitapps.shared_backbones.models.vit import ViT
 from vitapps.shared_backbones.token_reduction.spec import ReduceSpec, parse_reduce, reduced_config
 from vitapps.shared_backbones.weights.load import parameters_on_meta
 
+Model = TypeVar("Model", bound=nn.Module)
 
-def reduced_model(model: nn.Module, spec: str | None) -> nn.Module:
+
+def reduced_model(model: Model, spec: str | None) -> Model:
     """A copy of `model` whose ViTs reduce tokens as `spec` says (`token_reduction/spec.py`); "none" or None: `model`
     itself. Heads for dense maps find the full grid as before. UsageError where no ViT is inside, or the spec does not
     fit it."""
@@ -20,7 +23,7 @@ def reduced_model(model: nn.Module, spec: str | None) -> nn.Module:
     if found is None:
         return model
     if isinstance(model, ViT):
-        return _reduced(model, found)
+        return cast(Model, _reduced(model, found))
     names = [name for name, part in model.named_modules() if isinstance(part, ViT)]
     if not names:
         raise UsageError(f"--reduce {spec}: there is no ViT in {type(model).__name__}", hint="leave --reduce away")

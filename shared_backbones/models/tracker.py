@@ -143,7 +143,7 @@ class Tracker(nn.Module):
     def embed(self, image: Tensor) -> Tensor:
         """B 4 S S+T -> B g*g + t*t C: search tokens, then template tokens, with position and type."""
         side, small = self.config.search, self.config.template
-        pixels = (image[:, :3] - self.mean) / self.std
+        pixels = (image[:, :3] - cast(Tensor, self.mean)) / cast(Tensor, self.std)
         search, search_fine = self._patches(pixels[:, :, :, :side])  # B g*g C
         template, template_fine = self._patches(pixels[:, :, :small, side:])  # B t*t C
         search = search + self.position.flatten(1, 2)
@@ -176,7 +176,8 @@ class Tracker(nn.Module):
         alike = template.transpose(1, 2) @ search  # B (2t)^2 (2g)^2
         alike = functional.layer_norm(alike, alike.shape[-1:])
         share = functional.avg_pool2d(mask, self.config.patch // 2).flatten(2).transpose(1, 2)  # B (2t)^2 1
-        return (alike * share).unflatten(2, (2 * self.config.grid, 2 * self.config.grid))
+        out: Tensor = (alike * share).unflatten(2, (2 * self.config.grid, 2 * self.config.grid))
+        return out
 
     def _template_table(self) -> Tensor:
         """1 t t C."""

@@ -72,7 +72,8 @@ class CdcAdapter(nn.Module):
         kernels = self.kernels.transpose(0, 1)  # K D 3 3 -> D K 3 3
         plain = functional.conv2d(x, kernels.flatten(0, 1)[:, None], padding=1, groups=dim)  # -> B D*K h w
         centre = self.config.theta * kernels.sum(dim=(2, 3))[..., None, None] * x[:, :, None]  # B D K h w
-        return ((plain.unflatten(1, (dim, -1)) - centre) * weight[:, None, :, None, None]).sum(dim=2)
+        out: Tensor = ((plain.unflatten(1, (dim, -1)) - centre) * weight[:, None, :, None, None]).sum(dim=2)  # B D h w
+        return out
 
 
 class AdaptedBlock(nn.Module):
