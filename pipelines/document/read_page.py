@@ -80,7 +80,7 @@ class ReadSettings:
     turn: int | None = None
     deskew: bool = True
     dpi: float | None = None
-    least_confidence: float = 0.15
+    least_confidence: float = 0.3
     detector: DetectorName = "auto"
 
 
