@@ -15,7 +15,9 @@ from vitapps.apps.main import main
 
 OLD = b"an earlier result"
 # what is bad about the others is the business of another format
-GENERAL = [name for name in BAD_FILES if name.split()[0] not in ("dicom", "nifti", "nrrd", "mha", "raster", "tiff")]
+OTHERS = ("dicom", "nifti", "nrrd", "mha", "raster", "tiff")
+# pytest-xdist cannot send a report whose log holds a name that is not UTF-8; test_bad_inputs has a process for these
+GENERAL = [name for name in BAD_FILES if name.split()[0] not in OTHERS and "UTF-8" not in name]
 BOX = ["--box", "4,4,20,20"]
 
 
