@@ -87,6 +87,7 @@ def test_every_common_option_reaches_the_pipeline(call: Call, capsys: pytest.Cap
             "threads": 3,
             "overwrite": True,
             "seed": 5,
+            "reduce": "none",
         },
         "line": f"vitapps rs work 'a b.tif' -o b.tif {options}",
     }

@@ -43,7 +43,7 @@ sys.exit(main(words))
 PREDICT = "vitapps.shared_backbones.engines.model:CompiledModel.__call__"
 MEDICAL = {
     "read": "vitapps.datasets.formats.nifti:read_nifti",
-    "predict": PREDICT,
+    "predict": "vitapps.pipelines.medical.volume_model:VolumeModel._answers",  # the network lends its answers
     "write": "vitapps.datasets.formats.label_map:_write",
     "preview": "vitapps.pipelines.medical.segment:draw_preview",
 }
