@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -15,9 +14,8 @@ from vitapps.pipelines.face.blend_cues import fine_detail
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
 from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
-from vitapps.pipelines.face.judged import check_judgement, write_judgement
+from vitapps.pipelines.face.judged import FaceJudge
 from vitapps.pipelines.face.occlusion import occlusion_map
-from vitapps.pipelines.runtime.network_facts import new_record
 
 MARGIN = 1.6  # side of the cut-out over that of the box: all of the aligned face
 Verdict = Literal["fake", "no trace", "unsure", "withheld"]
@@ -59,32 +57,14 @@ class DeepfakeResult:
         return asdict(self)
 
 
-class Deepfake:
+class Deepfake(FaceJudge[DeepfakeResult]):
     """A loaded model with its reader: `Deepfake(...).judge(path, out)` for one input after another."""
 
     def __init__(self, weights: str | None, settings: DeepfakeSettings, options: RunOptions) -> None:
         self.model = DeepfakeModel.load(weights, options)
-        self.settings, self.options = settings, options
-        self.reader = FaceReader(options, crop=settings.crop, margin=MARGIN, marks=True)
-
-    def judge(
-        self, path: Path, out: Path | None = None, *, sources: Sequence[Path] = (), command: str = ""
-    ) -> DeepfakeResult:
-        """Judge one input; with `out` write the result as JSON with a run record and, if asked for, a preview."""
-        drawn = check_judgement(path, out, self.options, preview=self.settings.preview, sources=sources)
-        record = new_record(
-            [self.model.facts], options=self.options, settings=self.settings, command=command, inputs=[path]
+        super().__init__(
+            self.model.facts, FaceReader(options, crop=settings.crop, margin=MARGIN, marks=True), settings, options
         )
-        with record.timed("read"):
-            views, notes = self.reader.views(path)
-        with record.timed("score"):
-            result = self._result(path, out, drawn, views)
-        result.warnings.extend(notes)
-        if out is not None:
-            picture = self._picture(views[0]) if drawn else None
-            record.warnings = result.warnings
-            write_judgement(out, result.to_json(), picture, record, overwrite=self.options.overwrite)
-        return result
 
     def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> DeepfakeResult:
         tested = self.model.tested

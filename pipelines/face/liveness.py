@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
-from vitapps.pipelines.face.judged import check_judgement, write_judgement
+from vitapps.pipelines.face.judged import FaceJudge
 from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, Verdict
 from vitapps.pipelines.face.occlusion import occlusion_map
-from vitapps.pipelines.runtime.network_facts import new_record
 
 SMALLEST = 64  # pixels a side of a face: below it the texture is the resampler's
 LIMITS = (
@@ -56,34 +54,14 @@ class LivenessResult:
         return asdict(self)
 
 
-class Liveness:
+class Liveness(FaceJudge[LivenessResult]):
     """A loaded model with its reader: `Liveness(...).judge(path, out)` for one input after another."""
 
     def __init__(self, weights: str | None, settings: LivenessSettings, options: RunOptions) -> None:
         self.model = LivenessModel.load(weights, options)
         if settings.point is not None:
             self.model = replace(self.model, point=settings.point)
-        self.settings, self.options = settings, options
-        self.reader = FaceReader(options, crop=settings.crop)
-
-    def judge(
-        self, path: Path, out: Path | None = None, *, sources: Sequence[Path] = (), command: str = ""
-    ) -> LivenessResult:
-        """Judge one input; with `out` write the result as JSON with a run record and, if asked for, a preview."""
-        drawn = check_judgement(path, out, self.options, preview=self.settings.preview, sources=sources)
-        record = new_record(
-            [self.model.facts], options=self.options, settings=self.settings, command=command, inputs=[path]
-        )
-        with record.timed("read"):
-            views, notes = self.reader.views(path)
-        with record.timed("score"):
-            result = self._result(path, out, drawn, views)
-        result.warnings.extend(notes)
-        if out is not None:
-            picture = self._picture(views[0]) if drawn else None
-            record.warnings = result.warnings
-            write_judgement(out, result.to_json(), picture, record, overwrite=self.options.overwrite)
-        return result
+        super().__init__(self.model.facts, FaceReader(options, crop=settings.crop), settings, options)
 
     def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> LivenessResult:
         point = self.model.point
