@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.page_text import Box
-from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.found_line import FoundLine, sloped_quad
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -82,9 +81,7 @@ class LineDetector:
         from vitapps.shared_backbones.engines.load import load_model
         from vitapps.shared_backbones.weights.cards import load_card
 
-        card = load_card(weights or DEFAULT_WEIGHTS)
-        if card.task != TASK:
-            raise MissingError(f"{card.name}: weights for {card.task}, not for {TASK}", hint="vitapps models list")
+        card = load_card(weights or DEFAULT_WEIGHTS, TASK)
         model = load_model(card, options or RunOptions())
         return cls(
             network=model,

@@ -17,7 +17,6 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.confidence import CERTAINTY, Calibration, WordEvidence
 from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
@@ -98,9 +97,7 @@ class Recogniser:
         from vitapps.shared_backbones.engines.load import load_model
         from vitapps.shared_backbones.weights.cards import load_card
 
-        card = load_card(weights or DEFAULT_WEIGHTS)
-        if card.task != TASK:
-            raise MissingError(f"{card.name}: weights for {card.task}, not for {TASK}", hint="vitapps models list")
+        card = load_card(weights or DEFAULT_WEIGHTS, TASK)
         model = load_model(card, options or RunOptions())
         return cls(
             network=model,

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.require import require
 from vitapps.shared_backbones.weights.cards import Card
@@ -21,9 +20,7 @@ def read_arrays(name: str, task: str) -> tuple[Card, Arrays, NetworkFacts]:
     """By card name or path; MissingError for a card of another task. Neither torch nor a graph is used."""
     from vitapps.shared_backbones.weights.cards import load_card, weights_path
 
-    card = load_card(name)
-    if card.task != task:
-        raise MissingError(f"weights '{card.name}' are for {card.task}, not for {task}", hint="`vitapps models list`")
+    card = load_card(name, task)
     arrays = require("safetensors.numpy", package="safetensors").load_file(str(weights_path(card)))
     facts = NetworkFacts(
         name=card.name, sha256=card.sha256, engine="numpy", precision="exact", device="cpu", threads=1,

@@ -62,9 +62,7 @@ class DeepfakeModel:
                 f"{name}: a tower that knows no fakes yet",
                 hint=f"train its norms and a head: `vitapps face train deepfake-tower --tower {name} …`",
             )
-        card = load_card(name)
-        if card.task != "face.deepfake":
-            raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
+        card = load_card(name, "face.deepfake")
         try:
             size, kind = int(card.preprocess["size"]), _INPUTS[card.preprocess["input"]]
             tested = RangeTested(**card.preprocess["tested"])

@@ -83,8 +83,8 @@ class FaceFinder:
         from vitapps.shared_backbones.engines.load import load_model
         from vitapps.shared_backbones.weights.cards import load_card
 
-        card = load_card(weights or DEFAULT_WEIGHTS)
-        spec = spec_of(card.name, card.task, card.preprocess, card.labels)
+        card = load_card(weights or DEFAULT_WEIGHTS, "face.detect")
+        spec = spec_of(card.name, card.preprocess, card.labels)
         model = load_model(card, options or RunOptions())
         cascade = LandmarkCascade.load(spec.landmarks) if spec.landmarks else None
         return cls(spec=spec, predict=model, facts=NetworkFacts.of(card, model), cascade=cascade)
@@ -172,10 +172,8 @@ def _nearest(again: Candidates, box: Floats, score: float) -> Candidates:
     return boxes[best], points[best], np.sqrt(scores[best] * score)
 
 
-def spec_of(name: str, task: str, preprocess: dict[str, Any], labels: Sequence[dict[str, Any]]) -> FinderSpec:
-    """Read the parts of a card; raises MissingError when it is no face detector's card."""
-    if task != "face.detect":
-        raise MissingError(f"weights {name!r} are for {task}, not for face.detect", hint="`vitapps models list`")
+def spec_of(name: str, preprocess: dict[str, Any], labels: Sequence[dict[str, Any]]) -> FinderSpec:
+    """Read the parts of a card; raises MissingError when one is missing or wrong."""
     try:
         return FinderSpec(
             window=int(preprocess["window"]),

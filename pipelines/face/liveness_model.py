@@ -62,7 +62,7 @@ class LivenessModel:
         liveness-net`. Raises MissingError for what is no liveness card."""
         from vitapps.shared_backbones.weights.cards import load_card
 
-        card = load_card(weights or DEFAULT_WEIGHTS)
+        card = load_card(weights or DEFAULT_WEIGHTS, "face.liveness")
         if card.arch == "liveness_vit":
             return _network(card, options or RunOptions())
         found = read_linear(

@@ -69,11 +69,7 @@ class Preprocess:
 
     @classmethod
     def of(cls, card: Any) -> Preprocess:
-        """Raises MissingError when the card is for another task or asks for what is not known here."""
-        if card.task != TASK:
-            raise MissingError(
-                f"{card.name}: a model for {card.task}, not for {TASK}", hint="`vitapps models list` shows the others"
-            )
+        """Raises MissingError when the card asks for what is not known here."""
         table: Mapping[str, Any] = card.preprocess
         try:
             normalise = table["normalise"]
@@ -134,8 +130,8 @@ class VolumeModel:
         from vitapps.shared_backbones.engines.load import load_model
         from vitapps.shared_backbones.weights.cards import load_card
 
-        card = load_card(weights or DEFAULT_CARD)
-        Preprocess.of(card)  # a card of another task is refused before its graph is compiled
+        card = load_card(weights or DEFAULT_CARD, TASK)
+        Preprocess.of(card)  # an unusable card is refused before its graph is compiled
         return cls(card, load_model(card, options), once=once)
 
     def shared(self, network: Callable[..., Sequence[NDArray[np.float32]]]) -> VolumeModel:

@@ -37,8 +37,8 @@ def load_detector(weights: str, options: RunOptions) -> Detector:
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
-    card = load_card(weights)
-    spec = spec_of(card.name, card.task, card.preprocess, card.labels)
+    card = load_card(weights, "rs.detect")
+    spec = spec_of(card.name, card.preprocess, card.labels)
     model = load_model(card, options)
     return Detector(
         spec=spec,

@@ -97,8 +97,8 @@ def _by_card(tiles: Sequence[Tile], weights: str, options: RunOptions) -> tuple[
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
-    card = load_card(weights)
-    spec = spec_of(card.name, card.task, card.preprocess, card.labels)
+    card = load_card(weights, "rs.detect")
+    spec = spec_of(card.name, card.preprocess, card.labels)
     model = load_model(card, options)
     found = []
     for tile in tiles:

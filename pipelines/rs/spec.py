@@ -36,10 +36,8 @@ class DetectorSpec:
         return np.array(self.thresholds) if wanted is None else np.full(len(self.names), wanted)
 
 
-def spec_of(name: str, task: str, preprocess: Mapping[str, Any], labels: list[dict[str, Any]]) -> DetectorSpec:
-    """Read the parts of a card; raises MissingError when it is no detector's card or says something unknown."""
-    if task != "rs.detect":
-        raise MissingError(f"weights {name!r} are for {task}, not for rs.detect", hint="`vitapps models list`")
+def spec_of(name: str, preprocess: Mapping[str, Any], labels: list[dict[str, Any]]) -> DetectorSpec:
+    """Read the parts of a card; raises MissingError when one is missing, wrong or unknown."""
     unknown = set(preprocess) - _KEYS
     try:
         if unknown:

@@ -183,7 +183,7 @@ def choose_threshold(module: PlainDetector, tiles: Sequence[Tile]) -> float:
     """The score threshold of best F1 on `tiles`."""
     module.eval()
     preprocess = preprocess_of(module.config)
-    spec = spec_of(NAME, TASK, preprocess, [{"name": "tree"}])
+    spec = spec_of(NAME, preprocess, [{"name": "tree"}])
 
     def predict(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with torch.inference_mode():

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.video.action_scores import shares_of
@@ -47,9 +46,7 @@ def load_action_model(weights: str, options: RunOptions) -> ActionModel:
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
-    card = load_card(weights)
-    if card.task != TASK:
-        raise MissingError(f"weights '{card.name}' are for {card.task}, not {TASK}", hint="vitapps models list")
+    card = load_card(weights, TASK)
     model = load_model(card, options)
 
     def predict(views: Floats) -> tuple[Floats, Floats]:

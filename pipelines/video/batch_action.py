@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from vitapps.datasets.formats.video_choices import Decoder
-from vitapps.pipelines.batch.task import Item, ItemResult, Task, TaskSpec, option_words
+from vitapps.pipelines.batch.task import Item, ItemResult, TaskSpec
 from vitapps.pipelines.video.action import ActionSettings, action
-from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS, load_action_model
+from vitapps.pipelines.video.batch_clip import ClipTask
 from vitapps.provenance import preview_path, record_path
 
 
@@ -24,15 +24,9 @@ class Settings:
     preview: bool = False
 
 
-class BatchTask(Task):
+class BatchTask(ClipTask):
     summary = "what happens in clips, over time and as a whole"
-    patterns = ("**/*.mp4",)
     Settings = Settings
-    default_weights = DEFAULT_WEIGHTS
-
-    def __init__(self, spec: TaskSpec) -> None:
-        super().__init__(spec)
-        self._model = load_action_model(spec.weights or DEFAULT_WEIGHTS, spec.options)
 
     def __call__(self, item: Item) -> ItemResult:
         own: Settings = self.spec.settings
@@ -58,10 +52,7 @@ class BatchTask(Task):
 
     @classmethod
     def words(cls, spec: TaskSpec, item: Item) -> list[str]:
-        own, default = spec.settings, Settings()
-        words = ["video", "action", str(item.input), "-o", str(item.out), *option_words(spec.options)]
-        words += ["--weights", spec.weights] if spec.weights else []
-        words += [f"--hop={own.hop}"] if own.hop is not None else []
-        words += [f"--crops={own.crops}"] if own.crops != default.crops else []
-        words += [f"--decoder={own.decoder}"] if own.decoder != default.decoder else []
+        own: Settings = spec.settings
+        words = cls.clip_words("action", spec, item)
+        words += [f"--crops={own.crops}"] if own.crops != Settings().crops else []
         return words + ["--preview"] * own.preview

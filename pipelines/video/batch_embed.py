@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from vitapps.datasets.formats.video_choices import Decoder
-from vitapps.pipelines.batch.task import Item, ItemResult, Task, TaskSpec, option_words
+from vitapps.pipelines.batch.task import Item, ItemResult, TaskSpec
 from vitapps.pipelines.video.action import ActionSettings
-from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS, load_action_model
+from vitapps.pipelines.video.batch_clip import ClipTask
 from vitapps.pipelines.video.embed import embed
 from vitapps.provenance import record_path
 
@@ -23,15 +23,9 @@ class Settings:
     decoder: Decoder = "auto"
 
 
-class BatchTask(Task):
+class BatchTask(ClipTask):
     summary = "clips as vectors, one a window"
-    patterns = ("**/*.mp4",)
     Settings = Settings
-    default_weights = DEFAULT_WEIGHTS
-
-    def __init__(self, spec: TaskSpec) -> None:
-        super().__init__(spec)
-        self._model = load_action_model(spec.weights or DEFAULT_WEIGHTS, spec.options)
 
     def __call__(self, item: Item) -> ItemResult:
         own: Settings = self.spec.settings
@@ -54,8 +48,4 @@ class BatchTask(Task):
 
     @classmethod
     def words(cls, spec: TaskSpec, item: Item) -> list[str]:
-        own, default = spec.settings, Settings()
-        words = ["video", "embed", str(item.input), "-o", str(item.out), *option_words(spec.options)]
-        words += ["--weights", spec.weights] if spec.weights else []
-        words += [f"--hop={own.hop}"] if own.hop is not None else []
-        return words + ([f"--decoder={own.decoder}"] if own.decoder != default.decoder else [])
+        return cls.clip_words("embed", spec, item)

@@ -47,9 +47,7 @@ def load_predict_model(weights: str, options: RunOptions) -> PredictModel:
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
-    card = load_card(weights)
-    if card.task != TASK:
-        raise MissingError(f"weights '{card.name}' are for {card.task}, not {TASK}", hint="vitapps models list")
+    card = load_card(weights, TASK)
     if card.preprocess.get("channels") != 1:
         raise MissingError(f"weights '{card.name}' take no grey frames", hint="vitapps video train predict")
     model = load_model(card, options)

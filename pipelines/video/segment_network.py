@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
@@ -75,9 +74,7 @@ def load_segmenter(
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
-    card = load_card(weights)
-    if card.task != TASK:
-        raise MissingError(f"{card.name}: is a model for {card.task}", hint="a card of `vitapps video train segment`")
+    card = load_card(weights, TASK)
     model = load_model(card, options)
     height, width = (int(side) for side in card.config["size"])
 

@@ -104,15 +104,10 @@ def load_network(weights: str, options: RunOptions) -> tuple[TrackNetwork, Netwo
     """
     if weights.partition(":")[0] in ("lorat", "ostrack"):
         return _published(weights, options)
-    from vitapps.errors import MissingError
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
-    card = load_card(weights)
-    if card.task != "video.track":
-        raise MissingError(
-            f"{card.name}: is a model for {card.task}", hint="give a card of `vitapps video train track`"
-        )
+    card = load_card(weights, "video.track")
     model = load_model(card, options)
     network = TrackNetwork(
         run=model, search=int(card.config["search"]), template=int(card.config["template"]),

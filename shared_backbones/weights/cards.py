@@ -64,9 +64,16 @@ def list_cards() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def load_card(name_or_path: str | Path) -> Card:
-    """The card of an embedded name, of a `.toml`, or beside a `.safetensors`; MissingError with what there is."""
-    text = str(name_or_path)
+def load_card(name_or_path: str | Path, task: str | None = None) -> Card:
+    """The card of an embedded name, of a `.toml`, or beside a `.safetensors`; MissingError with what there is, and for
+    a card of another task than `task` where one is given."""
+    card = _find_card(str(name_or_path))
+    if task is not None and card.task != task:
+        raise MissingError(f"weights '{card.name}' are for {card.task}, not for {task}", hint="`vitapps models list`")
+    return card
+
+
+def _find_card(text: str) -> Card:
     if text.startswith(_PUBLISHED):
         raise MissingError(
             f"{text}: a published checkpoint is a backbone without a task", hint="give a card name or a .safetensors"

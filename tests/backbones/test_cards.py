@@ -56,6 +56,13 @@ def test_a_written_card_reads_back_the_same(card: Card) -> None:
     assert graph_path(card).read_bytes() == b"graph"
 
 
+def test_a_card_of_another_task_is_refused(card: Card, tmp_path: Path) -> None:
+    written = tmp_path / f"{card.name}.toml"
+    assert load_card(written, "medical.segment") == load_card(written)
+    with pytest.raises(MissingError, match=r"'tiny-eye' are for medical\.segment, not for rs\.detect"):
+        load_card(written, "rs.detect")
+
+
 def test_what_is_empty_reads_back_empty(card: Card) -> None:
     """A required field is written whatever it holds: a card without it would be refused."""
     bare = replace(card, summary="", licence="", size=0, config={}, graph_file="", labels=[], limits=[""])

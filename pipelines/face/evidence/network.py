@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.evidence.fuse import Evidence, picture_score
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -23,9 +22,7 @@ def load_network(weights: str, options: RunOptions) -> tuple[Predict, tuple[int,
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
-    card = load_card(weights)
-    if card.task != "face.localize":
-        raise MissingError(f"weights {card.name!r} are for {card.task}", hint="`vitapps models list`")
+    card = load_card(weights, "face.localize")
     model = load_model(card, options)
     height, width = card.preprocess["window"]
     return model, (int(height), int(width)), NetworkFacts.of(card, model)

@@ -67,4 +67,4 @@ def test_a_card_that_is_no_face_detector_is_refused():
     with pytest.raises(MissingError, match=r"rs\.detect"):
         FaceFinder.load("trees-neon")
     with pytest.raises(MissingError, match="not usable"):
-        spec_of("x", "face.detect", {"window": 128}, [{"threshold": 0.5}])
+        spec_of("x", {"window": 128}, [{"threshold": 0.5}])

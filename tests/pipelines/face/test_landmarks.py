@@ -89,7 +89,7 @@ def test_a_finder_hands_out_closer_points_and_names_the_cascade(card):
 def test_the_embedded_finder_uses_the_embedded_cascade():
     assert [item.name for item in FaceFinder.load().networks] == ["face-finder", "face-points"]
     words = {"window": 128, "overlap": 0.4, "smallest": 12, "nms_iou": 0.4}
-    assert spec_of("x", "face.detect", words, [{"threshold": 0.5}]).landmarks == ""  # a card of older days
+    assert spec_of("x", words, [{"threshold": 0.5}]).landmarks == ""  # a card of older days
 
 
 def test_faults_are_told(tmp_path):

@@ -117,7 +117,7 @@ def test_tile_boxes_come_back_in_the_tile():
         return scores, boxes
 
     card = {"gsd": 0.1, "window": 64, "overlap": 0.5, "nms_iou": 0.1}
-    boxes, scores = boxes_of_tile(predict, image, spec_of("squares", "rs.detect", card, [{"name": "square"}]), 0.3)
+    boxes, scores = boxes_of_tile(predict, image, spec_of("squares", card, [{"name": "square"}]), 0.3)
     assert len(boxes) == len(squares)
     found = boxes[np.lexsort((boxes[:, 1], boxes[:, 0]))]
     wanted = np.array([(x, y, x + 16, y + 16) for x, y in sorted(squares)], float)
