@@ -26,21 +26,27 @@ def gradients(picture: Picture) -> Features:
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
     across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)
     down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
-    force, angle = cv2.cartToPolar(across, down)
-    rows, columns = grey.shape[0] // CELL, grey.shape[1] // CELL
-    place = angle * (SIGNED / (2 * np.pi))
-    low = np.floor(place)
-    share = (place - low).astype(np.float32)
-    cells = (np.arange(grey.shape[0])[:, None] // CELL) * columns + np.arange(grey.shape[1])[None] // CELL
-    total = np.zeros(SIGNED * rows * columns)
-    for step, weight in ((0, 1 - share), (1, share)):
-        bins = (low.astype(np.int64) + step) % SIGNED
-        total += np.bincount((bins * rows * columns + cells).ravel(), (force * weight).ravel(), len(total))
-    signed = total.reshape(SIGNED, rows, columns).astype(np.float32)
+    signed = _directions(across, down)
     unsigned = signed[: SIGNED // 2] + signed[SIGNED // 2 :]
     energy = cv2.blur((unsigned**2).sum(axis=0), (3, 3), borderType=cv2.BORDER_REPLICATE)
     norm = 1.0 / np.sqrt(9 * energy + 1e-2 * CELL**4)
     return np.concatenate([np.minimum(signed * norm, _CUT), np.minimum(unsigned * norm, _CUT)])
+
+
+def _directions(across: Features, down: Features) -> Features:
+    """Derivatives H W -> 18 h w: the length of each pixel's gradient, shared by the two directions next to it."""
+    force, angle = cv2.cartToPolar(across, down)
+    rows, columns = force.shape[0] // CELL, force.shape[1] // CELL
+    area = rows * columns
+    place = np.asarray(angle, np.float32) * np.float32(SIGNED / (2 * np.pi))
+    low = place.astype(np.int32)
+    upper = force * (place - low)
+    cells = (np.arange(force.shape[0])[:, None] // CELL) * columns + np.arange(force.shape[1])[None] // CELL
+    bins = (low * area + cells.astype(np.int32)).ravel()
+    total = np.bincount(bins, (force - upper).ravel(), (SIGNED + 1) * area)
+    total[area:] += np.bincount(bins, upper.ravel(), (SIGNED + 1) * area)[:-area]
+    total[:area] += total[-area:]  # the full turn is direction 0
+    return total[:-area].reshape(SIGNED, rows, columns).astype(np.float32)
 
 
 class Colours:
@@ -65,10 +71,14 @@ class Colours:
         rows, columns = picture.shape[0] // CELL, picture.shape[1] // CELL
         half = cv2.resize(picture, (2 * columns, 2 * rows), interpolation=cv2.INTER_AREA)
         lab = _lab(np.asarray(half, np.uint8)).reshape(-1, 3)
-        distance = ((lab[:, None] - self.centres[None]) ** 2).sum(axis=2)  # n K
-        member = np.exp(-(distance - distance.min(axis=1, keepdims=True)) / (2 * _SPREAD**2))
-        member /= member.sum(axis=1, keepdims=True)
-        grid = member.T.reshape(-1, rows, 2, columns, 2).mean(axis=(2, 4))  # -> K h w
+        near = self.centres @ lab.T  # K n; the square of lab is common to all clusters
+        near -= 0.5 * (self.centres**2).sum(axis=1, keepdims=True)
+        near -= near.max(axis=0)
+        member = np.exp(near / np.float32(_SPREAD**2))
+        member /= member.sum(axis=0)
+        lines = member.reshape(-1, rows, 2, 2 * columns)
+        lines = lines[:, :, 0] + lines[:, :, 1]  # sums by hand: numpy is slow along axes of two
+        grid = (lines[..., ::2] + lines[..., 1::2]) / 4  # -> K h w
         return np.asarray(0.3 * (grid - grid.mean(axis=0)), np.float32)
 
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.pipelines.video.window import crop
+from vitapps.pipelines.video.window import Look, crop
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -31,7 +31,7 @@ _ALIKE = 0.12  # share of likely pixels right around the box at which colours ar
 class ColourModel:
     """`extent(frame, box) -> box or None`; boxes are x0 y0 x1 y1 in pixels of the frame."""
 
-    def __init__(self, frame: Picture, box: Floats) -> None:
+    def __init__(self, frame: Picture | Look, box: Floats) -> None:
         window, local, _ = _window(frame, box)
         self._object, self._around = _histograms(window, local, _cut_out(window, local))
         tries = [(_iou(self._tight(window, local, lean), local), lean) for lean in _LEANS]
@@ -42,7 +42,7 @@ class ColourModel:
         size = np.tile(found[2:] - found[:2], 2)
         self._missed = (local - found) / size  # of each side, in sizes of the found box
 
-    def extent(self, frame: Picture, box: Floats) -> Floats | None:
+    def extent(self, frame: Picture | Look, box: Floats) -> Floats | None:
         """The box of the likely pixels about `box`; None where they contradict it or are not to be trusted."""
         if self.trust == 0:
             return None
@@ -54,7 +54,7 @@ class ColourModel:
             return None
         return back(found)
 
-    def learn(self, frame: Picture, box: Floats) -> None:
+    def learn(self, frame: Picture | Look, box: Floats) -> None:
         """Take in the colours of a frame in which the object was surely seen."""
         window, local, _ = _window(frame, box)
         inner, outer = _histograms(window, local, self._likely(window))
@@ -70,7 +70,7 @@ class ColourModel:
         return np.asarray(likely[_bins(window)], np.float32)
 
 
-def _window(frame: Picture, box: Floats) -> tuple[Picture, Floats, Callable[[Floats], Floats]]:
+def _window(frame: Picture | Look, box: Floats) -> tuple[Picture, Floats, Callable[[Floats], Floats]]:
     """The window about a box, the box within it, and the way back to the frame."""
     middle, size = (box[:2] + box[2:]) / 2, box[2:] - box[:2]
     extent = float(_REACH * max(size.max(), 8.0))

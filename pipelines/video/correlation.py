@@ -46,22 +46,25 @@ class CorrelationFilter:
     def fit(self, features: Floats) -> None:
         """Learn the frame whose target is in the middle."""
         x = fft.rfft2(np.fft.ifftshift(features, axes=(1, 2)), axes=(1, 2)).astype(np.complex64)
-        size = float(np.prod(self._shape))
-        memory = _MEMORY if self._filter is not None else 0.0
-        before = self._filter if self._filter is not None else np.zeros_like(x)
-        conjugate, energy = np.conj(x), (np.abs(x) ** 2).sum(axis=0)
-        pull = conjugate * self._label / size + memory * before
-        inner, dual = np.zeros_like(x), np.zeros_like(x)
+        size, memory = float(np.prod(self._shape)), 0.0
+        conjugate = np.conj(x)
+        energy = np.einsum("kij,kij->ij", x, conjugate).real
+        pull = conjugate * (self._label / np.float32(size))
+        if self._filter is not None:
+            memory = _MEMORY
+            pull += np.float32(memory) * self._filter
         gamma, growth, bound = _PENALTY
-        for _ in range(_STEPS):
+        right, dual = pull.copy(), np.zeros_like(pull)
+        for _ in range(_STEPS):  # in place where it can be: the arrays are what takes the time
             total = memory + gamma
-            right = pull + gamma * inner - dual
-            along = (x * right).sum(axis=0) / (size * total + energy)
-            fitted = (right - conjugate * along) / total
-            spatial = fft.irfft2(gamma * fitted + dual, self._shape, axes=(1, 2))
-            inner = fft.rfft2(spatial / (self._weight + gamma), axes=(1, 2)).astype(np.complex64)
-            dual = dual + gamma * (fitted - inner)
+            right -= conjugate * (np.einsum("kij,kij->ij", x, right) / (np.float32(size * total) + energy))
+            right *= np.float32(gamma / total)  # gamma times the fitted filter
+            right += dual
+            spatial = fft.irfft2(right, self._shape, axes=(1, 2))
+            inner = fft.rfft2(spatial / (self._weight + np.float32(gamma)), axes=(1, 2))
+            dual = right - np.float32(gamma) * inner
             gamma = min(gamma * growth, bound)
+            right = pull - dual + np.float32(gamma) * inner
         self._filter = inner
 
 

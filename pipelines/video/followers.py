@@ -15,6 +15,7 @@ from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.video.single import Sighting, SingleTracker
 from vitapps.pipelines.video.track_choices import TrackerKind
 from vitapps.pipelines.video.track_network import LOST, NetworkTracker, TrackNetwork, load_network
+from vitapps.pipelines.video.window import Look
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -46,14 +47,16 @@ class FusedTracker:
 
     def __init__(self, frame: Picture, box: Floats, network: TrackNetwork, pull: Pull | None = None) -> None:
         self._pull = pull or Pull()
-        self._filter, self._network = SingleTracker(frame, box), NetworkTracker(frame, box, network)
+        look = Look(frame)
+        self._filter, self._network = SingleTracker(look, box), NetworkTracker(look, box, network)
 
     def update(self, frame: Picture) -> Sighting:
         """Where the object is now; score and state are the filter's."""
-        found = self._filter.update(frame)
+        look = Look(frame)
+        found = self._filter.update(look)
         if found.state == "lost":
             return found
-        seen, score = self._network.look(frame, found.box)
+        seen, score = self._network.look(look, found.box)
         if score < LOST:
             return found
         return Sighting(box=_between(found.box, seen, self._pull), score=found.score, state=found.state)

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from vitapps.pipelines.video.colour_model import ColourModel
 from vitapps.pipelines.video.flow import Motion, follow
 from vitapps.pipelines.video.track_filter import FilterConfig, FilterTracker
+from vitapps.pipelines.video.window import Look
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -61,11 +62,12 @@ class Sighting:
 class SingleTracker:
     """`SingleTracker(frame, box)`, then `update(frame)` for each further frame; frames H W 3 RGB of one size."""
 
-    def __init__(self, frame: Picture, box: Floats, config: SingleConfig | None = None) -> None:
+    def __init__(self, frame: Picture | Look, box: Floats, config: SingleConfig | None = None) -> None:
         self.config = config or SingleConfig()
-        self._filter = FilterTracker(frame, box, self.config.filter)
-        self._colours = ColourModel(frame, box)
-        self._grey, self._ratio = self._small(frame, box)
+        look = Look.at(frame)
+        self._filter = FilterTracker(look, box, self.config.filter)
+        self._colours = ColourModel(look, box)
+        self._grey, self._ratio = self._small(look, box)
         self._usual = 0.0  # mean answer of the filter where it was sure
         self._weak = 0  # frames on end with a weak answer
 
@@ -73,8 +75,9 @@ class SingleTracker:
     def box(self) -> Floats:
         return self._filter.box
 
-    def update(self, frame: Picture) -> Sighting:
+    def update(self, frame: Picture | Look) -> Sighting:
         """Where the object is now."""
+        frame = Look.at(frame)
         motion = self._flow(frame)
         if self._weak >= self.config.patience * FASTER:
             return self._search(frame)
@@ -95,7 +98,7 @@ class SingleTracker:
         state: State = "tracked" if share >= self.config.sure else "uncertain"
         return Sighting(box=self.box, score=self._score(share, motion), state=state)
 
-    def _by_colour(self, frame: Picture, middle: Floats, size: Floats, share: float) -> tuple[Floats, Floats]:
+    def _by_colour(self, frame: Look, middle: Floats, size: Floats, share: float) -> tuple[Floats, Floats]:
         """Drawn towards the extent that the colours show, the more the less the filter is sure."""
         doubt = float(np.clip((self.config.doubt - share) / 0.3, 0, 1))
         if doubt == 0:
@@ -106,7 +109,7 @@ class SingleTracker:
         pull = self.config.colour * self._colours.trust * doubt
         return middle + pull * ((seen[:2] + seen[2:]) / 2 - middle), size * ((seen[2:] - seen[:2]) / size) ** pull
 
-    def _learn(self, frame: Picture, answer: float) -> None:
+    def _learn(self, frame: Look, answer: float) -> None:
         self._filter.learn(frame)
         self._colours.learn(frame, self.box)
         self._usual = answer if not self._usual else self._usual + 0.05 * (answer - self._usual)
@@ -118,7 +121,7 @@ class SingleTracker:
         sides = (motion.box[2:] - motion.box[:2]) / self._filter.size
         return np.asarray(sides**self.config.elastic * growth ** (1 - self.config.elastic))
 
-    def _search(self, frame: Picture) -> Sighting:
+    def _search(self, frame: Look) -> Sighting:
         """A few windows, further out from frame to frame up to the border of the picture, then near again."""
         self._weak += 1
         reach = self._filter.size.max() * self.config.filter.reach / 2
@@ -147,7 +150,7 @@ class SingleTracker:
         start, by_share, by_support = _LOGISTIC
         return float(1 / (1 + np.exp(-(start + by_share * min(share, 1.2) + by_support * motion.support))))
 
-    def _flow(self, frame: Picture) -> Motion:
+    def _flow(self, frame: Look) -> Motion:
         box = self._filter.box
         before, ratio = self._grey, self._ratio
         after = self._shrunk(frame, ratio)
@@ -159,12 +162,12 @@ class SingleTracker:
             self._grey, self._ratio = self._small(frame, box)
         return Motion(box=motion.box / ratio, support=motion.support)
 
-    def _small(self, frame: Picture, box: Floats) -> tuple[Picture, float]:
+    def _small(self, frame: Look, box: Floats) -> tuple[Picture, float]:
         ratio = float(min(1.0, _FLOW_SIDE / np.sqrt(max(1.0, (box[2:] - box[:2]).prod()))))
         return self._shrunk(frame, ratio), ratio
 
-    def _shrunk(self, frame: Picture, ratio: float) -> Picture:
-        grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    def _shrunk(self, frame: Look, ratio: float) -> Picture:
+        grey = cv2.cvtColor(frame.level(ratio)[0], cv2.COLOR_RGB2GRAY)
         if ratio < 1:
             size = (max(16, round(frame.shape[1] * ratio)), max(16, round(frame.shape[0] * ratio)))
             grey = cv2.resize(grey, size, interpolation=cv2.INTER_AREA)

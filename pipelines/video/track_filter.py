@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vitapps.pipelines.video.cell_features import CELL, Colours, gradients
 from vitapps.pipelines.video.correlation import CorrelationFilter
-from vitapps.pipelines.video.window import crop
+from vitapps.pipelines.video.window import Look, crop
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -30,7 +30,7 @@ class FilterConfig:
 class FilterTracker:
     """`locate` says where the target is, `move` takes a place, `learn` a look; boxes are x0 y0 x1 y1 in pixels."""
 
-    def __init__(self, frame: Picture, box: Floats, config: FilterConfig | None = None) -> None:
+    def __init__(self, frame: Picture | Look, box: Floats, config: FilterConfig | None = None) -> None:
         self.config = config or FilterConfig()
         self.middle, self.size = (box[:2] + box[2:]) / 2, np.maximum(box[2:] - box[:2], 4.0)
         extent = self.config.reach * np.sqrt(self.size.prod())
@@ -45,7 +45,7 @@ class FilterTracker:
         self.filter = CorrelationFilter((self.cells, self.cells), (float(target[1]), float(target[0])))
         self.filter.fit(self._features(window))
 
-    def locate(self, frame: Picture, start: Floats, sizes: int | None = None) -> tuple[Floats, float, float]:
+    def locate(self, frame: Picture | Look, start: Floats, sizes: int | None = None) -> tuple[Floats, float, float]:
         """(centre, growth, score): the best place and size near `start`; nothing is learnt. `sizes`: how many
         are tried, else those of the configuration."""
         best = (start, 1.0, -1.0)
@@ -67,14 +67,14 @@ class FilterTracker:
         self.scale *= float(np.sqrt(self.size.prod() / size.prod()))
         self.middle, self.size = np.clip(middle, 0, limit), size
 
-    def learn(self, frame: Picture) -> None:
+    def learn(self, frame: Picture | Look) -> None:
         self.filter.fit(self._features(self._window(frame, self.middle, 1.0)))
 
     @property
     def box(self) -> Floats:
         return np.concatenate([self.middle - self.size / 2, self.middle + self.size / 2])
 
-    def _window(self, frame: Picture, middle: Floats, growth: float) -> Picture:
+    def _window(self, frame: Picture | Look, middle: Floats, growth: float) -> Picture:
         return crop(frame, middle, self.cells * CELL / self.scale * growth, self.cells * CELL)
 
     def _inside(self, shape: tuple[int, ...]) -> NDArray[np.bool_]:

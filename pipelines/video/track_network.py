@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.video.single import Sighting, State
-from vitapps.pipelines.video.window import crop
+from vitapps.pipelines.video.window import Look, crop
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
@@ -49,7 +49,7 @@ class TrackNetwork:
 class NetworkTracker:
     """`update(frame)` as `SingleTracker`."""
 
-    def __init__(self, frame: Picture, box: Floats, network: TrackNetwork) -> None:
+    def __init__(self, frame: Picture | Look, box: Floats, network: TrackNetwork) -> None:
         self._network = network
         self.box = box
         self._wide = 1.0
@@ -63,7 +63,7 @@ class NetworkTracker:
         x1, y1 = np.clip(np.round(small / 2 + half), 0, small).astype(int)
         self._canvas[0, 3, y0:y1, side + x0 : side + x1] = 1
 
-    def update(self, frame: Picture) -> Sighting:
+    def update(self, frame: Picture | Look) -> Sighting:
         """Where the object is now."""
         size = self.box[2:] - self.box[:2]
         found, score = self.look(frame, self.box, self._wide)
@@ -78,7 +78,7 @@ class NetworkTracker:
         self._wide, self.box = 1.0, np.concatenate([centre - sides / 2, centre + sides / 2])
         return Sighting(box=self.box, score=score, state=state)
 
-    def look(self, frame: Picture, about: Floats, wide: float = 1.0) -> tuple[Floats, float]:
+    def look(self, frame: Picture | Look, about: Floats, wide: float = 1.0) -> tuple[Floats, float]:
         """The box x0 y0 x1 y1 in the frame that the network sees around the box `about`, and its score; nothing is
         remembered. `wide` widens the region."""
         middle, side = (about[:2] + about[2:]) / 2, self._network.search
