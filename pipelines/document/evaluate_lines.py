@@ -15,7 +15,8 @@ from vitapps.datasets.sets.text_lines import LabelledLine, read_labelled_lines
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.calibrate import words_right
-from vitapps.pipelines.document.recognise import Reading, Recogniser
+from vitapps.pipelines.document.read_crops import load_reader
+from vitapps.pipelines.document.recognise import Reading
 from vitapps.pipelines.document.text_scores import (
     ErrorRate,
     ReliabilityBin,
@@ -69,9 +70,10 @@ def evaluate_lines(
     """Scores of our model, then of the engine beside it, on the lines of `data`, and our mistakes.
 
     `ignore_case` scores both texts in upper case, for ground truths that are kept so (SROIE). Raises
-    UnreadableInputError for a folder without lines, MissingError for an engine that is not installed.
+    UnreadableInputError for a folder without lines, MissingError for an engine that is not installed. `weights`: as
+    `read_crops` takes them.
     """
-    recogniser = Recogniser.load(weights, options)
+    recogniser = load_reader(weights, options)
     lines = read_labelled_lines(data)
     if beside is not None:
         _require_tesseract()

@@ -17,6 +17,7 @@ from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.require import require
 
 _TOGETHER = 64  # crops in memory at a time
+_PICKLES = (".pt", ".pth", ".ckpt", ".bin")  # our cards name no file of these kinds
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,8 +39,9 @@ class CropReadings:
 
 def read_crops(files: Sequence[Path], *, weights: str | None = None, options: RunOptions | None = None) -> CropReadings:
     """Read every frame of every file; raises UnreadableInputError on the first that is no picture. `weights`: a card,
-    or a published MGP-STR checkpoint (`hf:OWNER/REPO` or its folder) for crops of one word each."""
-    recogniser = _reader(weights, options)
+    or a published checkpoint: TrOCR (`hf:OWNER/REPO` or its folder), for crops of one word each MGP-STR (likewise) or
+    PARSeq (its file)."""
+    recogniser = load_reader(weights, options)
     frames = ((path, frame.frame, frame.pixels) for path in files for frame in read_frames(path))
     done: list[FileReading] = []
     waiting: list[tuple[Path, int, NDArray[np.uint8]]] = []
@@ -51,23 +53,32 @@ def read_crops(files: Sequence[Path], *, weights: str | None = None, options: Ru
     return CropReadings(readings=(*done, *_read(recogniser, waiting)), facts=recogniser.facts)
 
 
-class _CropReader(Protocol):
+class CropReader(Protocol):
+    """What reads crops H W 3 or H W uint8."""
+
     @property
     def facts(self) -> NetworkFacts: ...
 
     def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[Reading, ...]: ...
 
 
-def _reader(weights: str | None, options: RunOptions | None) -> _CropReader:
-    if weights and (weights.startswith("hf:") or Path(weights).is_dir()):
+def load_reader(weights: str | None, options: RunOptions | None) -> CropReader:
+    """The recogniser of a card or of a published checkpoint; raises MissingError and UsageError as these do."""
+    if weights and _is_published(weights):
         require("torch", extra="train")
-        from vitapps.pipelines.document.read_words import WordReader
+        from vitapps.pipelines.document.read_published import load_published_reader
 
-        return WordReader.load(weights, options)
+        return load_published_reader(weights, options or RunOptions())
     return Recogniser.load(weights, options)
 
 
-def _read(recogniser: _CropReader, items: list[tuple[Path, int, NDArray[np.uint8]]]) -> list[FileReading]:
+def _is_published(weights: str) -> bool:
+    path = Path(weights)
+    bare = path.suffix == ".safetensors" and path.is_file() and not path.with_suffix(".toml").exists()
+    return weights.startswith("hf:") or path.is_dir() or path.suffix in _PICKLES or bare
+
+
+def _read(recogniser: CropReader, items: list[tuple[Path, int, NDArray[np.uint8]]]) -> list[FileReading]:
     readings = recogniser.read([pixels for _, _, pixels in items])
     return [
         FileReading(input=path, frame=frame, reading=reading)

@@ -101,10 +101,10 @@ class MgpStr(nn.Module):
         return tuple(head(self.gather[name](tokens)) for name, head in self.heads.items())
 
 
-def reading_confidence(logits: Tensor, end: int) -> Tensor:
-    """B T classes -> B: product of the largest probabilities from place 1 to the first `end`, that included; 0 for a
-    reading that never ends. Place 0 holds the start symbol."""
-    best, classes = logits[:, 1:].float().log_softmax(dim=-1).max(dim=-1)  # B T K -> B T-1
+def reading_confidence(logits: Tensor, end: int, first: int = 1) -> Tensor:
+    """B T classes -> B: product of the largest probabilities from place `first` to the first `end`, that included; 0
+    for a reading that never ends. Place 0 of MGP-STR holds the start symbol."""
+    best, classes = logits[:, first:].float().log_softmax(dim=-1).max(dim=-1)  # B T K -> B T-first
     ends = classes == end
     before = ends.cumsum(dim=1) - ends.long() == 0  # up to the first end
     return (best * before).sum(dim=1).exp() * ends.any(dim=1)

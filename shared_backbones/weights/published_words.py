@@ -84,11 +84,11 @@ def load_published_words(spec: str, *, cache_dir: Path | None = None) -> Publish
 def _vocabulary(name: str, spec: str, files: CheckpointFiles, cache_dir: Path | None) -> Vocabulary | None:
     try:
         if name == "chars":
-            return _from_table(name, files.path("vocab.json"), "[s]")
+            return read_vocabulary(name, files.path("vocab.json"), "[s]")
         home, file = _HOMES[name]
         path = CheckpointFiles(home, cache_dir).path(file) if spec.startswith("hf:") else files.path(f"{name}/{file}")
         if name == "bpe":
-            return _from_table(name, path, "#")
+            return read_vocabulary(name, path, "#")
         pieces = tuple(path.read_text(encoding="utf-8").splitlines())
         return Vocabulary(name=name, pieces=pieces, end=pieces.index("[SEP]"))
     except (MissingError, OSError, ValueError, KeyError) as error:
@@ -96,8 +96,8 @@ def _vocabulary(name: str, spec: str, files: CheckpointFiles, cache_dir: Path | 
         return None
 
 
-def _from_table(name: str, path: Path, end: str) -> Vocabulary:
-    """Of a JSON object of pieces and their classes."""
+def read_vocabulary(name: str, path: Path, end: str) -> Vocabulary:
+    """Of the JSON file `path`: an object of pieces and their classes; `end` closes a word."""
     table: dict[str, int] = json.loads(path.read_text(encoding="utf-8"))
     pieces = [""] * (max(table.values()) + 1)
     for piece, place in table.items():
