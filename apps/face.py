@@ -6,6 +6,7 @@ from vitapps.apps import face_attack as face_attack
 from vitapps.apps import face_expression as face_expression
 from vitapps.apps import face_fake as face_fake
 from vitapps.apps import face_find as face_find
+from vitapps.apps import face_gaze as face_gaze
 from vitapps.apps import face_identity as face_identity
 from vitapps.apps import face_live as face_live
 from vitapps.apps import face_trust as face_trust

@@ -31,14 +31,14 @@ def attack(
     if (against is None) == (name == "embed"):
         raise UsageError("--against goes with --model embed, and only there", hint="give the other person's picture")
     if against is not None:
-        score, face, threshold = _of_embed(path, against, weights, options)
+        score, face, threshold = _embed_target(path, against, weights, options)
     else:
-        search = _of_liveness if name == "liveness" else _of_deepfake
+        search = liveness_target if name == "liveness" else deepfake_target
         score, face, threshold = search(path, weights, crop, options)
     return find_margin(score, face, threshold, queries=queries, seed=options.seed, patches=patches)
 
 
-def _of_embed(path: Path, against: Path, weights: str | None, options: RunOptions) -> Target:
+def _embed_target(path: Path, against: Path, weights: str | None, options: RunOptions) -> Target:
     """The similarity to the other picture as score of aligned crops, the crop to change, and the threshold at one false
     match in a hundred."""
     recogniser = Recogniser.load(weights, options)
@@ -50,13 +50,15 @@ def _of_embed(path: Path, against: Path, weights: str | None, options: RunOption
     return lambda pixels: float(recogniser.embedder.embed([pixels])[0] @ other), crop, point.threshold
 
 
-def _of_liveness(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
+def liveness_target(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
+    """The live score of a face cut out of the picture."""
     model = LivenessModel.load(weights, options)
     views, _ = FaceReader(options, crop=crop, frames=1).views(path)
     return lambda pixels: float(model.point.scores(model.logits([pixels]))[0]), views[0].pixels, model.point.live_from
 
 
-def _of_deepfake(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
+def deepfake_target(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
+    """The fake score of an aligned face."""
     model = DeepfakeModel.load(weights, options)
     views, _ = FaceReader(options, crop=crop, margin=MARGIN, frames=1, marks=True).views(path)
     face = views[0].aligned(model.size)

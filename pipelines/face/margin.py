@@ -45,7 +45,7 @@ def find_margin(
     upwards = start < threshold
     best: dict[int, float] = {}
     asked = 1
-    search = _patch_search if patches else _search
+    search = _patch_search if patches else search_squares
     for strength in PATCHES if patches else STEPS:
         rng = np.random.default_rng(seed)
         found, used = search(score, pixels, strength, threshold, upwards, queries, rng)
@@ -56,11 +56,12 @@ def find_margin(
     return Margin(start=start, threshold=threshold, best=best, smallest=None, queries=asked)
 
 
-def _search(
+def search_squares(
     score: Score, pixels: NDArray[np.uint8], epsilon: int, threshold: float, upwards: bool, queries: int,
     rng: np.random.Generator,
 ) -> tuple[float, int]:  # fmt: skip
-    """The score nearest to the other side, and the queries used."""
+    """The score of H W 3 nearest to the other side of the threshold that squares of plus and minus `epsilon` reach, and
+    the queries used."""
     height, width = pixels.shape[:2]
     stripes = rng.choice((-epsilon, epsilon), size=(1, width, 3))  # the attack's vertical start
     change = np.repeat(stripes, height, axis=0)
@@ -82,7 +83,7 @@ def _patch_search(
     score: Score, pixels: NDArray[np.uint8], percent: int, threshold: float, upwards: bool, queries: int,
     rng: np.random.Generator,
 ) -> tuple[float, int]:  # fmt: skip
-    """As `_search`, with a square of that share of the picture whose content and place are free."""
+    """As `search_squares`, with a square of that share of the picture whose content and place are free."""
     height, width = pixels.shape[:2]
     side = max(1, min(height, width, round(np.sqrt(percent / 100 * height * width))))
     patch = np.repeat(rng.choice((0, 255), size=(1, side, 3)), side, axis=0).astype(np.uint8)

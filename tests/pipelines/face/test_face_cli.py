@@ -178,6 +178,19 @@ def test_the_margin_of_a_decision(recogniser, tmp_path, capfd):
     assert code == 0 and margin["threshold"] == pytest.approx(0.45) and margin["queries"] <= 21
     assert run(capfd, *attacked)[0] == 2  # against whom?
     assert run(capfd, "attack-test", one, "--model", "liveness", "--against", other)[0] == 2
+    assert run(capfd, "attack-test", one)[0] == 2  # whose verdict?
+
+
+def test_the_margin_of_the_features(recogniser, tmp_path, capfd):
+    _people(tmp_path / "in")
+    one = tmp_path / "in" / "p900" / "0.png"
+    attacked = ["attack-test", one, "--features", "--queries", "2", "--json"]
+    code, text, _ = run(capfd, *attacked, "--model", "embed")
+    (margin,) = json.loads(text)["margins"]
+    assert code == 0 and margin["way"] == "search" and margin["start"] == pytest.approx(1, abs=1e-4)
+    assert set(margin["shift"]) == {"1", "2", "4", "8", "16"}
+    assert run(capfd, *attacked, "--model", "embed", "--patch")[0] == 2
+    assert run(capfd, *attacked, "-w", "face-embed")[0] == 2  # whose weights?
 
 
 def test_embed(recogniser, tmp_path, capfd):
