@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vitapps.apps import face_attack as face_attack
+from vitapps.apps import face_eval as face_eval
 from vitapps.apps import face_expression as face_expression
 from vitapps.apps import face_fake as face_fake
 from vitapps.apps import face_find as face_find

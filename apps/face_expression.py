@@ -11,7 +11,7 @@ from vitapps.apps.console import InputArgument, Run, WeightsOption, command
 from vitapps.apps.face_find import DataOption, ModelOption
 from vitapps.apps.face_groups import app, eval_app, train_app
 from vitapps.apps.face_live import CropOption, JsonFileOption
-from vitapps.apps.terminal import columns
+from vitapps.apps.face_tables import expression_lines
 
 
 @command(app, "expression")
@@ -56,9 +56,4 @@ def evaluate_expression(run: Run, data: DataOption, weights: WeightsOption = Non
     from vitapps.pipelines.face.evaluate_expression import evaluate
 
     rows = evaluate(data, weights=weights, progress=run.progress)
-    cells = [
-        (row.method, row.pictures, row.count, f"{row.accuracy:.3f}", f"{row.macro_f1:.3f}", f"{row.detection:.3f}")
-        for row in rows
-    ]
-    head = ("method", "pictures", "n", "accuracy", "macro F1", "AUC of covered parts")
-    run.emit({"rows": rows}, columns(head, cells))
+    run.emit({"rows": rows}, expression_lines(rows))

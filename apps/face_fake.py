@@ -10,8 +10,8 @@ import typer
 from vitapps.apps.console import InputArgument, Run, WeightsOption, command
 from vitapps.apps.face_groups import app, eval_app, train_app
 from vitapps.apps.face_live import CropOption, JsonFileOption, ModelOption
+from vitapps.apps.face_tables import deepfake_lines
 from vitapps.apps.face_trust import DataOption
-from vitapps.apps.terminal import columns
 
 FacesOption = Annotated[
     list[Path], typer.Option("--data", show_default=False, help="Folder or table of real faces with landmarks; again.")
@@ -98,16 +98,9 @@ def evaluate_deepfake(
     report = evaluate(
         data, weights=weights, robustness=robustness, options=run.options, progress=run.progress
     )  # fmt: skip
-    table = [
-        (row.source, row.method, row.pictures, row.videos, f"{row.auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
-        for row in report.rows
-    ]
-    lines = columns(("source", "method", "pictures", "videos", "AUC", "95 %"), table)
-    if robustness:
-        lines += ["", *columns(("all swaps after", "AUC"), [(k, f"{v:.3f}") for k, v in report.robustness.items()])]
-    if report.unmarked:
-        lines += ["", f"in {report.unmarked} pictures no face was found: usual places of the landmarks are assumed"]
-    run.emit({"rows": report.rows, "robustness": report.robustness, "unmarked": report.unmarked}, lines)
+    run.emit(
+        {"rows": report.rows, "robustness": report.robustness, "unmarked": report.unmarked}, deepfake_lines(report)
+    )
 
 
 def _device(run: Run) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from vitapps.apps.console import Run, WeightsOption, command
 from vitapps.apps.face_groups import app, eval_app, train_app
-from vitapps.apps.terminal import columns
+from vitapps.apps.face_tables import detect_lines
 from vitapps.errors import ExitCode
 
 DataOption = Annotated[Path, typer.Option("--data", show_default=False, help="Folder of faces, see docs/faces.md.")]
@@ -126,11 +126,4 @@ def evaluate_detect(
     rows = evaluate_detector(
         data, weights=weights, limit=limit, scenes=scenes, baseline=baseline, options=run.options, progress=run.progress
     )
-    head = ("finder", "set", "pictures", "recall at IoU 0.3", "at 0.5", "extra boxes a picture", "landmark error",
-            "before the cascade", "CPU ms")  # fmt: skip
-    cells = [
-        (row.finder, row.set, str(row.pictures), f"{row.recall_30:.3f}", f"{row.recall_50:.3f}", f"{row.extra:.2f}",
-         f"{row.landmarks:.3f}", f"{row.coarse:.3f}", f"{row.cpu_ms:.0f}")
-        for row in rows
-    ]  # fmt: skip
-    run.emit({"rows": rows}, columns(head, cells))
+    run.emit({"rows": rows}, detect_lines(rows))

@@ -10,6 +10,7 @@ import typer
 from vitapps.apps.console import OutputOption, Run, Talk, WeightsOption, command
 from vitapps.apps.face_find import DataOption, ModelOption
 from vitapps.apps.face_groups import app, eval_app, train_app
+from vitapps.apps.face_tables import verify_lines
 from vitapps.apps.face_trust import CalibrationOption, calibrate_app
 from vitapps.apps.terminal import columns
 
@@ -175,7 +176,7 @@ def evaluate_verify(
 ) -> None:
     """Accuracy, TAR at FAR, EER and AUC on pairs of people that the fit did not see, and what our thresholds do."""
     from vitapps.pipelines.face.evaluate_verifier import evaluate_verifier
-    from vitapps.pipelines.face.verifier_tables import check_curves, point_table, row_table, write_curves
+    from vitapps.pipelines.face.verifier_tables import check_curves, write_curves
 
     if roc is not None:
         check_curves(roc, overwrite=run.options.overwrite)
@@ -183,7 +184,7 @@ def evaluate_verify(
         data, weights=weights, pairs=pairs, protocol=protocol, baseline=baseline, options=run.options,
         progress=run.progress,
     )  # fmt: skip
-    lines = columns(*row_table(report)) + (["", *columns(*point_table(report))] if report.points else [])
+    lines = verify_lines(report)
     if roc is not None:
         write_curves(report, roc, overwrite=run.options.overwrite)
         lines.append(f"wrote {roc}")

@@ -11,6 +11,7 @@ import typer
 
 from vitapps.apps.console import InputArgument, OutputOption, Run, WeightsOption, command
 from vitapps.apps.face_groups import app, eval_app, train_app
+from vitapps.apps.face_tables import liveness_lines
 from vitapps.apps.face_trust import CalibrationOption, DataOption, calibrate_app
 from vitapps.apps.terminal import columns
 
@@ -52,6 +53,12 @@ def calibrate_liveness(
     weights: WeightsOption = None,
     crop: CropOption = False,
     det: PlotOption = None,
+    person: Annotated[
+        str | None,
+        typer.Option(
+            "--person", show_default=False, help=r"Regular expression of the person in a file's name: '^\d+'."
+        ),
+    ] = None,
 ) -> None:
     """Fit the operating point of `face liveness` on your own pictures; prints APCER and BPCER before and after."""
     from vitapps.atomic import check_output, write_text
@@ -60,7 +67,9 @@ def calibrate_liveness(
 
     for target in (out, *([det] if det else [])):
         check_output(target, overwrite=run.options.overwrite, sources=[live, spoof])
-    found = calibrate(live, spoof, crop=crop, weights=weights, options=run.options, progress=run.progress)
+    found = calibrate(
+        live, spoof, crop=crop, weights=weights, person=person, options=run.options, progress=run.progress
+    )
     write_text(out, point_text(found.point), overwrite=run.options.overwrite)
     if det is not None:
         _write_det(run, det, {"this site": found.curve})
@@ -146,7 +155,8 @@ def evaluate_liveness(
     ] = 0,
     det: PlotOption = None,
 ) -> None:
-    """ISO/IEC 30107-3: APCER by attack type, BPCER, ACER, HTER and AUC by source, beside colour LBP with an SVM."""
+    """ISO/IEC 30107-3: APCER by attack type, BPCER, ACER, HTER and AUC by source, before and after a calibration on
+    other people of it, beside colour LBP with an SVM."""
     from vitapps.atomic import check_output
     from vitapps.pipelines.face.liveness_eval import evaluate
     from vitapps.pipelines.face.liveness_model import read_point
@@ -160,14 +170,7 @@ def evaluate_liveness(
     )  # fmt: skip
     if det is not None:
         _write_det(run, det, report.curves)
-    table: list[tuple[Any, ...]] = [
-        (row.source, row.method, row.live, row.attacks, f"{row.rates.auc:.3f}",
-         " ".join(f"{name}:{value:.3f}" for name, value in row.rates.apcer.items()), f"{row.rates.bpcer:.3f}",
-         f"{row.rates.acer:.3f}", f"{row.rates.hter:.3f}", f"{row.unsure:.3f}")
-        for row in report.rows
-    ]  # fmt: skip
-    header = ("source", "method", "live", "attacks", "AUC", "APCER", "BPCER", "ACER", "HTER", "unsure")
-    run.emit({"rows": report.rows, "det": det}, columns(header, table))
+    run.emit({"rows": report.rows, "det": det}, liveness_lines(report))
 
 
 def _write_det(run: Run, out: Path, curves: Mapping[str, tuple[Any, Any]]) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from vitapps.apps.console import InputArgument, OutputOption, Run, WeightsOption, command, group
 from vitapps.apps.face_groups import app, eval_app, train_app
-from vitapps.apps.terminal import columns
+from vitapps.apps.face_tables import localize_lines
 from vitapps.pipelines.face.evidence.kinds import EvidenceName
 
 calibrate_app = group("Fit operating points on your own pictures.")
@@ -56,7 +56,7 @@ def calibrate_localize(
     run: Run,
     pictures: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False, help="Untouched photographs.")],
     out: OutputOption,
-    number: Annotated[int, typer.Option("--number", min=8, help="Edited pictures made from them.")] = 120,
+    number: Annotated[int, typer.Option("--number", min=8, help="Pictures made of them, every second edited.")] = 120,
 ) -> None:
     """Fit the operating point of `face localize` on pictures of yours, edited by the documented generator."""
     from vitapps.atomic import check_output, write_text
@@ -65,7 +65,12 @@ def calibrate_localize(
     check_output(out, overwrite=run.options.overwrite, sources=[pictures])
     found = calibrate(pictures, number=number, seed=run.options.seed, progress=run.progress)
     write_text(out, calibration_text(found), overwrite=run.options.overwrite)
-    run.emit({"output": out, "calibration": found}, [f"wrote {out}: offset {found.offset:g}, slope {found.slope:g}"])
+    curve = found.picture
+    said = f"edited from {curve.edited_from:g}, no trace below {curve.none_below:g}"
+    run.emit(
+        {"output": out, "calibration": found},
+        [f"wrote {out}: map offset {found.offset:g}, slope {found.slope:g}; picture {said}"],
+    )
 
 
 @command(train_app, "localizer")
@@ -91,15 +96,9 @@ def train_localizer(
 
 @command(eval_app, "localize")
 def evaluate_localize(run: Run, data: DataOption, calibration: CalibrationOption = None) -> None:
-    """Pixel F1 (best and at 0.5) and picture AUC by source: the fused map beside each classical trace."""
+    """Pixel F1 (best and at 0.5), picture AUC and verdicts by source: all evidence beside each classical trace."""
     from vitapps.pipelines.face.localize_calibrate import read_calibration
     from vitapps.pipelines.face.localize_eval import evaluate
 
-    rows = evaluate(data, read_calibration(calibration) if calibration else None, run.progress)
-    header = ("source", "method", "edited", "untouched", "best F1", "F1 at 0.5", "picture AUC", "95 %")
-    table: list[tuple[Any, ...]] = [
-        (row.source, row.method, row.edited, row.untouched, f"{row.best_f1:.3f}", f"{row.f1_at_half:.3f}",
-         f"{row.picture_auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
-        for row in rows
-    ]  # fmt: skip
-    run.emit({"rows": rows}, columns(header, table))
+    report = evaluate(data, read_calibration(calibration) if calibration else None, run.progress)
+    run.emit({"rows": report.rows, "verdicts": report.verdicts}, localize_lines(report))

@@ -36,8 +36,8 @@ class DeepfakeSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeepfakeResult:
-    """`score` 0..1 (1: fake), mean over `frames`; `verdict` withheld where `withheld` gives reasons; `frame_scores`
-    (time in s, score); `tested` what is known of the model on real swaps."""
+    """`score` 0..1 (1: fake) of the mean logit over `frames`; `verdict` withheld where `withheld` gives reasons;
+    `frame_scores` (time in s, score); `tested` what is known of the model on real swaps."""
 
     input: Path
     out: Path | None
@@ -69,8 +69,8 @@ class Deepfake(FaceJudge[DeepfakeResult]):
     def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> DeepfakeResult:
         tested = self.model.tested
         faces = [view.aligned(self.model.size) for view in views]
-        scores = chance(self.model.logits(faces))
-        score = float(scores.mean())
+        logits = self.model.logits(faces)
+        scores, score = chance(logits), float(chance(logits.mean(keepdims=True))[0])
         withheld = []
         if not tested.speaks:
             interval = f"{tested.swap_auc:.2f} ({tested.low:.2f} to {tested.high:.2f})"

@@ -1,11 +1,12 @@
 """`vitapps face calibrate liveness`: the operating point of one site, with the rates before and after.
 
-Half of the files (every second by name) fit the point whose rates are then measured on the other half; the point that
-is written is fitted on all of them.
+Half of the people, or of the files (every second by name), fit the point whose rates are then measured on the other
+half; the point that is written is fitted on all of them.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.face_views import FaceReader
 from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point
+from vitapps.pipelines.face.liveness_rows import second_half
 from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.progress import Progress, null_progress
 
@@ -50,11 +52,11 @@ class SiteCalibration:
 
 
 def calibrate(
-    live: Path, spoof: Path, *, crop: bool, weights: str | None = None, options: RunOptions | None = None,
-    progress: Progress = null_progress,
+    live: Path, spoof: Path, *, crop: bool, weights: str | None = None, person: str | None = None,
+    options: RunOptions | None = None, progress: Progress = null_progress,
 ) -> SiteCalibration:  # fmt: skip
     """Fit on the pictures of two folders; UsageError for fewer than ten of a kind. Folders below `spoof` name types of
-    attack."""
+    attack. `person`: a regular expression of the person in a file's name, so that the halves share nobody."""
     model = LivenessModel.load(weights, options)
     reader = FaceReader(options or RunOptions(), crop=crop)
     paths = [pictures_of(folder) for folder in (live, spoof)]
@@ -62,8 +64,10 @@ def calibrate(
         if len(found) < FEWEST:
             raise UsageError(f"{folder}: {len(found)} pictures", hint=f"a calibration needs {FEWEST} of each kind")
     labels = np.array([True] * len(paths[0]) + [False] * len(paths[1]))
+    second = _second_half(paths, person)
+    if min(int((labels[half] == kind).sum()) for half in (second, ~second) for kind in (True, False)) == 0:
+        raise UsageError("half of the people have no live faces or no attacks", hint="calibrate without --person")
     logits, notes = _logits([*paths[0], *paths[1]], model, reader, progress)
-    second = np.concatenate([np.arange(len(found)) % 2 == 1 for found in paths])
     source = f"{len(paths[0])} live and {len(paths[1])} spoofed pictures of this site"
     half = fit_point(logits[~second], labels[~second], source)
     types = np.array(["live"] * len(paths[0]) + [_attack(path, spoof) for path in paths[1]])[second]
@@ -72,6 +76,21 @@ def calibrate(
         after=_rates(half, logits[second], types), live=len(paths[0]), spoofs=len(paths[1]), warnings=notes,
         curve=(logits[second], labels[second]),
     )  # fmt: skip
+
+
+def _second_half(paths: Sequence[Sequence[Path]], person: str | None) -> Bools:
+    """Of the live faces and the attacks, the rows that are measured; UsageError for an expression that fits a name
+    not."""
+    if person is None:
+        return np.concatenate([np.arange(len(found)) % 2 == 1 for found in paths])
+    try:
+        found = [(path, re.search(person, path.name)) for kind in paths for path in kind]
+    except re.error as error:
+        raise UsageError(f"--person {person}: {error}", hint=r"a regular expression, as '^\d+'") from None
+    for path, match in found:
+        if match is None:
+            raise UsageError(f"--person {person}: not in {path.name}", hint="it must fit every file's name")
+    return second_half([match[0] for _, match in found if match])
 
 
 def _attack(path: Path, folder: Path) -> str:

@@ -14,25 +14,13 @@ from vitapps.datasets.sets.presentation_attacks import Presentation, read_presen
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.liveness_data import crop_of, features_of
-from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point
-from vitapps.pipelines.face.scores import AttackRates, Bools, Floats, attack_rates
+from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint
+from vitapps.pipelines.face.liveness_rows import Row, calibrated_row, foreign_row
+from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.pipelines.face.train_liveness import unseen_logits
 from vitapps.progress import Progress, null_progress
 
 _LBP = 354  # the first features of `texture`: colour LBP of radius 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Row:
-    """One method on one source. `threshold` was chosen without it (the card's, or of the other sources); `unsure` share
-    that gets no verdict; rates at `threshold`."""
-
-    source: str
-    method: str
-    live: int
-    attacks: int
-    unsure: float
-    rates: AttackRates
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +39,8 @@ def evaluate(
 
     The baseline (colour LBP, RBF support vectors) is fitted in the same way with `leave_out`; without it there is none,
     since it would have seen what it is scored on. `network_steps`: also networks of `face train liveness-net`, trained
-    here for so many steps a source, each without the source it scores.
+    here for so many steps a source, each without the source it scores. Beside each row stands the same method after a
+    calibration on other people of the source.
     """
     options = options or RunOptions()
     items = read_presentations(data)
@@ -76,10 +65,12 @@ def evaluate(
                 found.append(float(model.logits([crop_of(item)])[0]))
                 task.advance()
         methods[model.facts.name] = np.array(found)
-    rows = [
-        _row(items, live, source, method, logits, point)
-        for source in sorted({item.source for item in items}) for method, logits in methods.items()
-    ]  # fmt: skip
+    rows = []
+    for source in sorted({item.source for item in items}):
+        for method, logits in methods.items():
+            rows.append(foreign_row(items, source, method, logits, point))
+            after = calibrated_row(items, source, method, logits)
+            rows += [after] if after is not None else []
     return Report(rows=rows, curves={method: (logits, live) for method, logits in methods.items()})
 
 
@@ -90,22 +81,6 @@ def _networks(items: Sequence[Presentation], steps: int, options: RunOptions, pr
     config = LivenessFit(steps=steps, seed=options.seed, threads=options.threads or 1)
     with TemporaryDirectory() as folder:
         return unseen_net_logits(items, Path(folder), config, progress)
-
-
-def _row(
-    items: Sequence[Presentation], live: Bools, source: str, method: str, logits: Floats, point: OperatingPoint | None
-) -> Row:
-    """The operating point is `point`, or one fitted on the other sources' logits."""
-    held = np.array([item.source == source for item in items])
-    used = point or fit_point(logits[~held], live[~held], "the other sources")
-    scores = used.scores(logits[held])
-    middle = (used.live_from + used.spoof_below) / 2
-    species = [item.species for item in items if item.source == source]
-    return Row(
-        source=source, method=method, live=int(live[held].sum()), attacks=int((~live[held]).sum()),
-        unsure=float(((scores >= used.spoof_below) & (scores < used.live_from)).mean()),
-        rates=attack_rates(scores, live[held], species, middle),
-    )  # fmt: skip
 
 
 def _lbp_svm(items: Sequence[Presentation], features: NDArray[np.float32]) -> Floats:

@@ -16,6 +16,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather
 from vitapps.pipelines.face.evidence.kinds import EvidenceName
 from vitapps.pipelines.face.evidence.network import load_network, network_evidence
+from vitapps.pipelines.face.evidence.picture import Verdict
 from vitapps.pipelines.face.heat_map import enlarged, overlay, save_png
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
@@ -23,7 +24,7 @@ from vitapps.provenance import preview_path, write_run_record
 
 SMALLEST = 64  # pixels a side: below it no trace has room
 LIMITS = (
-    "one score for the whole picture says little: untouched pictures of the same origin score alike",
+    "the score of the whole picture ranks one of four pairs of an edited and an untouched one the wrong way",
     "pictures that were scaled down or passed a messenger have lost the traces of compression",
     "repeated things (windows, tiles, print) can pass for copies",
 )
@@ -50,15 +51,18 @@ class LocalizeSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalizeResult:
-    """`score` 0..1 of the picture, `verdict` at the calibration's threshold; `edited_share` of the pixels in the mask;
-    `copied_points` keypoints that agree on one copy; `strongest` the trace that stands out most, by its deviation."""
+    """`score` 0..1 of the picture, `verdict` by the calibration's two thresholds, "unsure" between them; it is always
+    "unsure" for a single kind of evidence or a network, whose scores have none. `edited_share` of the pixels in the
+    mask; `inconsistency` of the traces in deviations; `copied_points` keypoints that agree on one copy; `strongest` the
+    trace that stands out most, by its deviation."""
 
     input: Path
     out: Path
     preview: Path | None
     score: float
-    verdict: str
+    verdict: Verdict
     edited_share: float
+    inconsistency: float
     copied_points: int
     strongest: dict[str, float]
     operating_point: dict[str, Any]
@@ -119,11 +123,16 @@ def _result(
     path: Path, out: Path, drawn: Path | None, found: Evidence, mask: Any, settings: LocalizeSettings, rotated: bool
 ) -> LocalizeResult:
     curve = settings.calibration
+    judged = settings.evidence == "all" and settings.weights is None
     strongest = {name: round(float(np.quantile(part, 0.98)), 3) for name, part in found.parts.items()}
     return LocalizeResult(
         input=path, out=out, preview=drawn, score=round(found.score, 4),
-        verdict="traces of editing" if found.score >= curve.threshold else "no trace found",
-        edited_share=round(float(mask.mean()), 5), copied_points=found.inliers, strongest=strongest,
-        operating_point={"threshold": curve.threshold, "mask_threshold": settings.threshold, "from": curve.source},
+        verdict=curve.picture.verdict(found.score) if judged else "unsure",
+        edited_share=round(float(mask.mean()), 5), inconsistency=round(found.inconsistency, 3),
+        copied_points=found.inliers, strongest=strongest,
+        operating_point={
+            "edited_from": curve.picture.edited_from, "none_below": curve.picture.none_below,
+            "mask_threshold": settings.threshold, "from": curve.source,
+        },
         exif_rotated=rotated,
     )  # fmt: skip

@@ -1,16 +1,17 @@
-"""`vitapps face calibrate localize`: slope, offset and threshold of the fused evidence, from untouched pictures.
+"""`vitapps face calibrate localize`: the curves of `face localize`, from untouched pictures.
 
-The pictures are edited by `datasets/synth/tampering.py`. The offset is the threshold of best mean F1 over the edited
-ones, so that 0.5 is the operating point; the slope is that of the logistic regression through it; the picture's
-threshold leaves 10 % of the untouched ones above it.
+The pictures are edited by `datasets/synth/tampering.py`. Of the map, the offset is the threshold of best mean F1 over
+the edited ones, so that 0.5 is the operating point; the slope is that of the logistic regression through it. Of the
+whole picture, a logistic regression tells the edited ones from the same pictures with the same history but for the
+edit; a verdict begins where `ERRORS` of the other kind lie beyond.
 """
 
 from __future__ import annotations
 
 import tomllib
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -20,42 +21,48 @@ from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.datasets.synth.tampering import tamper
 from vitapps.errors import UnreadableInputError
-from vitapps.pipelines.face.evidence.fuse import (
-    Calibration,
-    Map,
-    gather,
-    guide_of,
-    local_sum,
-    picture_score,
-)
-from vitapps.pipelines.face.scores import f1_of
+from vitapps.pipelines.face.evidence.fuse import Calibration, Map, gather, guide_of, local_sum
+from vitapps.pipelines.face.evidence.picture import PictureCurve
+from vitapps.pipelines.face.logistic import fit_logistic
+from vitapps.pipelines.face.scores import Bools, Floats, f1_of
 from vitapps.progress import Progress, null_progress
 
-FALSE_ALARMS = 0.10
+ERRORS = 0.10
 _STEPS = np.linspace(-2, 10, 49)
 _LONGEST = 800
+_PENALTY = 5.0
+
+
+class _Sample(NamedTuple):
+    """The fused local sum h w of a picture, its mask on the same grid, and the two measures of the whole picture."""
+
+    total: Map
+    mask: NDArray[np.bool_]
+    inconsistency: float
+    inliers: int
 
 
 def calibrate(pictures: Path, *, number: int = 120, seed: int = 0, progress: Progress = null_progress) -> Calibration:
-    """Fit on `number` edited pictures made from those in the folder (two at least; UnreadableInputError)."""
+    """Fit on `number` pictures made from those in the folder (two at least; UnreadableInputError), half of them edited,
+    half the same ones without their edit."""
     paths = pictures_of(pictures)
     if len(paths) < 2:
         raise UnreadableInputError(f"{pictures}: one picture", hint="give a folder of untouched photographs")
-    sums: list[tuple[Map, NDArray[np.bool_]]] = []
+    samples: list[_Sample] = []
     rng = np.random.default_rng(seed)
     with progress.task("edited pictures", total=number) as task:
-        for index in range(number):
+        for index in range(number // 2):
             target, donor = (_small(paths[place]) for place in rng.choice(len(paths), 2, replace=False))
-            edited = tamper(target, donor, seed * 100_003 + index)
-            sums.append(_local(edited.image, edited.mask))
-            task.advance()
-    offset = float(_STEPS[int(np.argmax([_mean_f1(sums, step) for step in _STEPS]))])
-    slope = _slope(sums, offset)
-    scores = [picture_score(1 / (1 + np.exp(-slope * (part - offset)))) for part, mask in sums if not mask.any()]
-    threshold = float(np.quantile(scores, 1 - FALSE_ALARMS)) if scores else 0.5
+            kind = ("splice", "copy-move", "retouch")[int(rng.choice(3, p=(0.4, 0.4, 0.2)))]
+            for each in (kind, "untouched"):
+                made = tamper(target, donor, seed * 100_003 + index, each)  # type: ignore[arg-type]
+                samples.append(_measured(made.image, made.mask))
+                task.advance()
+    offset = float(_STEPS[int(np.argmax([_mean_f1(samples, step) for step in _STEPS]))])
     return Calibration(
-        slope=round(slope, 3), offset=round(offset, 3), threshold=round(threshold, 3),
-        source=f"{number} pictures edited by datasets/synth from {len(paths)} untouched ones, seed {seed}",
+        slope=round(_slope(samples, offset), 3), offset=round(offset, 3), picture=_picture_curve(samples),
+        source=f"{number // 2} pictures edited by datasets/synth from {len(paths)} untouched ones and the same without "
+        f"the edit, seed {seed}",
     )  # fmt: skip
 
 
@@ -63,7 +70,7 @@ def calibration_text(calibration: Calibration) -> str:
     """As TOML."""
     return "".join(
         f'{key} = "{value}"\n' if isinstance(value, str) else f"{key} = {value}\n"
-        for key, value in asdict(calibration).items()
+        for key, value in _flat(calibration).items()
     )
 
 
@@ -71,11 +78,19 @@ def read_calibration(path: Path) -> Calibration:
     """A file of `face calibrate localize`; raises UnreadableInputError."""
     try:
         table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
-        return Calibration(**{key: type(value)(table[key]) for key, value in asdict(Calibration()).items()})
+        fields = {key: type(value)(table[key]) for key, value in _flat(Calibration()).items()}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableInputError(
             f"{path}: not a calibration: {error}", hint="make one with `vitapps face calibrate localize`"
         ) from None
+    picture = PictureCurve(**{key: fields.pop(key) for key in asdict(PictureCurve())})
+    return Calibration(**fields, picture=picture)
+
+
+def _flat(calibration: Calibration) -> dict[str, float | str]:
+    """Those of the picture's curve beside the others."""
+    fields = asdict(calibration)
+    return fields | fields.pop("picture")
 
 
 def _small(path: Path) -> NDArray[np.uint8]:
@@ -86,24 +101,42 @@ def _small(path: Path) -> NDArray[np.uint8]:
     )
 
 
-def _local(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> tuple[Map, NDArray[np.bool_]]:
-    """The fused local sum of a picture, and its mask on the same grid."""
-    evidence = gather(pixels, "ela")  # the local traces without the search for copies
+def _measured(pixels: NDArray[np.uint8], mask: NDArray[np.bool_]) -> _Sample:
+    evidence = gather(pixels)
     height, width = evidence.map.shape
-    guide = guide_of(pixels, height, width)
     truth = cv2.resize(mask.astype(np.uint8) * 255, (width, height), interpolation=cv2.INTER_AREA) > 127
-    return local_sum(evidence.parts, guide), truth
+    total = local_sum(evidence.parts, guide_of(pixels, height, width))
+    return _Sample(total, truth, evidence.inconsistency, evidence.inliers)
 
 
-def _mean_f1(sums: list[tuple[Map, NDArray[np.bool_]]], step: float) -> float:
-    return float(np.mean([f1_of(part >= step, mask) for part, mask in sums if mask.any()] or [0.0]))
+def _mean_f1(samples: list[_Sample], step: float) -> float:
+    return float(np.mean([f1_of(each.total >= step, each.mask) for each in samples if each.mask.any()] or [0.0]))
 
 
-def _slope(sums: list[tuple[Map, NDArray[np.bool_]]], offset: float) -> float:
+def _slope(samples: list[_Sample], offset: float) -> float:
     """Maximum likelihood of the logistic curve through `offset`, every picture with the same weight, by search."""
     slopes = np.linspace(0.1, 2.0, 39)
     losses = []
     for slope in slopes:
-        curves = ((slope * (part - offset), mask) for part, mask in sums)
+        curves = ((slope * (each.total - offset), each.mask) for each in samples)
         losses.append(np.mean([np.logaddexp(0, np.where(mask, -curve, curve)).mean() for curve, mask in curves]))
     return float(slopes[int(np.argmin(losses))])
+
+
+def _picture_curve(samples: list[_Sample]) -> PictureCurve:
+    """Neither measure counts against an edit; where the two thresholds cross, both become their mean."""
+    measures = np.array([(each.inconsistency, np.log1p(each.inliers)) for each in samples])  # N 2
+    edited: Bools = np.array([bool(each.mask.any()) for each in samples])
+    spread = measures.std(axis=0) + 1e-6
+    slopes, bias = fit_logistic(measures / spread, edited, penalty=_PENALTY)
+    weights = (slopes / spread).clip(0)
+    curve = PictureCurve(
+        inconsistency_weight=round(float(weights[0]), 3), copy_weight=round(float(weights[1]), 3),
+        bias=round(float(bias), 3),
+    )  # fmt: skip
+    scores: Floats = np.array([curve.score(each.inconsistency, each.inliers) for each in samples])
+    upper = float(np.quantile(scores[~edited], 1 - ERRORS))
+    lower = float(np.quantile(scores[edited], ERRORS))
+    if lower > upper:
+        lower = upper = (lower + upper) / 2
+    return replace(curve, edited_from=round(upper, 3), none_below=round(lower, 3))

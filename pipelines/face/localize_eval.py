@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
 from vitapps.errors import UnreadableInputError
-from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather
+from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather, map_top
+from vitapps.pipelines.face.evidence.picture import PictureCurve
 from vitapps.pipelines.face.scores import auc, auc_interval, best_f1, f1_of
 from vitapps.progress import Progress, null_progress
 
@@ -22,6 +23,9 @@ Pair = TypeVar("Pair")
 LONGEST = 1200  # larger pictures are shrunk, as the published baselines here were
 TABLE = "localize.csv"  # columns image, mask, source
 _PARTS = ("ela", "ghost", "grid", "noise", "selfmatch")
+
+
+TOP_OF_MAP = "top of the map"  # the fused map's highest part as the picture's score, as a baseline
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +54,26 @@ class Row:
     high: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdicts:
+    """What `face localize` says of the pictures of a source that are `edited`, or untouched: shares of each verdict."""
+
+    source: str
+    edited: bool
+    pictures: int
+    traces: float
+    none: float
+    unsure: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Report:
+    """`rows` by source and method, the fused map first; `verdicts` by source and truth."""
+
+    rows: list[Row]
+    verdicts: list[Verdicts]
+
+
 def read_cases(data: Path) -> list[Case]:
     """The rows of `localize.csv`, or a folder with `Tp/` (edited) and `Gt/` (masks of the same stem), `Au/` untouched.
 
@@ -73,19 +97,19 @@ def read_cases(data: Path) -> list[Case]:
     return edited + [Case(image=path, mask=None, source=data.name) for path in _pictures(data / "Au")]
 
 
-def evaluate(data: Path, calibration: Calibration | None = None, progress: Progress = null_progress) -> list[Row]:
-    """Rows by source and method, the fused map first."""
+def evaluate(data: Path, calibration: Calibration | None = None, progress: Progress = null_progress) -> Report:
+    """Every picture's evidence, and what it says."""
     cases = read_cases(data)
-    methods = ("all", *_PARTS)
+    calibration = calibration or Calibration()
+    methods = ("all", TOP_OF_MAP, *_PARTS)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     scores: dict[tuple[str, str], list[tuple[float, bool]]] = {}
     with progress.task("evidence", total=len(cases)) as task:
         for case in cases:
             evidence, truth = _measure(case, calibration)
             for method in methods:
-                values = evidence.map if method == "all" else _as_map(evidence, method)
-                score = evidence.score if method == "all" else float(np.quantile(values, 0.98))
-                scores.setdefault((case.source, method), []).append((score, case.mask is not None))
+                values = _as_map(evidence, method)
+                scores.setdefault((case.source, method), []).append((_score(evidence, method), case.mask is not None))
                 if case.mask is not None:
                     pair = best_f1(values, truth), f1_of(values >= 0.5, truth)
                     found.setdefault((case.source, method), []).append(pair)
@@ -95,11 +119,28 @@ def evaluate(data: Path, calibration: Calibration | None = None, progress: Progr
         _row(source, method, found[source, method], scores[source, method])
         for source in dict.fromkeys(sources) for method in methods
     ]  # fmt: skip
-    every = [_row("all", method, _joined(found, method), _joined(scores, method)) for method in methods]
-    return rows + every if len({case.source for case in cases}) > 1 else rows
+    if len({case.source for case in cases}) > 1:
+        rows += [_row("all", method, _joined(found, method), _joined(scores, method)) for method in methods]
+    return Report(rows=rows, verdicts=_verdicts(scores, calibration.picture))
 
 
-def _measure(case: Case, calibration: Calibration | None) -> tuple[Evidence, NDArray[np.bool_]]:
+def _verdicts(scores: dict[tuple[str, str], list[tuple[float, bool]]], curve: PictureCurve) -> list[Verdicts]:
+    """Of the score of all evidence."""
+    found = []
+    for source in (source for source, method in scores if method == "all"):
+        for edited in (True, False):
+            said = [curve.verdict(score) for score, truth in scores[source, "all"] if truth is edited]
+            if said:
+                words = ("traces of editing", "no trace found", "unsure")
+                traces, none, unsure = (round(said.count(word) / len(said), 3) for word in words)
+                row = Verdicts(
+                    source=source, edited=edited, pictures=len(said), traces=traces, none=none, unsure=unsure
+                )
+                found.append(row)
+    return found
+
+
+def _measure(case: Case, calibration: Calibration) -> tuple[Evidence, NDArray[np.bool_]]:
     """Evidence of a picture, and its mask on the grid of the map."""
     pixels = read_picture(case.image).pixels
     scale = LONGEST / max(pixels.shape[:2])
@@ -114,9 +155,18 @@ def _measure(case: Case, calibration: Calibration | None) -> tuple[Evidence, NDA
 
 
 def _as_map(evidence: Evidence, method: str) -> NDArray[np.float32]:
-    """One trace as `--evidence` would show it: two deviations are 0.5."""
+    """The fused map, or one trace as `--evidence` would show it: two deviations are 0.5."""
+    if method in ("all", TOP_OF_MAP):
+        return evidence.map
     part = evidence.parts[method]
     return part if method == "selfmatch" else np.asarray(1 / (1 + np.exp(2.0 - part)), np.float32)
+
+
+def _score(evidence: Evidence, method: str) -> float:
+    """Of the whole picture."""
+    if method == "all":
+        return evidence.score
+    return map_top(evidence.map) if method == TOP_OF_MAP else float(np.quantile(_as_map(evidence, method), 0.98))
 
 
 def _row(source: str, method: str, found: list[tuple[float, float]], scores: list[tuple[float, bool]]) -> Row:

@@ -19,6 +19,7 @@ from vitapps.datasets.sets.presentation_attacks import Presentation, read_presen
 from vitapps.pipelines.face.liveness import LIMITS
 from vitapps.pipelines.face.liveness_data import features_of
 from vitapps.pipelines.face.liveness_model import OperatingPoint, fit_point
+from vitapps.pipelines.face.liveness_rows import calibrated_row, foreign_row
 from vitapps.pipelines.face.logistic import fit_logistic
 from vitapps.pipelines.face.scores import auc
 from vitapps.pipelines.runtime.hardware import training_hardware
@@ -48,6 +49,8 @@ def train(data: Path, out: Path, *, threads: int = 1, progress: Progress = null_
         "split": "the shipped weights have seen all sources; each score is of a machine that had not seen that source",
     }
     scores = [_score(group, unseen, live, np.array(groups)) for group in sorted(set(groups))]
+    for name in names if len(names) > 1 else []:
+        scores += _error_rates(items, name, unseen)
     return export(weights, bias, point, facts, scores, out)
 
 
@@ -82,6 +85,22 @@ def _score(group: str, logits: NDArray[np.float64], live: NDArray[np.bool_], gro
         "n": int(held.sum()),
         "command": "vitapps face eval liveness --data DIR --leave-one-source-out",
     }
+
+
+def _error_rates(items: Sequence[Presentation], source: str, logits: NDArray[np.float64]) -> list[dict[str, Any]]:
+    """APCER and BPCER at the threshold of the other sources, and at one fitted on other people of this source."""
+    rows = [foreign_row(items, source, NAME, logits, None), calibrated_row(items, source, NAME, logits)]
+    found = []
+    for row in rows:
+        if row is not None:
+            when = "after a calibration on other people of it" if row.calibrated else "before calibration"
+            pairs = (("APCER", row.rates.worst_apcer, row.attacks), ("BPCER", row.rates.bpcer, row.live))
+            found += [
+                {"metric": f"{name} on {source} {when}", "value": round(value, 3), "data": source, "n": number,
+                 "command": "vitapps face eval liveness --data DIR --leave-one-source-out"}
+                for name, value, number in pairs
+            ]  # fmt: skip
+    return found
 
 
 def export(

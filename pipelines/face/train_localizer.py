@@ -68,7 +68,12 @@ def train(
             yield tuple(torch.from_numpy(np.stack(part)) for part in parts)
 
     schedule = FitConfig(
-        steps=config.steps, rate=config.rate, warmup=min(100, config.steps), ema=0.995, bf16=True, checkpoint_every=120
+        steps=config.steps,
+        rate=config.rate,
+        warmup=min(100, config.steps),
+        ema=0.995,
+        bf16=device != "cpu",
+        checkpoint_every=120,
     )
     module = ImlViT(config.model).to(device)
     average = fit(
@@ -78,7 +83,7 @@ def train(
     facts = {
         "data": f"{len(shown)} untouched pictures, edited by datasets/synth/tampering.py",
         "command": f"vitapps face train localizer --data DIR --out DIR --steps {config.steps} --seed {config.seed}",
-        "hardware": training_hardware(device, config.threads, bf16=True),
+        "hardware": training_hardware(device, config.threads, bf16=device != "cpu"),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": f"{len(held)} pictures held out, on whose edits the scores are measured",

@@ -1,4 +1,4 @@
-"""All evidence of one picture as one map and one score.
+"""All evidence of one picture as one map, and as one score (`picture.py`).
 
 Each local trace is taken in its logarithm (levels) or as it is (grid, ghosts), set against the median and the median
 absolute deviation of the same picture and clipped; their weighted sum is smoothed along the picture's own edges, since
@@ -10,7 +10,7 @@ docs/face_trust.md names, slope and offset by `vitapps face calibrate localize` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -22,6 +22,7 @@ from vitapps.pipelines.face.evidence.grid import block_grid
 from vitapps.pipelines.face.evidence.guided import guided_filter
 from vitapps.pipelines.face.evidence.kinds import EvidenceName
 from vitapps.pipelines.face.evidence.noise import noise_level
+from vitapps.pipelines.face.evidence.picture import PictureCurve, inconsistency
 from vitapps.pipelines.face.evidence.selfmatch import self_match
 from vitapps.progress import Progress, null_progress
 
@@ -30,30 +31,32 @@ WEIGHTS = {"ela": 1.0, "ela_texture": 1.0, "grid": 0.7, "ghost": 0.7}
 CELL = 4  # pixels a cell of the maps, up to CELLS of them
 CELLS = 1_000_000
 BLOCK, MARGIN = 2048, 64  # pixels computed at a time, multiples of 8 so that block grids keep their phase
-TOP = 0.02  # share of the cells whose mean is the score
+TOP = 0.02  # share of the cells whose mean is the score of a map alone
 STRONG = 10  # agreeing keypoints from which a copy is the main witness
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """`1 / (1 + exp(-slope (x - offset)))` of the fused sum x; an image score from `threshold` is called edited."""
+    """`1 / (1 + exp(-slope (x - offset)))` of the fused sum x is the map; `picture` judges the whole."""
 
     slope: float = 1.0
     offset: float = 2.75
-    threshold: float = 0.787
+    picture: PictureCurve = field(default_factory=PictureCurve)
     source: str = "60 pictures edited by datasets/synth from 30 untouched ones (BSDS500), seed 0"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
-    """`map` h w in 0..1 (cells of `cell` pixels), `score` 0..1 of the picture, `inliers` of the strongest self-match;
-    `parts` the traces by name, in deviations from the picture's own median (self-match: 0..1)."""
+    """`map` h w in 0..1 (cells of `cell` pixels), `score` 0..1 of the picture (of all evidence by `PictureCurve`, else
+    the top of the map), `inliers` of the strongest self-match; `parts` the traces by name, in deviations from the
+    picture's own median (self-match: 0..1); `inconsistency` see `picture.py`, 0 for one kind."""
 
     map: Map
     score: float
     inliers: int
     cell: int
     parts: dict[str, Map]
+    inconsistency: float = 0.0
 
 
 def gather(
@@ -77,7 +80,11 @@ def gather(
         parts["selfmatch"] = np.asarray(mask, np.float32)
     guide = guide_of(pixels, height, width)
     total = _probability(parts, guide, kind, inliers, calibration)
-    return Evidence(map=total, score=picture_score(total), inliers=inliers, cell=cell, parts=parts)
+    if kind != "all":
+        return Evidence(map=total, score=map_top(total), inliers=inliers, cell=cell, parts=parts)
+    unlike = inconsistency(parts, WEIGHTS, guide)
+    score = calibration.picture.score(unlike, inliers)
+    return Evidence(map=total, score=score, inliers=inliers, cell=cell, parts=parts, inconsistency=unlike)
 
 
 def local_sum(parts: dict[str, Map], guide: Map) -> Map:
@@ -92,7 +99,7 @@ def guide_of(pixels: NDArray[np.uint8], height: int, width: int) -> Map:
     return np.asarray(small, np.float32) / np.float32(255)
 
 
-def picture_score(values: Map) -> float:
+def map_top(values: Map) -> float:
     """Mean of the highest `TOP` of a map."""
     flat = np.sort(values, axis=None)
     return float(flat[-max(1, round(TOP * flat.size)) :].mean())

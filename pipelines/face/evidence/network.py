@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
-from vitapps.pipelines.face.evidence.fuse import Evidence, picture_score
+from vitapps.pipelines.face.evidence.fuse import Evidence, map_top
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.windows.stitch import tile_apply
 from vitapps.progress import Progress, null_progress
@@ -40,4 +40,4 @@ def network_evidence(
     planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))  # H W 3 -> 3 H W
     full = tile_apply(planes, apply, window=window, overlap=0.25, progress=progress)[0]
     cells = np.ascontiguousarray(full[STRIDE // 2 :: STRIDE, STRIDE // 2 :: STRIDE]).astype(np.float32)
-    return Evidence(map=cells, score=picture_score(cells), inliers=0, cell=STRIDE, parts={"network": cells})
+    return Evidence(map=cells, score=map_top(cells), inliers=0, cell=STRIDE, parts={"network": cells})

@@ -171,6 +171,18 @@ def test_evaluation_beside_its_baselines(card: str, swaps: Path) -> None:
     assert ratio.auc > 0.9
 
 
+def test_a_clip_scores_as_its_mean_logit(card: str, tmp_path: Path) -> None:
+    """As `face eval deepfake` scores whole videos."""
+    (tmp_path / "clip").mkdir()
+    for number in range(3):
+        write_png(tmp_path / "clip" / f"{number:03}.png", (face, softened, softened)[number](30 + number))
+    judge = Deepfake(card, DeepfakeSettings(crop=True), RunOptions())
+    found = judge.judge(tmp_path / "clip")
+    frames = np.array([score for _, score in found.frame_scores])
+    mean = np.log(frames / (1 - frames)).mean()
+    assert found.frames == 3 and found.score == pytest.approx(1 / (1 + np.exp(-mean)), abs=2e-3)
+
+
 def test_commands(card: str, swaps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     picture = str(swaps / "set" / "real" / "v0_000.png")
     assert main(["face", "deepfake", picture, "--crop", "-w", card, "--json"]) == 0

@@ -21,7 +21,7 @@ def test_localize_in_a_batch(tmp_path: Path) -> None:
     item = Item(input=tmp_path / "a.png", out=tmp_path / f"a{task.extension(spec)}")
     made = task(spec)(item)
     assert set(made.outputs) == {path for path in tmp_path.iterdir() if path.name != "a.png"}
-    assert made.preview in made.outputs and made.summary["verdict"] in ("no trace found", "traces of editing")
+    assert made.preview in made.outputs and made.summary["verdict"] in ("no trace found", "traces of editing", "unsure")
     assert command_of(task, spec, item).endswith("--overwrite --evidence ela --preview")
     with pytest.raises(UsageError):
         task.check(TaskSpec(settings=LocalizeChoices(threshold=2.0)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from fakes.photographs import photograph, write_png
 from vitapps.apps.main import main
-from vitapps.datasets.sets.presentation_attacks import read_presentations
+from vitapps.datasets.sets.presentation_attacks import Presentation, read_presentations
 from vitapps.datasets.synth.spoofs import Species, simulate
 from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
@@ -22,6 +23,7 @@ from vitapps.pipelines.face.liveness import Liveness, LivenessSettings
 from vitapps.pipelines.face.liveness_calibrate import calibrate
 from vitapps.pipelines.face.liveness_eval import evaluate
 from vitapps.pipelines.face.liveness_model import LivenessModel, fit_point, point_text, read_point
+from vitapps.pipelines.face.liveness_rows import calibrated_row, foreign_row, second_half
 from vitapps.pipelines.face.logistic import fit_logistic
 from vitapps.pipelines.face.occlusion import occlusion_map
 from vitapps.pipelines.face.texture import patterns, texture
@@ -142,6 +144,7 @@ def test_rates_left_out_and_calibration(card: str, data: Path) -> None:
     report = evaluate(data, leave_out=True)
     assert {row.method for row in report.rows} == {"texture", "colour LBP + SVM"}
     assert all(set(row.rates.apcer) == {"print", "replay"} for row in report.rows)
+    assert [row.calibrated for row in report.rows] == [False, True] * 4
     assert {row.method for row in evaluate(data, weights=card).rows} == {"face-liveness"}
     with pytest.raises(UsageError):
         evaluate(data / "alpha", leave_out=True)
@@ -151,6 +154,42 @@ def test_rates_left_out_and_calibration(card: str, data: Path) -> None:
     assert {"print", "replay"} <= set(by_type) and min(by_type.values()) <= found.after.apcer <= max(by_type.values())
     plot = det_plot(report.curves, "APCER", "BPCER")
     assert plot.ndim == 3 and (plot != 255).any()
+
+
+def test_halves_share_nobody(card: str, data: Path) -> None:
+    assert second_half(["b", "a", "c", "a", "d"]).tolist() == [True, False, False, False, True]
+    folders = data / "beta" / "real", data / "beta" / "print"
+    with pytest.raises(UsageError, match="6 pictures"):
+        calibrate(*folders, crop=True, weights=card, person=r"^\d+")
+    folders = data / "beta" / "real", data / "alpha"
+    found = calibrate(*folders, crop=True, weights=card, person=r"^\d+")
+    assert found.live == 12 and 0 <= found.before.bpcer <= 1
+    with pytest.raises(UsageError, match="not in"):
+        calibrate(*folders, crop=True, weights=card, person="nobody")
+    with pytest.raises(UsageError, match="person"):
+        calibrate(*folders, crop=True, weights=card, person="(")
+    with pytest.raises(UsageError, match="half of the people"):
+        calibrate(*folders, crop=True, weights=card, person=".png")
+
+
+def test_a_calibration_mends_a_shifted_threshold() -> None:
+    """Logits of a second site lie 4 higher: nothing is refused there, until other people of it set the point."""
+    rng = np.random.default_rng(0)
+    items, logits = [], []
+    for source, shift in (("a", 0.0), ("b", 4.0)):
+        for number in range(40):
+            species = ("live", "print")[number % 2]
+            path = Path(f"{source}/{species}/{number}.png")
+            items.append(Presentation(path=path, source=source, species=species, subject=str(number // 4)))
+            logits.append(rng.normal(1.5 if species == "live" else -1.5, 0.6) + shift)
+    values = np.array(logits)
+    before = foreign_row(items, "b", "m", values, None)
+    after = calibrated_row(items, "b", "m", values)
+    assert after is not None and after.calibrated and not before.calibrated
+    assert before.rates.worst_apcer == 1 and after.rates.worst_apcer < 0.2 and after.rates.bpcer < 0.2
+    assert after.rates.auc == before.rates.auc
+    alone = [replace(item, subject="one") for item in items]
+    assert calibrated_row(alone, "b", "m", values) is None
 
 
 def test_command_and_its_answers(card: str, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,6 +23,7 @@ from vitapps.pipelines.face.evidence.ghost import jpeg_ghost
 from vitapps.pipelines.face.evidence.grid import block_grid
 from vitapps.pipelines.face.evidence.guided import guided_filter
 from vitapps.pipelines.face.evidence.noise import noise_level
+from vitapps.pipelines.face.evidence.picture import PictureCurve, inconsistency
 from vitapps.pipelines.face.evidence.selfmatch import self_match
 from vitapps.pipelines.face.localize import LocalizeSettings, localize
 from vitapps.pipelines.face.localize_calibrate import calibrate, calibration_text, read_calibration
@@ -144,7 +145,9 @@ def test_calibration_and_its_file(tmp_path: Path) -> None:
     for number in range(3):
         write_png(folder / f"{number}.png", photograph(number, 128, 160))
     found = calibrate(folder, number=10)
-    assert found.slope > 0 and 0 < found.threshold <= 1 and "3 untouched" in found.source
+    picture = found.picture
+    assert found.slope > 0 and "3 untouched" in found.source
+    assert 0 <= picture.none_below <= picture.edited_from <= 1 and picture.inconsistency_weight >= 0
     (tmp_path / "site.toml").write_text(calibration_text(found))
     assert read_calibration(tmp_path / "site.toml") == found
     (tmp_path / "bad.toml").write_text("slope = 'steep'")
@@ -154,6 +157,33 @@ def test_calibration_and_its_file(tmp_path: Path) -> None:
         calibrate(tmp_path / "nowhere")
 
 
+def test_what_the_picture_explains_is_no_inconsistency() -> None:
+    """A trace that follows the brightness leaves nothing; a strange one does, and more of it leaves more."""
+    rng = np.random.default_rng(0)
+    guide = cv2.GaussianBlur(rng.random((60, 80, 3), np.float32), (0, 0), 6)
+    guide = (guide - guide.min()) / np.ptp(guide)
+    light = guide.mean(axis=2)
+    explained = inconsistency({"ela": (3 * light - light**2).astype(np.float32)}, {"ela": 1.0}, guide)
+    strange = np.zeros((60, 80), np.float32)
+    strange[10:40, 20:50] = 2
+    found = [inconsistency({"ela": part * strange + light}, {"ela": 1.0}, guide) for part in (0.5, 1.0)]
+    assert abs(explained) < 1e-3 and 0.3 < found[0] < found[1]
+
+
+def test_a_verdict_is_withheld_between_its_thresholds() -> None:
+    curve = PictureCurve(inconsistency_weight=1.0, copy_weight=2.0, bias=-2.0, edited_from=0.7, none_below=0.3)
+    assert [curve.verdict(score) for score in (0.29, 0.3, 0.69, 0.7)] == [
+        "no trace found", "unsure", "unsure", "traces of editing",
+    ]  # fmt: skip
+    assert curve.score(2.0, 0) == pytest.approx(0.5)
+    assert curve.score(0.0, 20) > curve.score(0.0, 6) > curve.score(0.0, 0)
+
+
+def test_one_kind_of_evidence_decides_nothing(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", spliced()[0])
+    assert localize(tmp_path / "a.png", tmp_path / "m.png", LocalizeSettings(evidence="ela")).verdict == "unsure"
+
+
 def test_evaluation_rows(tmp_path: Path) -> None:
     for name in ("Tp", "Gt", "Au"):
         (tmp_path / name).mkdir()
@@ -161,7 +191,10 @@ def test_evaluation_rows(tmp_path: Path) -> None:
     write_png(tmp_path / "Tp" / "a.png", pixels)
     write_png(tmp_path / "Gt" / "a.png", mask.astype(np.uint8) * 255)
     write_png(tmp_path / "Au" / "b.png", photograph(9))
-    rows = {row.method: row for row in evaluate(tmp_path, Calibration())}
+    report = evaluate(tmp_path, Calibration())
+    rows = {row.method: row for row in report.rows}
+    assert [(each.edited, each.pictures) for each in report.verdicts] == [(True, 1), (False, 1)]
+    assert all(each.traces + each.none + each.unsure == pytest.approx(1) for each in report.verdicts)
     assert rows["ela"].edited == 1 and rows["ela"].untouched == 1
     assert rows["ela"].best_f1 > 0.5 > rows["noise"].f1_at_half
     (tmp_path / "Gt" / "a.png").unlink()

@@ -1,0 +1,92 @@
+"""The tables of `vitapps face eval …`, as lines: each command prints its own, `face eval all` every one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from vitapps.apps.terminal import columns
+
+Lines = list[str]
+
+
+def detect_lines(rows: Any) -> Lines:
+    """Of `evaluate_detector`."""
+    head = ("finder", "set", "pictures", "recall at IoU 0.3", "at 0.5", "extra boxes a picture", "landmark error",
+            "before the cascade", "CPU ms")  # fmt: skip
+    cells = [
+        (row.finder, row.set, str(row.pictures), f"{row.recall_30:.3f}", f"{row.recall_50:.3f}", f"{row.extra:.2f}",
+         f"{row.landmarks:.3f}", f"{row.coarse:.3f}", f"{row.cpu_ms:.0f}")
+        for row in rows
+    ]  # fmt: skip
+    return columns(head, cells)
+
+
+def verify_lines(report: Any) -> Lines:
+    """Of `evaluate_verifier`."""
+    from vitapps.pipelines.face.verifier_tables import point_table, row_table
+
+    return columns(*row_table(report)) + (["", *columns(*point_table(report))] if report.points else [])
+
+
+def expression_lines(rows: Any) -> Lines:
+    """Of `evaluate_expression`."""
+    cells = [
+        (row.method, row.pictures, row.count, f"{row.accuracy:.3f}", f"{row.macro_f1:.3f}", f"{row.detection:.3f}")
+        for row in rows
+    ]
+    return columns(("method", "pictures", "n", "accuracy", "macro F1", "AUC of covered parts"), cells)
+
+
+def liveness_lines(report: Any) -> Lines:
+    """Of `liveness_eval`."""
+    cells = [
+        (row.source, row.method, "here" if row.calibrated else "elsewhere", row.live, row.attacks,
+         f"{row.rates.auc:.3f}", " ".join(f"{name}:{value:.3f}" for name, value in row.rates.apcer.items()),
+         f"{row.rates.bpcer:.3f}", f"{row.rates.acer:.3f}", f"{row.rates.hter:.3f}", f"{row.unsure:.3f}")
+        for row in report.rows
+    ]  # fmt: skip
+    head = ("source", "method", "calibrated", "live", "attacks", "AUC", "APCER", "BPCER", "ACER", "HTER", "unsure")
+    return columns(head, cells)
+
+
+def deepfake_lines(report: Any) -> Lines:
+    """Of `deepfake_eval`; the changes only where more than the pictures as they are was scored."""
+    cells = [
+        (row.source, row.method, row.pictures, row.videos, f"{row.auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
+        for row in report.rows
+    ]
+    lines = columns(("source", "method", "pictures", "videos", "AUC", "95 %"), cells)
+    if len(report.robustness) > 1:
+        changes = [(name, f"{value:.3f}") for name, value in report.robustness.items()]
+        lines += ["", *columns(("all swaps after", "AUC"), changes)]
+    if report.unmarked:
+        lines += ["", f"in {report.unmarked} pictures no face was found: usual places of the landmarks are assumed"]
+    return lines
+
+
+def localize_lines(report: Any) -> Lines:
+    """Of `localize_eval`."""
+    cells = [
+        (row.source, row.method, row.edited, row.untouched, f"{row.best_f1:.3f}", f"{row.f1_at_half:.3f}",
+         f"{row.picture_auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
+        for row in report.rows
+    ]  # fmt: skip
+    head = ("source", "method", "edited", "untouched", "best F1", "F1 at 0.5", "picture AUC", "95 %")
+    said = [
+        (row.source, "edited" if row.edited else "untouched", row.pictures, f"{row.traces:.2f}", f"{row.none:.2f}",
+         f"{row.unsure:.2f}")
+        for row in report.verdicts
+    ]  # fmt: skip
+    verdicts = columns(("source", "truth", "pictures", "traces of editing", "no trace found", "unsure"), said)
+    return [*columns(head, cells), "", *verdicts]
+
+
+TABLES: dict[str, Callable[[Any], Lines]] = {
+    "detect": detect_lines,
+    "verify": verify_lines,
+    "expression": expression_lines,
+    "liveness": liveness_lines,
+    "deepfake": deepfake_lines,
+    "localize": localize_lines,
+}
