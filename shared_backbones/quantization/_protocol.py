@@ -71,6 +71,12 @@ class Method:
         """A fresh quantizer for the weights: min-max for every output channel."""
         return Rows(self.config.weight_bits, linear.out_features)
 
+    def restructure(self, model: nn.Module) -> None:
+        """Exchange parts of a copy that has its quantizers, whether it will be calibrated or load a saved state."""
+
+    def adapt(self, quantized: nn.Module, model: nn.Module, batches: Sequence[Tensor]) -> None:
+        """Before anything is calibrated: fit what `restructure` has exchanged to the float `model`."""
+
     def finish(self, model: nn.Module) -> None:
         """After the activations are calibrated and before the weights are: changes that compute the same."""
 
@@ -96,11 +102,12 @@ def quantize(model: nn.Module, config: QuantConfig, batches: Iterable[Tensor]) -
     """A quantized copy of `model`, calibrated on `batches` (inputs of the model). UsageError without any batch."""
     copied, method = _prepare(model, config)
     taps = [module for module in copied.modules() if isinstance(module, Tap)]
-    for tap in taps:
-        tap.open(KEPT_ROWS)
     batches = list(batches)
     if not batches:
         raise UsageError("quantization needs calibration inputs", hint="give at least one batch")
+    method.adapt(copied, model, batches)
+    for tap in taps:
+        tap.open(KEPT_ROWS)
     for batch in batches:
         copied(batch)
     for tap in taps:
@@ -151,7 +158,9 @@ def _prepare(model: nn.Module, config: QuantConfig) -> tuple[nn.Module, Method]:
         parent = copied.get_submodule(name.rpartition(".")[0])
         method: Method = technique.build(config.of(name))
         setattr(parent, name.rpartition(".")[2], _wrapped(module, sites.get(name, "linear"), method))
-    return copied, technique.build(config)
+    whole: Method = technique.build(config)
+    whole.restructure(copied)
+    return copied, whole
 
 
 def _wrapped(module: nn.Linear | Attention, site: Site, method: Method) -> nn.Module:

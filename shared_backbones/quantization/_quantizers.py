@@ -66,10 +66,15 @@ class Uniform(Quantizer):
 
     def code(self, x: Tensor) -> Tensor:
         """The integers that `x` becomes, as floats."""
-        return ((x / self.scale).round() + self.zero).clamp(0, self.top)
+        return (_round(x / self.scale) + self.zero).clamp(0, self.top)
 
     def forward(self, x: Tensor) -> Tensor:
         return ((self.code(x) - self.zero) * self.scale).to(x.dtype)
+
+
+def _round(x: Tensor) -> Tensor:
+    """Nearest integers; where something is learned the gradient passes as if nothing were rounded."""
+    return x + (x.round() - x).detach() if x.requires_grad else x.round()
 
 
 class Rows(Uniform):

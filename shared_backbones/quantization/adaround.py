@@ -60,16 +60,13 @@ class LearnedRows(Rows):
 def learn_rounding(weight: Tensor, scale: Tensor, zero: Tensor, top: int, gram: Tensor) -> Tensor:
     """`weight` out in on the grid (code - zero) scale, code 0..top, with the rows' `scale` and `zero`; minimises
     tr(D G D') of D = rounded - weight and the Gram matrix G in in."""
-    weight, steps = weight.detach().float(), (weight.detach().float() / scale[:, None])
-    base, zero = steps.floor(), zero[:, None]
-    down, up = ((base + zero + move).clamp(0, top) - zero for move in (0, 1))  # codes below and above, out in
-    share = (steps - base).clamp(1e-3, 1 - 1e-3)
-    v = torch.log((share - LOW) / (HIGH - share)).requires_grad_()  # h(v) = share: the weight itself
-    nearest = torch.where(share > 0.5, up, down)
+    steps = weight.detach().float() / scale[:, None]
+    v, down, up = start_of_rounding(steps, zero, top)
+    nearest = torch.where(v.detach().sigmoid() > 0.5, up, down)
     unit = _error(nearest - steps, gram, scale).sum().clamp_min(1e-20)
     optimizer = torch.optim.Adam([v], lr=RATE)
     for step in range(STEPS):
-        h = _soft(v)
+        h = soft_rounding(v)
         loss = _error(down + h * (up - down) - steps, gram, scale).sum() / unit
         if step >= WARM * STEPS:
             done = (step / STEPS - WARM) / (1 - WARM)
@@ -78,14 +75,23 @@ def learn_rounding(weight: Tensor, scale: Tensor, zero: Tensor, top: int, gram: 
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-    learned = torch.where(_soft(v.detach()) > 0.5, up, down)
+    learned = torch.where(soft_rounding(v.detach()) > 0.5, up, down)
     better = _error(learned - steps, gram, scale) < _error(nearest - steps, gram, scale)  # out
     start = torch.where(better[:, None], learned, nearest)
     return (_flip(start, down, up, steps, gram) * scale[:, None]).to(weight.dtype)
 
 
-def _soft(v: Tensor) -> Tensor:
-    """The rectified sigmoid, 0 to 1."""
+def start_of_rounding(steps: Tensor, zero: Tensor, top: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(v to be learned, codes below, codes above), out in each, of weights in units of their rows' scales; codes count
+    from the rows' `zero`, so that code times scale is the value. At first `soft_rounding(v)` is the weight itself."""
+    base, zero = steps.floor(), zero[:, None]
+    down, up = ((base + zero + move).clamp(0, top) - zero for move in (0, 1))
+    share = (steps - base).clamp(1e-3, 1 - 1e-3)
+    return torch.log((share - LOW) / (HIGH - share)).requires_grad_(), down, up
+
+
+def soft_rounding(v: Tensor) -> Tensor:
+    """The rectified sigmoid, 0 (down) to 1 (up)."""
     return (v.sigmoid() * (HIGH - LOW) + LOW).clamp(0, 1)
 
 

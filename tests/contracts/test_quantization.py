@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vitapps.errors import MissingError, UsageError
 from vitapps.shared_backbones import slots
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
+from vitapps.shared_backbones.quantization import _recon, aphq
 from vitapps.shared_backbones.quantization._modules import QuantAttention, QuantLinear
 from vitapps.shared_backbones.quantization._protocol import (
     QuantConfig,
@@ -24,6 +25,13 @@ from vitapps.shared_backbones.quantization.mptq import mixed_precision
 
 MEMBERS = slots.members("quantization")
 TINY = ViTConfig(image_size=(16, 16), patch=(4, 4), dim=32, depth=2, heads=2, registers=1, num_classes=5)
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The contract holds after a few steps; what the steps are worth is tested elsewhere."""
+    monkeypatch.setattr(_recon, "STEPS", 16)
+    monkeypatch.setattr(aphq, "FIT_STEPS", 60)
 
 
 def make(**changes: Any) -> ViT:
