@@ -71,8 +71,10 @@ class Method:
         """A fresh quantizer for the weights: min-max for every output channel."""
         return Rows(self.config.weight_bits, linear.out_features)
 
-    def restructure(self, model: nn.Module) -> None:
-        """Exchange parts of a copy that has its quantizers, whether it will be calibrated or load a saved state."""
+    def restructure(self, model: nn.Module) -> nn.Module:
+        """Exchange parts of a copy that has its quantizers, whether it will be calibrated or load a saved state: the
+        copy, or what takes its place."""
+        return model
 
     def adapt(self, quantized: nn.Module, model: nn.Module, batches: Sequence[Tensor]) -> None:
         """Before anything is calibrated: fit what `restructure` has exchanged to the float `model`."""
@@ -159,8 +161,7 @@ def _prepare(model: nn.Module, config: QuantConfig) -> tuple[nn.Module, Method]:
         method: Method = technique.build(config.of(name))
         setattr(parent, name.rpartition(".")[2], _wrapped(module, sites.get(name, "linear"), method))
     whole: Method = technique.build(config)
-    whole.restructure(copied)
-    return copied, whole
+    return whole.restructure(copied), whole
 
 
 def _wrapped(module: nn.Linear | Attention, site: Site, method: Method) -> nn.Module:

@@ -57,9 +57,10 @@ class APHQ(RepQ):
     def weight(self, linear: nn.Linear) -> Quantizer:
         return KeptRows(self.config.weight_bits, linear.out_features)
 
-    def restructure(self, model: nn.Module) -> None:
+    def restructure(self, model: nn.Module) -> nn.Module:
         for _, mlp in _rounded_mlps(model):
             mlp.act = nn.ReLU()
+        return model
 
     def adapt(self, quantized: nn.Module, model: nn.Module, batches: Sequence[Tensor]) -> None:
         for name, mlp in _rounded_mlps(quantized):

@@ -24,6 +24,7 @@ from vitapps.shared_backbones.quantization._protocol import (
 from vitapps.shared_backbones.quantization.mptq import mixed_precision
 
 MEMBERS = slots.members("quantization")
+ROUNDED = [name for name in MEMBERS if name != "ivit"]  # layer by layer; ivit is whole (backbones/test_integers.py)
 TINY = ViTConfig(image_size=(16, 16), patch=(4, 4), dim=32, depth=2, heads=2, registers=1, num_classes=5)
 
 
@@ -67,7 +68,7 @@ def config(name: str, bits: str, **changes: Any) -> QuantConfig:
 
 
 def test_members_were_found() -> None:
-    assert {"minmax", "repq", "adalog", "dopq"} <= set(MEMBERS)
+    assert {"minmax", "repq", "adalog", "dopq", "aphq", "ivit"} <= set(MEMBERS)
     assert all(slots.load("quantization", name).CARD["family"] == "quantization" for name in MEMBERS)
 
 
@@ -87,10 +88,10 @@ def test_error_is_bounded_and_falls_with_bits(name: str) -> None:
     errors = [error(quantize(model, config(name, bits), [images()]), model) for bits in ("w8a8", "w6a6", "w4a4")]
     assert errors[0] < errors[1] < errors[2]
     assert errors[0] < 2e-2
-    assert errors[2] < 1.5
+    assert errors[2] < (2.5 if name == "ivit" else 1.5)  # I-ViT claims nothing below eight bits
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", ROUNDED)
 def test_weights_take_no_more_values_than_their_bits_allow(name: str) -> None:
     quantized = quantize(make(), config(name, "w3a8"), [images()])
     layers = [module for module in quantized.modules() if isinstance(module, QuantLinear)]
@@ -108,12 +109,12 @@ def test_a_saved_state_loads_bit_for_bit(name: str) -> None:
     state = {key: value.clone() for key, value in quantized.state_dict().items()}
     fresh = load_quantized(make(qkv_bias=False), wanted, state)
     assert torch.equal(fresh(images(seed=2)), quantized(images(seed=2)))
-    del state["blocks.0.attn.qkv.weight"]
+    del state[next(key for key in state if key.endswith("qkv.weight"))]
     with pytest.raises(MissingError):
         load_quantized(model, wanted, state)
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", ROUNDED)
 def test_the_skip_list_is_respected(name: str) -> None:
     quantized = prepare(make(), config(name, "w4a4", skip=("head", "blocks.1", "blocks.0.mlp.fc1")))
     assert type(quantized.get_submodule("head")) is nn.Linear
@@ -125,14 +126,14 @@ def test_the_skip_list_is_respected(name: str) -> None:
     assert torch.equal(skipped(images(seed=2)), make()(images(seed=2)))
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", ROUNDED)
 def test_works_in_a_reduced_model(name: str) -> None:
     model = make(reducer="tome", reduce=(4, 4))
     quantized = quantize(model, config(name, "w8a8"), [images()])
     assert error(quantized, model) < 0.5
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize("name", ROUNDED)
 def test_layers_may_have_bits_of_their_own(name: str) -> None:
     bits = (("blocks.0.mlp.fc1", 2), ("blocks.1.attn.proj", 32))
     quantized = quantize(make(), config(name, "w8a8", layer_bits=bits), [images()])
@@ -168,7 +169,7 @@ def test_what_is_folded_beats_minmax_where_channels_differ() -> None:
     spoil(model)
     torch.testing.assert_close(model(images()), plain(images()), rtol=1e-3, atol=1e-4)
     errors = {name: error(quantize(model, config(name, "w6a6"), [images(32)]), model) for name in MEMBERS}
-    unfolded = ("minmax", "adaround", "evolq")
+    unfolded = ("minmax", "adaround", "evolq", "ivit")
     assert all(errors[name] < 0.5 * errors["minmax"] for name in MEMBERS if name not in unfolded), errors
 
 
