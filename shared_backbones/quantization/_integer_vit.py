@@ -188,7 +188,9 @@ class IntegerViT(nn.Module):
     def codes(self, x: Tensor) -> Tensor:
         """The codes of an input; UsageError for another size than the native one."""
         if tuple(x.shape[2:]) != self.config.image_size:
-            raise UsageError(f"an integer ViT of {self.config.image_size} got {tuple(x.shape[2:])}", hint="its own size")
+            raise UsageError(
+                f"an integer ViT of {self.config.image_size} got {tuple(x.shape[2:])}", hint="its own size"
+            )
         return integers.clip((x / self.input_scale).round().long(), self.act_bits)
 
     def run_logits(self, codes: Tensor) -> Tensor:

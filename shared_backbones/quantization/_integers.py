@@ -17,8 +17,8 @@ _MULTIPLIER_BITS = 24
 
 
 def dyadic(ratio: Tensor) -> tuple[Tensor, Tensor]:
-    """(multiplier, shift) of positive or negative factors, each multiplier / 2^shift within 2^-23 of its factor (eq. 3);
-    factors below 2^-38 become 0."""
+    """(multiplier, shift) of factors, each multiplier / 2^shift within 2^-23 of its factor (eq. 3); factors
+    below 2^-38 become 0."""
     size = ratio.double().abs().clamp_min(2.0**-38)
     shift = (_MULTIPLIER_BITS - 1 - size.log2().floor()).clamp(1, 62).long()
     return (ratio.double() * torch.exp2(shift.double())).round().long(), shift

@@ -108,9 +108,7 @@ def importance(model: nn.Module, name: str, batches: Sequence[Tensor], *, seed: 
 
 
 @torch.enable_grad()
-def perturbation_hessian(
-    loss: Callable[[Tensor], Tensor], z: Tensor, signs: Iterable[Tensor], step: float
-) -> Tensor:
+def perturbation_hessian(loss: Callable[[Tensor], Tensor], z: Tensor, signs: Iterable[Tensor], step: float) -> Tensor:
     """Diagonal of the Hessian of `loss` at `z` from differences of gradients, of z's shape: the mean over sign patterns
     v of v (g(z + step v) - g(z - step v)) / (2 step). Exact for a quadratic loss when the patterns are the rows of a
     Hadamard matrix, in expectation for random ones (Hutchinson)."""
@@ -198,9 +196,10 @@ def _undecided(rounding: dict[str, tuple[Tensor, Tensor, Tensor, Tensor]], step:
     """The regulariser that drives every weight up or down."""
     done = (step / STEPS - WARM) / (1 - WARM)
     beta = BETA[0] + (BETA[1] - BETA[0]) * done
-    return PENALTY * torch.stack(
-        [(1 - (2 * soft_rounding(v) - 1).abs().pow(beta)).mean() for v, *_ in rounding.values()]
-    ).sum()
+    return (
+        PENALTY
+        * torch.stack([(1 - (2 * soft_rounding(v) - 1).abs().pow(beta)).mean() for v, *_ in rounding.values()]).sum()
+    )
 
 
 def _sample(exact: Call, rounded: Call, generator: torch.Generator) -> tuple[Tensor, Tensor, Call]:

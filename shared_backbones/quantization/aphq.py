@@ -35,7 +35,7 @@ CARD = {
     "detectors are served too, not the KL divergence of classes; scales after LayerNorm are folded as in RepQ-ViT; "
     "GELU stays at 6 bits and more; 160 steps a block instead of 20,000",
     "slots": [],
-    "cost": "16 forward and backward passes over the calibration set for every block, FIT_STEPS and STEPS steps of Adam",
+    "cost": "16 forward and backward passes over the calibration set and STEPS steps of Adam for every block",
     "status": "paper",
 }
 

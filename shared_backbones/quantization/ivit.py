@@ -1,5 +1,5 @@
 """I-ViT: inference in integers alone; softmax, GELU and LayerNorm by shifts and integer division (Li and Gu 2023,
-arXiv:2207.01405). ViTs inside a network become `_integer_vit.IntegerViT`; what stands around them has min-max levels."""
+arXiv:2207.01405). ViTs in a network become `_integer_vit.IntegerViT`; layers around them have min-max levels."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CARD = {
     "family": "quantization",
     "paper": "Li and Gu 2023, I-ViT, arXiv:2207.01405",
     "equation": "algorithm 1 (Shiftmax), algorithm 2 (ShiftGELU), section 3.4 (I-LayerNorm), eq. 3 (dyadic numbers)",
-    "deviations": "calibrated after training, without the paper's fine-tuning; one scale for the 16-bit residual stream; "
+    "deviations": "not fine-tuned as in the paper; one scale for the residual stream (16 bits); "
     "scores and GELU inputs in units of 1/256; sums of exponentials in 64 bits; refuses rotary positions, qk-norm and "
     "reducers",
     "slots": [],

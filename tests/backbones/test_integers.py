@@ -112,7 +112,8 @@ def test_no_floating_number_stands_between_the_input_and_the_logits() -> None:
 
 
 @pytest.mark.parametrize("changes", [
-    {"layer_scale": 0.3}, {"class_token": False, "pool": "mean"}, {"qkv_bias": False}, {"pool": "none", "num_classes": 0},
+    {"layer_scale": 0.3}, {"class_token": False, "pool": "mean"}, {"qkv_bias": False},
+    {"pool": "none", "num_classes": 0},
 ])  # fmt: skip
 def test_the_variants_of_a_vit_stay_near_it(changes: dict[str, Any]) -> None:
     model = small_vit(**changes)
