@@ -172,6 +172,11 @@ def numbers(
     return values
 
 
+def listed(text: str) -> tuple[str, ...]:
+    """The parts of `text` between commas, without the spaces around them; empty ones are left out."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
 def check_device(device: str) -> str:
     """Accept `auto`, `cpu`, `cuda`, `cuda:N`; raises UsageError for another word, MissingError for an absent GPU."""
     kind, _, index = device.partition(":")

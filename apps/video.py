@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vitapps.apps import video_learn, video_predict, video_pretrain
-from vitapps.apps.console import OutputOption, Run, command, group, numbers
+from vitapps.apps.console import OutputOption, Run, command, group, listed, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
@@ -135,9 +135,10 @@ def mot(
         typer.Option(
             "--detect-weights",
             show_default=False,
-            help="Instead: a detector's card, or a YOLO .onnx. Without either, what moves is followed.",
+            help="Instead: a detector's card, a YOLO .onnx or an OWL-ViT. Without either, what moves is followed.",
         ),
     ] = None,
+    words: video_learn.WordsOption = "",
     tune: Annotated[
         list[str] | None,
         typer.Option(
@@ -164,9 +165,9 @@ def mot(
     from vitapps.pipelines.video.mot import mot as join
 
     settings = MotSettings(
-        detections=detections, weights=detect_weights, format=output_format, video=video, preview=preview, start=start,
-        end=end, stride=stride, image_rate=image_rate, associate=association(tune or ()),
-        smooth=SMOOTHING if smooth else (0.0, 0.0),
+        detections=detections, weights=detect_weights, words=listed(words), format=output_format, video=video,
+        preview=preview, start=start, end=end, stride=stride, image_rate=image_rate,
+        associate=association(tune or ()), smooth=SMOOTHING if smooth else (0.0, 0.0),
     )  # fmt: skip
     result = join(clip, out, settings, options=run.options, progress=run.progress, command=run.command_line)
     said = f"wrote {result.out}: {result.tracks} tracks, {result.rows} rows from {result.detections} detections"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitapps.apps.console import Run, WeightsOption, command
+from vitapps.apps.console import Run, WeightsOption, command, listed
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.video_choices import Decoder
 
@@ -40,6 +40,9 @@ RootOption = Annotated[
 ]
 StepsOption = Annotated[int, typer.Option("--steps", min=1, help="Optimiser steps.")]
 FoldsOption = Annotated[int, typer.Option("--folds", min=0, help="Folds by source for the score; 0: none.")]
+WordsOption = Annotated[
+    str, typer.Option("--words", show_default=False, help="OWL-ViT: what is sought, as in 'a person, a dog'.")
+]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a contact sheet: OUT.preview.png.")]
 
 
@@ -297,8 +300,19 @@ def detect(
         Path, typer.Option("--out", "-o", show_default=False, help="File: .csv, .txt (MOT), .json or .jsonl.")
     ],
     weights: Annotated[
-        str, typer.Option("--weights", "-w", show_default=False, help="A detector's card: a name, or a path.")
+        str,
+        typer.Option(
+            "--weights",
+            "-w",
+            show_default=False,
+            help="A detector's card, or an OWL-ViT: hf:google/owlvit-base-patch32 or its folder.",
+        ),
     ],
+    words: WordsOption = "",
+    carry: Annotated[
+        float,
+        typer.Option("--carry", help="OWL-ViT: 0 to 1, how far objects are carried on; they are numbered then."),
+    ] = 0.0,
     min_score: Annotated[
         float | None, typer.Option("--min-score", show_default=False, help="0 to 1; else the card's.")
     ] = None,
@@ -316,12 +330,14 @@ def detect(
     stride: StrideOption = 1,
     decoder: DecoderOption = "auto",
 ) -> None:
-    """Find objects in 4K and 8K frames: a rough look everywhere, a close look where it matters."""
+    """Find objects in a clip: in 4K and 8K frames by a rough look everywhere and a close one where it matters, or by
+    words (--weights hf:google/owlvit-base-patch32 --words "a person, a dog")."""
     from vitapps.pipelines.video import detect as pipeline
 
     settings = pipeline.DetectSettings(
         min_score=min_score, rough=rough, scale=scale, smallest=smallest, refresh=refresh, together=together,
-        tiles=tiles, start=start, end=end, stride=stride, decoder=decoder, preview=preview,
+        tiles=tiles, words=listed(words), carry=carry, start=start, end=end, stride=stride, decoder=decoder,
+        preview=preview,
     )  # fmt: skip
     result = pipeline.detect(
         clip, out, weights=weights, settings=settings, options=run.options, progress=run.progress,

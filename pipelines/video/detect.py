@@ -1,12 +1,14 @@
-"""`vitapps video detect`: objects in every frame of a large clip, by a card's detector in two passes (`two_pass`)."""
+"""`vitapps video detect`: objects in every frame of a clip, by a card's detector in two passes (`two_pass.py`), or
+what words name, by a published OWL-ViT (`word_detector.py`)."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vitapps.atomic import atomic_path, check_output
 from vitapps.datasets.formats.tracks import TrackMeta, TrackRow, choose_format, write_tracks
@@ -15,11 +17,19 @@ from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
-from vitapps.pipelines.video.two_pass import FrameFound, Predict, TwoPassConfig, TwoPassDetector, scales_for
+from vitapps.pipelines.video.two_pass import FrameFound, Pixels, Predict, TwoPassConfig, TwoPassDetector, scales_for
+from vitapps.pipelines.video.word_detector import (
+    MIN_SCORE,
+    WholeFrames,
+    WordNetwork,
+    is_word_weights,
+    load_word_network,
+)
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, sha256_file, write_run_record
 
 _VISIBLE = 12.0  # pixels of the smallest object that a detector sees where its card does not say
+_VISIBLE_TO_OWL = 1.5  # patches
 _FACES = "face.detect"  # whose detectors mark an object in one cell, its peak
 
 
@@ -27,7 +37,8 @@ _FACES = "face.detect"  # whose detectors mark an object in one cell, its peak
 class DetectSettings:
     """`rough`, `scale` and `refresh` as in `TwoPassConfig`; `smallest`: side in pixels of the smallest object that is
     sought, which sets both; `together`: frames whose windows share batches; `tiles`: search every window of every
-    frame."""
+    frame. `words`: what is sought, of weights that are asked by words; `carry` 0..1: how far their objects are carried
+    from frame to frame (`carried_queries.py`)."""
 
     min_score: float | None = None
     rough: float = 0.25
@@ -36,6 +47,8 @@ class DetectSettings:
     refresh: int = 30
     together: int = 1
     tiles: bool = False
+    words: tuple[str, ...] = ()
+    carry: float = 0.0
     start: float | None = None
     end: float | None = None
     stride: int = 1
@@ -45,12 +58,22 @@ class DetectSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detector:
-    """A network for windows B 3 S S in 0..1 and what its card says; `names` by class index."""
+    """A network for windows B 3 S S in 0..1 and what its card says; `names` by class index. `whole`: the network where
+    it takes frames as a whole unless windows are asked for."""
 
     predict: Predict
     config: TwoPassConfig
     names: tuple[str, ...]
     facts: NetworkFacts
+    whole: WordNetwork | None = None
+
+
+class Search(Protocol):
+    """What goes through the frames of a clip."""
+
+    def steps(self, frames: Sequence[Pixels]) -> list[FrameFound]:
+        """Search the next frames, H W 3 of one size."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,7 +97,14 @@ class DetectResult:
 
 
 def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -> Detector:
-    """A card whose graph gives score and box maps; MissingError for another."""
+    """A card whose graph gives score and box maps, or OWL-ViT; MissingError for another, UsageError for words where
+    none are understood, or none where they are needed."""
+    if is_word_weights(weights):
+        return _by_words(weights, settings, options)
+    if settings.words or settings.carry:
+        raise UsageError(
+            f"{weights} knows its own classes: no --words, no --carry", hint="-w hf:google/owlvit-base-patch32"
+        )
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
@@ -102,6 +132,30 @@ def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -
     )
 
 
+def _by_words(weights: str, settings: DetectSettings, options: RunOptions) -> Detector:
+    network = load_word_network(weights, settings.words, options)
+    rough, scale = settings.rough, settings.scale
+    if settings.smallest is not None:
+        rough, scale = scales_for(settings.smallest, _VISIBLE_TO_OWL * network.side / network.grid[0])
+    least = MIN_SCORE if settings.min_score is None else settings.min_score
+    config = TwoPassConfig(
+        window=network.side, thresholds=(least,) * len(network.words), rough=rough, scale=scale,
+        refresh=settings.refresh, peaks=False, batch=4,
+    )  # fmt: skip
+    return Detector(
+        predict=network.predict, config=config, names=network.words, facts=network.facts, whole=network
+    )  # fmt: skip
+
+
+def make_search(detector: Detector, settings: DetectSettings) -> Search:
+    """Two passes, or whole frames where the network takes them so and neither --tiles nor --smallest says otherwise."""
+    if detector.whole is not None and not settings.tiles and settings.smallest is None:
+        return WholeFrames(detector.whole, detector.config.thresholds[0], settings.carry)
+    if settings.carry:
+        raise UsageError("--carry follows objects over whole frames", hint="leave --tiles and --smallest out")
+    return TwoPassDetector(detector.predict, detector.config, everywhere=settings.tiles)
+
+
 def detect(
     source: str, out: Path, *, weights: str, settings: DetectSettings | None = None,
     options: RunOptions | None = None, detector: Detector | None = None, progress: Progress = null_progress,
@@ -119,7 +173,7 @@ def detect(
     with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
         detector = detector or load_detector(weights, settings, options)
         record = new_record([detector.facts], options=options, settings=settings, command=command)
-        search = TwoPassDetector(detector.predict, detector.config, everywhere=settings.tiles)
+        search = make_search(detector, settings)
         sheet = ContactSheet() if picture else None
         rows: list[TrackRow] = []
         frames = calls = tiles = 0
@@ -158,13 +212,17 @@ def detect(
 
 
 def rows_of(found: FrameFound, index: int, time_s: float, names: tuple[str, ...]) -> list[TrackRow]:
-    """The boxes of a frame as rows without an identity, the way `video mot` takes them."""
+    """The boxes of a frame as rows, the way `video mot` takes them; -1 for an object without a number."""
+    ids = [-1] * len(found.boxes) if found.ids is None else found.ids.tolist()
     return [
         TrackRow(
-            frame=index, time_s=time_s, x=x0, y=y0, w=x1 - x0, h=y1 - y0, score=float(score), label=names[int(label)]
+            frame=index, time_s=time_s, id=number, x=x0, y=y0, w=x1 - x0, h=y1 - y0, score=float(score),
+            label=names[int(label)],
         )
-        for (x0, y0, x1, y1), score, label in zip(found.boxes.tolist(), found.scores, found.labels, strict=True)
-    ]
+        for (x0, y0, x1, y1), score, label, number in zip(
+            found.boxes.tolist(), found.scores, found.labels, ids, strict=True
+        )
+    ]  # fmt: skip
 
 
 def _check(settings: DetectSettings) -> None:
@@ -174,6 +232,8 @@ def _check(settings: DetectSettings) -> None:
         )
     if settings.smallest is not None and settings.smallest <= 0:
         raise UsageError(f"--smallest {settings.smallest:g}", hint="pixels of the smallest object, above 0")
+    if not 0 <= settings.carry <= 1:
+        raise UsageError(f"--carry {settings.carry:g}: outside 0 to 1", hint="0 searches every frame for itself")
     if settings.together < 1:
         raise UsageError(f"--together {settings.together}", hint="1 or more frames")
     if settings.min_score is not None and not 0 <= settings.min_score <= 1:

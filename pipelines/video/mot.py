@@ -41,11 +41,13 @@ SMOOTHING = (1.5, 4.0)  # frames: of the centre, of the sides
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotSettings:
     """`detections` in any format of `tracks.py`, else by the detector `weights`, else what moves (`mot_detections.py`);
+    `words`: what is sought, of weights that are asked by words;
     `start`, `end` seconds of the part that is tracked, every `stride`-th frame of it; `smooth` frames over which
     (centre, sides) of finished tracks are smoothed; `least`: sightings of a track that is written."""
 
     detections: Path | None = None
     weights: str | None = None
+    words: tuple[str, ...] = ()
     start: float | None = None
     end: float | None = None
     stride: int = 1
@@ -100,7 +102,7 @@ def mot(
         check_output(path, overwrite=options.overwrite, sources=[*given, *([] if is_url(source) else [Path(source)])])
     with ExitStack() as stack:
         clip = stack.enter_context(open_clip(source, threads=options.threads, image_rate=settings.image_rate))
-        finder = make_finder(settings.detections, settings.weights, clip, options)
+        finder = make_finder(settings.detections, settings.weights, clip, options, settings.words)
         record = new_record(finder.networks, options=options, settings=_facts(settings), command=command, inputs=given)
         paths = {
             name: stack.enter_context(atomic_path(path, overwrite=options.overwrite)) for name, path in outputs.items()

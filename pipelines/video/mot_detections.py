@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.formats.tracks import TrackRow, read_tracks
 from vitapps.datasets.formats.video_read import Clip, Frame
+from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
@@ -40,16 +41,23 @@ class Finder:
     notes: list[str] = field(default_factory=list)
 
 
-def make_finder(detections: Path | None, weights: str | None, clip: Clip, options: RunOptions) -> Finder:
-    """By the file `detections`, else the detector `weights` (a card, or a YOLO graph `.onnx`), else by motion.
+def make_finder(
+    detections: Path | None, weights: str | None, clip: Clip, options: RunOptions, words: tuple[str, ...] = ()
+) -> Finder:
+    """By the file `detections`, else the detector `weights` (a card, a YOLO graph `.onnx`, or an OWL-ViT that is asked
+    for `words`), else by motion.
 
     Raises UnreadableInputError, MissingError or UsageError as the readers and loaders do.
     """
+    if words and (detections is not None or weights is None or weights.endswith(".onnx")):
+        raise UsageError(
+            "--words without a network that knows words", hint="--detect-weights hf:google/owlvit-base-patch32"
+        )
     if detections is not None:
         found = by_frame(read_tracks(detections))
         return Finder(find=lambda frame: found.get(frame.index, NOTHING), last=max(found, default=-1))
     if weights is not None:
-        return _by_network(weights, options)
+        return _by_network(weights, options, words)
     from vitapps.pipelines.video.moving import MovingThings
 
     moving = MovingThings(clip)
@@ -70,20 +78,20 @@ def by_frame(rows: Sequence[TrackRow]) -> dict[int, Detections]:
     return {frame: Detections(boxes=boxes[places], scores=scores[places]) for frame, places in frames.items()}
 
 
-def _by_network(weights: str, options: RunOptions) -> Finder:
+def _by_network(weights: str, options: RunOptions, words: tuple[str, ...]) -> Finder:
     if weights.endswith(".onnx"):
         from vitapps.pipelines.video.yolo import load_yolo
 
         yolo = load_yolo(Path(weights), options)
         return Finder(find=lambda frame: _as_detections(*yolo.find(frame.pixels)), networks=(yolo.facts,))
-    from vitapps.pipelines.video.detect import DetectSettings, load_detector
-    from vitapps.pipelines.video.two_pass import TwoPassDetector
+    from vitapps.pipelines.video.detect import DetectSettings, load_detector, make_search
 
-    detector = load_detector(weights, DetectSettings(), options)
-    search = TwoPassDetector(detector.predict, detector.config)
+    settings = DetectSettings(words=words)
+    detector = load_detector(weights, settings, options)
+    search = make_search(detector, settings)
 
     def find(frame: Frame) -> Detections:
-        found = search.step(frame.pixels)
+        (found,) = search.steps([frame.pixels])
         return _as_detections(found.boxes, found.scores)
 
     return Finder(find=find, networks=(detector.facts,))

@@ -53,13 +53,14 @@ class TwoPassConfig:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameFound:
     """`boxes` n 4 (x0 y0 x1 y1, frame pixels), `scores` n, `labels` n; `calls`: windows computed, of `tiles` that
-    tiling the frame would take."""
+    tiling the frame would take; `ids` n: numbers of objects over time, where the search gives any."""
 
     boxes: Floats
     scores: Floats
     labels: Ints
     calls: int
     tiles: int
+    ids: Ints | None = None
 
 
 def scales_for(smallest: float, visible: float) -> tuple[float, float]:

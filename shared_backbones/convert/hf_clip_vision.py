@@ -21,6 +21,7 @@ _EMBEDDINGS = {
     "embeddings.position_embedding.weight": "pos.learned.weight",
     "embeddings.class_embedding": "cls_token",
     "pre_layrnorm.": "norm_pre.",  # transformers' own spelling
+    "pre_layernorm.": "norm_pre.",  # of OWL-ViT
     "post_layernorm.": "norm.",
 }
 _BLOCK = {"layer_norm1.": "norm1.", "layer_norm2.": "norm2.", "self_attn.out_proj.": "attn.proj."}

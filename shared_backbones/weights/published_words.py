@@ -11,7 +11,6 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +18,7 @@ from vitapps.errors import MissingError, UsageError
 from vitapps.provenance import sha256_file
 from vitapps.shared_backbones.convert.mgp_str import config_from_mgp_str, convert_mgp_str
 from vitapps.shared_backbones.models.mgp_str import MgpStr
+from vitapps.shared_backbones.weights.byte_pieces import stand_ins
 from vitapps.shared_backbones.weights.checkpoint_files import CheckpointFiles
 from vitapps.shared_backbones.weights.load import load_state, read_checkpoint
 
@@ -49,7 +49,8 @@ class Vocabulary:
         kept = list(classes[: classes.index(self.end)] if self.end in classes else classes)
         text = "".join(self.pieces[place] for place in kept if place < len(self.pieces))
         if self.name == "bpe":
-            return bytes(byte for char in text if (byte := _bytes().get(char)) is not None).decode("utf-8", "replace")
+            known = (stand_ins().get(char) for char in text)
+            return bytes(byte for byte in known if byte is not None).decode("utf-8", "replace")
         return text.replace("##", "").replace(" ", "") if self.name == "wordpiece" else text
 
 
@@ -103,11 +104,3 @@ def read_vocabulary(name: str, path: Path, end: str) -> Vocabulary:
     for piece, place in table.items():
         pieces[place] = piece
     return Vocabulary(name=name, pieces=tuple(pieces), end=table[end])
-
-
-@lru_cache(maxsize=1)
-def _bytes() -> dict[str, int]:
-    """GPT-2's printable stand-in of every byte (Radford et al. 2019): itself, or the next free one from U+0100 on."""
-    plain = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    others = [byte for byte in range(256) if byte not in plain]
-    return {chr(byte): byte for byte in plain} | {chr(256 + place): byte for place, byte in enumerate(others)}
