@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from vitapps.apps.console import Run, WeightsOption, command, listed
+from vitapps.apps.console import Run, WeightsOption, command, listed, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.video_choices import Decoder
 
@@ -316,13 +316,13 @@ def detect(
     min_score: Annotated[
         float | None, typer.Option("--min-score", show_default=False, help="0 to 1; else the card's.")
     ] = None,
-    rough: Annotated[float, typer.Option("--rough", help="Size of the first pass, as a share of the frame's.")] = 0.25,
-    scale: Annotated[float, typer.Option("--scale", help="Size of the second; below 1 for large objects.")] = 1.0,
+    scales: Annotated[
+        str, typer.Option("--scales", metavar="ROUGH,CLOSE", help="Sizes of the passes, as shares of the frame's.")
+    ] = "0.25,1",
     smallest: Annotated[
-        float | None, typer.Option("--smallest", show_default=False, help="Pixels of the smallest object: sets both.")
+        float | None, typer.Option("--smallest", show_default=False, help="Pixels of the smallest object, sets both.")
     ] = None,
     refresh: Annotated[int, typer.Option("--refresh", min=0, help="Look everywhere every n frames; 0: once.")] = 30,
-    together: Annotated[int, typer.Option("--together", min=1, help="Frames whose windows share batches.")] = 1,
     tiles: Annotated[bool, typer.Option("--tiles", help="Search every window of every frame.")] = False,
     preview: PreviewOption = False,
     start: StartOption = None,
@@ -334,10 +334,10 @@ def detect(
     words (--weights hf:google/owlvit-base-patch32 --words "a person, a dog")."""
     from vitapps.pipelines.video import detect as pipeline
 
+    rough, close = numbers("--scales", scales, count=2, example="ROUGH,CLOSE: 0.25,1")
     settings = pipeline.DetectSettings(
-        min_score=min_score, rough=rough, scale=scale, smallest=smallest, refresh=refresh, together=together,
-        tiles=tiles, words=listed(words), carry=carry, start=start, end=end, stride=stride, decoder=decoder,
-        preview=preview,
+        min_score=min_score, rough=rough, scale=close, smallest=smallest, refresh=refresh, tiles=tiles,
+        words=listed(words), carry=carry, start=start, end=end, stride=stride, decoder=decoder, preview=preview,
     )  # fmt: skip
     result = pipeline.detect(
         clip, out, weights=weights, settings=settings, options=run.options, progress=run.progress,

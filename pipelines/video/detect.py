@@ -29,6 +29,7 @@ from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, sha256_file, write_run_record
 
 _VISIBLE = 12.0  # pixels of the smallest object that a detector sees where its card does not say
+_TOGETHER = 4  # frames whose windows share batches on a GPU
 _VISIBLE_TO_OWL = 1.5  # patches
 _FACES = "face.detect"  # whose detectors mark an object in one cell, its peak
 
@@ -36,16 +37,16 @@ _FACES = "face.detect"  # whose detectors mark an object in one cell, its peak
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectSettings:
     """`rough`, `scale` and `refresh` as in `TwoPassConfig`; `smallest`: side in pixels of the smallest object that is
-    sought, which sets both; `together`: frames whose windows share batches; `tiles`: search every window of every
-    frame. `words`: what is sought, of weights that are asked by words; `carry` 0..1: how far their objects are carried
-    from frame to frame (`carried_queries.py`)."""
+    sought, which sets both; `together`: frames whose windows share batches (None: 1, or 4 on a GPU); `tiles`: search
+    every window of every frame. `words`: what is sought, of weights that are asked by words; `carry` 0..1: how far
+    their objects are carried from frame to frame (`carried_queries.py`)."""
 
     min_score: float | None = None
     rough: float = 0.25
     scale: float = 1.0
     smallest: float | None = None
     refresh: int = 30
-    together: int = 1
+    together: int | None = None
     tiles: bool = False
     words: tuple[str, ...] = ()
     carry: float = 0.0
@@ -174,12 +175,13 @@ def detect(
         detector = detector or load_detector(weights, settings, options)
         record = new_record([detector.facts], options=options, settings=settings, command=command)
         search = make_search(detector, settings)
+        together = settings.together or (1 if detector.facts.device == "cpu" else _TOGETHER)
         sheet = ContactSheet() if picture else None
         rows: list[TrackRow] = []
         frames = calls = tiles = 0
         with record.timed("detect"), progress.task(f"searching {source}", total=clip.meta.frames or None) as task:
             source_frames = clip.frames(settings.start, settings.end, settings.stride)
-            while group := list(islice(source_frames, settings.together)):
+            while group := list(islice(source_frames, together)):
                 for frame, found in zip(group, search.steps([frame.pixels for frame in group]), strict=True):
                     fresh = rows_of(found, frame.index, frame.time_s, detector.names)
                     rows += fresh
@@ -227,14 +229,12 @@ def rows_of(found: FrameFound, index: int, time_s: float, names: tuple[str, ...]
 
 def _check(settings: DetectSettings) -> None:
     if not 0 < settings.rough <= 1 or not 0 < settings.scale <= 4:
-        raise UsageError(
-            f"--rough {settings.rough:g} --scale {settings.scale:g}", hint="shares of the frame's size, above 0"
-        )
+        raise UsageError(f"--scales {settings.rough:g},{settings.scale:g}", hint="shares of the frame's size, above 0")
     if settings.smallest is not None and settings.smallest <= 0:
         raise UsageError(f"--smallest {settings.smallest:g}", hint="pixels of the smallest object, above 0")
     if not 0 <= settings.carry <= 1:
         raise UsageError(f"--carry {settings.carry:g}: outside 0 to 1", hint="0 searches every frame for itself")
-    if settings.together < 1:
-        raise UsageError(f"--together {settings.together}", hint="1 or more frames")
+    if settings.together is not None and settings.together < 1:
+        raise UsageError(f"{settings.together} frames together", hint="1 or more")
     if settings.min_score is not None and not 0 <= settings.min_score <= 1:
         raise UsageError(f"--min-score {settings.min_score:g}: outside 0 to 1", hint="leave it out for the card's")

@@ -163,7 +163,7 @@ def test_a_clip_gives_rows_that_mot_reads(tmp_path: Path, detector: Detector) ->
     with pytest.raises(UnreadableInputError, match="no frame"):
         detect(str(folder), tmp_path / "b.csv", weights="", settings=DetectSettings(start=50.0), detector=detector)
     assert not (tmp_path / "b.csv").exists()
-    with pytest.raises(UsageError, match="rough"):
+    with pytest.raises(UsageError, match="scales 0,1"):
         detect(str(folder), tmp_path / "b.csv", weights="", settings=DetectSettings(rough=0.0), detector=detector)
 
 
