@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from vitapps.apps.console import Run, Talk, WeightsOption, command, group
+from vitapps.apps.own_metric import DataOption, judge_of
 from vitapps.apps.terminal import columns
-from vitapps.errors import PartialFailureError
+from vitapps.errors import PartialFailureError, UsageError
 from vitapps.jsonable import json_ready
 
 if TYPE_CHECKING:
     from vitapps.pipelines.runtime.bench_attention import AttentionBench
+    from vitapps.pipelines.runtime.bench_embedded import EmbeddedRow
     from vitapps.pipelines.runtime.bench_engines import EngineBench
     from vitapps.pipelines.runtime.bench_load import LoadBench
     from vitapps.pipelines.runtime.bench_packing import PackingBench
@@ -84,9 +86,19 @@ def reduce(
     quick: QuickOption = False,
     size: Annotated[int, typer.Option(min=0, help="Only the case of this image size, in pixels; 0: all.")] = 0,
     rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; the ratio is the median over them.")] = 5,
+    weights: WeightsOption = None,
+    data: DataOption = None,
 ) -> None:
-    """Token merging beside the dense model through the same engine: CPU time, ratio, bar."""
+    """Token merging beside the dense model through the same engine: CPU time, ratio, bar; then the gain and the loss of
+    an embedded model: face-finder on generated scenes, or `-w trees-neon --data DIR`."""
+    from vitapps.pipelines.runtime.bench_embedded import SPECS, bench_embedded
     from vitapps.pipelines.runtime.bench_reduce import ENGINES, FULL, QUICK, bench_reduce
+
+    judge = judge_of(weights or "face-finder", data)
+    if judge is None:
+        raise UsageError(
+            f"{weights}: its own metric is not computed here", hint="face-finder, or trees-neon with --data"
+        )
 
     cases = tuple(case for case in (QUICK if quick else FULL) if size in (0, case.size))
     engines = ENGINES if run.options.engine == "auto" else (run.options.engine,)
@@ -98,7 +110,11 @@ def reduce(
         seed=run.options.seed,
         progress=run.progress,
     )
-    run.emit({"rows": json_ready(rows)}, _reduce_lines(rows))
+    own = bench_embedded(
+        judge, SPECS[:1] if quick else SPECS, rounds=3 * rounds, options=run.options, progress=run.progress
+    )
+    found = {"rows": json_ready(rows), "embedded": json_ready(own)}
+    run.emit(found, [*_reduce_lines(rows), "", *_embedded_lines(own)])
 
 
 def _reduce_lines(rows: list[Row]) -> list[str]:
@@ -122,6 +138,19 @@ def _reduce_lines(rows: list[Row]) -> list[str]:
         f"process CPU time, {rows[0].threads} thread(s), medians of {rows[0].rounds} interleaved rounds" if rows else ""
     )
     return [*columns(header, table), about]
+
+
+def _embedded_lines(rows: list[EmbeddedRow]) -> list[str]:
+    header = ("MODEL", "REDUCE", "ENGINE", "DENSE ms", "REDUCED ms", "RATIO", "RANGE", "OWN METRIC", "REDUCED", "DROP")
+    table = [
+        (
+            row.model, row.spec, row.engine, f"{row.dense_ms:.2f}", f"{row.reduced_ms:.2f}", f"{row.ratio:.2f}x",
+            f"{row.lowest:.2f}-{row.highest:.2f}", f"{row.dense:.3f}", f"{row.reduced:.3f}",
+            f"{row.dense - row.reduced:+.3f}",
+        )
+        for row in rows
+    ]  # fmt: skip
+    return [*columns(header, table), f"own metric: {rows[0].metric}"]
 
 
 @command(app, "engines")

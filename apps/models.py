@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from vitapps.apps.console import OutputOption, OverwriteOption, Run, Talk, command, group
+from vitapps.apps.own_metric import DataOption, judge_of
 from vitapps.apps.terminal import columns, printable
 from vitapps.jsonable import json_ready
 
@@ -50,42 +51,55 @@ def quantize(
     run: Run,
     name: Annotated[str, typer.Argument(metavar="NAME", show_default=False, help="A card name or a weights file.")],
     calib: Annotated[
-        Path,
-        typer.Option(show_default=False, help="Folder of .npy inputs as the network takes them, C *spatial each."),
-    ],
-    method: Annotated[str, typer.Option(help="A quantization method: minmax, repq, dopq, adalog.")] = "repq",
-    bits: Annotated[str, typer.Option(help="Bits of weights and activations.")] = "w8a8",
+        Path | None,
+        typer.Option(show_default=False, help="Folder of .npy inputs C *spatial, or of files as the task reads them."),
+    ] = None,
+    data: DataOption = None,
+    method: Annotated[str, typer.Option(help="Methods joined by commas; all: every one.")] = "repq",
+    bits: Annotated[str, typer.Option(help="Bits of weights and activations; several joined by commas.")] = "w8a8",
+    budget: Annotated[
+        float | None,
+        typer.Option(min=2, max=8, show_default=False, help="Instead of --bits: weight bits on average, by layer."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", show_default=False, help="Write the quantized state (.safetensors).")
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(show_default=False, help="Modules that stay float.")] = None,
+    limit: Annotated[int, typer.Option(min=2, help="Inputs that calibrate, unless they are .npy files.")] = 64,
 ) -> None:
-    """Round weights and activations to a few bits (simulated); a table beside plain min-max."""
-    from vitapps.pipelines.runtime.quantize import quantize_card
+    """Round weights and activations to a few bits (simulated; ivit in integers): one table beside plain min-max.
 
-    report = quantize_card(
-        name,
-        calib,
-        method=method,
-        bits=bits,
-        out=out,
-        overwrite=run.options.overwrite,
-        skip=skip or (),
-        progress=run.progress,
+    The own metric of a model is a column where it can be computed: face-finder on scenes that are generated here,
+    trees-neon on the folder of --data. face-finder calibrates on generated scenes as well.
+    """
+    from vitapps.pipelines.batch.record_inputs import calibration_inputs
+    from vitapps.pipelines.runtime.quantize import QuantizeSettings, quantize_card
+
+    judge = judge_of(name, data)
+    inputs = calibration_inputs(name, calib, judge, limit=limit, options=run.options, progress=run.progress)
+    settings = QuantizeSettings(
+        methods=tuple(method.split(",")), bits=tuple(bits.split(",")), skip=tuple(skip or ()), budget=budget
     )
+    report = quantize_card(
+        name, inputs, settings, judge=judge, out=out, options=run.options, progress=run.progress
+    )  # fmt: skip
     run.emit(json_ready(report), _quantize_lines(report))
 
 
 def _quantize_lines(report: QuantReport) -> list[str]:
     rows = [
-        (row.method, row.bits, f"{row.sqnr:.1f} dB", f"{row.error:.2e}", f"{row.size / 1e6:.2f} MB",
-         f"{row.float_size / row.size:.1f}x")
+        (row.method, row.bits, *((row.fault, "", "", "", "") if row.fault else (
+            f"{row.sqnr:.1f} dB", f"{row.error:.2e}", f"{row.metric:.3f}" if report.metric else "-",
+            f"{row.size / 1e6:.2f} MB", f"{row.float_size / row.size:.1f}x",
+        )))
         for row in report.rows
     ]  # fmt: skip
-    header = ("METHOD", "BITS", "OUTPUT SQNR", "RELATIVE ERROR", "SIZE", "SMALLER")
-    about = f"{report.card}: {report.calibration} inputs calibrate, {report.held_out} others measure; simulated"
+    header = ("METHOD", "BITS", "OUTPUT SQNR", "RELATIVE ERROR", "OWN METRIC", "SIZE", "SMALLER")
+    about = [f"{report.card}: {report.calibration} inputs calibrate, {report.held_out} others measure; simulated"]
+    if report.metric:
+        about.append(f"own metric: {report.metric}; of the float network {report.float_metric:.3f}")
     written = [f"wrote {report.out}"] if report.out else []
-    return [*columns(header, rows), about, *written]
+    return [*columns(header, rows), *about, *written]
 
 
 @command(app, "int8")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,10 +19,11 @@ from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.batch.task import Item, TaskSpec, find_task, task_names
 from vitapps.pipelines.runtime.measure import cache_at
+from vitapps.pipelines.runtime.own_metric import Judge
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.engines.load import load_elsewhere, load_here
 from vitapps.shared_backbones.engines.model import Arrays, CompiledModel
-from vitapps.shared_backbones.weights.cards import Card
+from vitapps.shared_backbones.weights.cards import Card, load_card
 
 _TASKS = {"doc.read": "doc.ocr"}  # the card's task -> the task of files that uses its network, where names differ
 Inputs = list[NDArray[np.float32]]
@@ -43,23 +44,49 @@ def record_inputs(
     files = sorted({path for pattern in task.patterns for path in folder.glob(pattern) if path.is_file()})
     if not files:
         raise UnreadableInputError(f"{folder}: no file of {', '.join(task.patterns)}", hint="give a folder of samples")
-    kept = _Reservoir(card, limit, options.seed)
     spec = TaskSpec(
         weights=str(card.folder / f"{card.name}.toml"), options=replace(options, overwrite=True),
         settings=task.Settings(),
     )  # fmt: skip
-    load_elsewhere(kept.load)
-    try:
+
+    def run() -> None:
         with tempfile.TemporaryDirectory() as out, cache_at(Path(out) / "cache"):  # nothing is read from a page cache
             ready = task(spec)
             with progress.task("sampling", total=len(files)) as bar:
                 for file in files:
                     ready(Item(input=file, out=Path(out) / f"{task.stem(file)}{task.extension(spec)}"))
                     bar.advance()
+
+    inputs = inputs_during(card, run, limit=limit, seed=options.seed)
+    if not inputs:
+        raise UnreadableInputError(f"{folder}: no file brought anything to {card.name}", hint="give other samples")
+    return inputs
+
+
+def calibration_inputs(
+    name: str, calib: Path | None, judge: Judge | None, *, limit: int, options: RunOptions,
+    progress: Progress = null_progress,
+) -> Path | Inputs:  # fmt: skip
+    """What the card `name` calibrates on: the folder `calib` itself where it holds `.npy` files, else what the card's
+    task makes of the files in it; without a folder, what `judge` calibrates on. UsageError where there is nothing."""
+    card = load_card(name)
+    if calib is not None:
+        saved = any(calib.glob("*.npy")) or not any(calib.glob("*"))
+        return calib if saved else record_inputs(card, calib, limit=limit, options=options, progress=progress)
+    run = judge.calibrate if judge is not None else None
+    if run is None:
+        raise UsageError(f"{card.name}: nothing to calibrate on", hint="--calib DIR")
+    return inputs_during(card, lambda: run(options), limit=limit, seed=options.seed)
+
+
+def inputs_during(card: Card, run: Callable[[], object], *, limit: int, seed: int) -> Inputs:
+    """At most `limit` of the inputs, 1 C *spatial each, that the network of `card` gets while `run` runs."""
+    kept = _Reservoir(card, limit, seed)
+    load_elsewhere(kept.load)
+    try:
+        run()
     finally:
         load_elsewhere(None)
-    if not kept.inputs:
-        raise UnreadableInputError(f"{folder}: no file brought anything to {card.name}", hint="give other samples")
     return kept.inputs
 
 

@@ -6,10 +6,16 @@ import pytest
 import torch
 
 from vitapps.errors import UsageError
+from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.bench_embedded import bench_embedded
 from vitapps.pipelines.runtime.bench_reduce import Case, bench_reduce
+from vitapps.pipelines.video.scene_metric import scene_judge
 from vitapps.shared_backbones.models.plain_detector import PlainDetector, PlainDetectorConfig, window_example
 from vitapps.shared_backbones.models.reduced import reduced_model
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
+
+
+OPTIONS = RunOptions(device="cpu", engine="torch", threads=1)  # no graph has to be made
 
 
 def test_a_detector_answers_on_the_full_grid() -> None:
@@ -48,3 +54,11 @@ def test_the_bench_measures_both_models_in_one_run() -> None:
     assert row.tokens == 17 - 12  # one patch a block
     assert row.rounds == 2 and row.lowest <= row.ratio <= row.highest
     assert row.dense_ms > 0 and row.reduced_ms > 0
+
+
+def test_an_embedded_models_own_metric_stands_beside_the_gain() -> None:
+    judge = scene_judge("face-finder", scenes=1)
+    (row,) = bench_embedded(judge, ("tome:keep=0.5",), rounds=2, options=OPTIONS)
+    assert row.model == "face-finder" and row.engine == "torch fp32"
+    assert row.dense > 0.8 and 0 <= row.reduced <= row.dense + 0.1
+    assert 0 < row.lowest <= row.ratio <= row.highest
