@@ -37,7 +37,7 @@ from vitapps.shared_backbones.engines.check_input import (
     sampled,
 )
 from vitapps.shared_backbones.engines.graph import compile_card_graph, input_shape
-from vitapps.shared_backbones.engines.machine import cpu_flags, cpu_has_bf16
+from vitapps.shared_backbones.engines.machine import bf16_is_fast, cpu_flags
 from vitapps.shared_backbones.engines.model import Arrays, Run
 from vitapps.shared_backbones.weights.cards import Card
 
@@ -174,7 +174,7 @@ def _is_wanted(card: Card, options: RunOptions, precision: str) -> bool:
     if options.precision != "auto":
         return options.precision == precision
     granted = allowed_error(card, precision) is not None
-    return granted and (precision != "bf16" or cpu_has_bf16())
+    return granted and (precision != "bf16" or bf16_is_fast())
 
 
 def _installed(engine: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import NO_REDUCTION, RunOptions
-from vitapps.shared_backbones.engines.machine import cpu_has_bf16, has_cuda, usable_cores
+from vitapps.shared_backbones.engines.machine import bf16_is_fast, has_cuda, usable_cores
 from vitapps.shared_backbones.engines.model import CompiledModel
 from vitapps.shared_backbones.weights.cards import Card
 
@@ -96,4 +96,4 @@ def _precision(card: Card, options: RunOptions, engine: str, device: str) -> str
     if engine in ("torch-packed", "onnxruntime"):
         return "exact"
     allowed = bool(card.tolerance.get("bf16", False))
-    return "bf16" if allowed and (device != "cpu" or cpu_has_bf16()) else "exact"
+    return "bf16" if allowed and (device != "cpu" or bf16_is_fast()) else "exact"

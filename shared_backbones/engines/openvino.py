@@ -19,7 +19,7 @@ from vitapps.errors import MissingError
 from vitapps.provenance import sha256_file
 from vitapps.require import require
 from vitapps.shared_backbones.engines.cache import entry_key, open_cache
-from vitapps.shared_backbones.engines.machine import cpu_flags, cpu_has_bf16
+from vitapps.shared_backbones.engines.machine import bf16_is_fast, cpu_flags
 from vitapps.shared_backbones.engines.model import Arrays, CompiledModel, Run, in_buckets
 
 _CONVERTER = "openvino.tools.ovc"  # converts models, which is never done here
@@ -80,9 +80,9 @@ def compile_graph(
 
 
 def _hint(precision: str) -> str:
-    """int8 lies in the graph (quantize, dequantize pairs); what is floating there may as well be bf16, where the
-    processor has it: its error is far below that of int8."""
-    return HINTS["bf16" if cpu_has_bf16() else "exact"] if precision == "int8" else HINTS[precision]
+    """int8 lies in the graph (quantize, dequantize pairs); what is floating there may as well be bf16, where that is
+    faster: its error is far below that of int8."""
+    return HINTS["bf16" if bf16_is_fast() else "exact"] if precision == "int8" else HINTS[precision]
 
 
 def _runners(compiled: Any) -> tuple[Run, Run]:

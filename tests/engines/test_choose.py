@@ -8,7 +8,7 @@ import pytest
 
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
-from vitapps.shared_backbones.engines import choose
+from vitapps.shared_backbones.engines import choose, machine
 from vitapps.shared_backbones.engines.check_input import (
     SAMPLES,
     allowed_error,
@@ -31,7 +31,7 @@ def card(vit):
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("VITAPPS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(choose, "cpu_has_bf16", lambda: True)
+    monkeypatch.setattr(choose, "bf16_is_fast", lambda: True)
 
 
 def times(monkeypatch, table, errors=None):
@@ -81,7 +81,7 @@ def test_a_precision_needs_the_permission_of_the_card(card, monkeypatch):
     assert decide(replace(card, tolerance={"bf16": False, "int8": True}), AUTO, 1).precision == "int8"
     assert "bf16" not in {precision for _, precision in asked}
     asked.clear()
-    monkeypatch.setattr(choose, "cpu_has_bf16", lambda: False)
+    monkeypatch.setattr(choose, "bf16_is_fast", lambda: False)
     decide(replace(card, tolerance={"bf16": True}), AUTO, 1)
     assert {precision for _, precision in asked} == {"exact"}
 
@@ -183,3 +183,13 @@ def test_an_entry_of_another_release_is_measured_again(card, monkeypatch):
         asked.clear()
         assert decide(card, AUTO, 1).engine == "openvino"
         assert len(asked) == 5
+
+
+@pytest.mark.parametrize(("flags", "vendor", "fast"), [
+    (("avx512_bf16",), "AuthenticAMD", True), (("avx512_bf16",), "GenuineIntel", False),
+    (("amx_bf16", "avx512_bf16"), "GenuineIntel", True), (("bf16",), "", True), (("avx2",), "AuthenticAMD", False),
+])  # fmt: skip
+def test_bf16_counts_where_the_processor_is_faster_with_it(monkeypatch, flags, vendor, fast):
+    monkeypatch.setattr(machine, "cpu_flags", lambda: flags)
+    monkeypatch.setattr(machine, "_listed", lambda *names: vendor)
+    assert machine.bf16_is_fast.__wrapped__() is fast

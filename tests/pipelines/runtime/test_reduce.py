@@ -14,7 +14,6 @@ from vitapps.shared_backbones.models.plain_detector import PlainDetector, PlainD
 from vitapps.shared_backbones.models.reduced import reduced_model
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
 
-
 OPTIONS = RunOptions(device="cpu", engine="torch", threads=1)  # no graph has to be made
 
 
