@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from vitapps.pipelines.face.texture import texture
 from vitapps.pipelines.face.verify import Recogniser
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
+
+if TYPE_CHECKING:
+    from vitapps.shared_backbones.weights.cards import Card
 
 EMBEDDED: tuple[tuple[ModelName, str], ...] = (
     ("liveness", LIVENESS), ("liveness", "face-liveness-net"), ("deepfake", DEEPFAKE), ("embed", "face-embed"),
@@ -52,10 +55,10 @@ def _liveness_encoder(path: Path, weights: str | None, crop: bool, options: RunO
     from vitapps.shared_backbones.weights.cards import load_card
 
     score, face, threshold = liveness_target(path, weights, crop, options)
-    card = load_card(weights or LIVENESS)
+    card = load_card(weights or LIVENESS, "face.liveness")
     if card.arch != "liveness_vit":
         return Encoder(name=card.name, face=face, encode=texture, score=score, threshold=threshold)
-    pooled = _module(weights or LIVENESS).pooled
+    pooled = _module(card).pooled
 
     def encode(pixels: Pixels) -> Floats:
         return _run(pooled, as_input([pixels]))
@@ -69,7 +72,8 @@ def _deepfake_encoder(path: Path, weights: str | None, crop: bool, options: RunO
     from vitapps.shared_backbones.weights.cards import load_card
 
     score, face, threshold = deepfake_target(path, weights, crop, options)
-    card, module = load_card(weights or DEEPFAKE), _module(weights or DEEPFAKE)
+    card = load_card(weights or DEEPFAKE, "face.deepfake")
+    module = _module(card)
 
     def unit(x: Any) -> Any:
         return module.head.embed(module.features(x))
@@ -105,13 +109,12 @@ def _embed_encoder(path: Path, weights: str | None, crop: bool, options: RunOpti
     return Encoder(name=embedder.facts.name, face=face, encode=encode, score=score, threshold=point.threshold)
 
 
-def _module(weights: str) -> Any:
+def _module(card: Card) -> Any:
     """The network of a card by torch, without gradients of its weights."""
     require("torch", extra="train")
-    from vitapps.shared_backbones.weights.cards import load_card
     from vitapps.shared_backbones.weights.load import load_module
 
-    return load_module(load_card(weights)).requires_grad_(False)
+    return load_module(card).requires_grad_(False)
 
 
 def _run(encode: Callable[[Any], Any], inputs: Any) -> Floats:

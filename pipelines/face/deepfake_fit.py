@@ -92,7 +92,11 @@ def export(
         "preprocess": {**preprocess, "tested": asdict(tested)},
         "labels": [{"value": 0, "name": "real"}, {"value": 1, "name": "fake", "threshold": tested.fake_from}],
         "tolerance": {"bf16": False},
-        "limits": [*LIMITS, "forbidden: accusing anyone, moderating without a person, evidence in a procedure"],
+        "limits": [
+            *LIMITS,
+            "forbidden: accusing anyone, moderating without a person, evidence in a procedure",
+            "failure in pictures (blends left unsure): docs/img/face_deepfake_failure.jpg",
+        ],
         **facts,
     }
     tower = config.tower()

@@ -175,6 +175,8 @@ def export(module: nn.Module, threshold: float, facts: dict[str, Any], out: Path
             "animals, statues and drawings with eyes and a mouth may count as faces",
             "boxes follow YuNet's habit: brow to chin, ear to ear",
             "trained on few hundred colour faces, mostly East Asian, and news photographs in grey",
+            "not for finding or counting people who did not agree to it",
+            "failures in pictures (turned, tiny and masked faces): docs/img/face_detect_failure.jpg",
         ],
     }
     return publish(module, card, out, example=window_example(CONFIG), output_names=["scores", "boxes", "points"])

@@ -146,6 +146,7 @@ def export(model: ExpressionModel, facts: Mapping[str, Any], out: Path) -> Path:
             "an expression is not an emotion; labels are those of crowd workers on searched-for pictures",
             "not for hiring, teaching, policing or border control",
             "--occlusion-aware does not help on FER2013: covered parts are told from others no better than by chance",
+            "failures in pictures (speaking is angry, earnest is sad): docs/img/face_expression_failure.jpg",
         ],
         "status": "paper",
     }

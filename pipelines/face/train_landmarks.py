@@ -87,6 +87,8 @@ def export(cascade: LandmarkCascade, facts: dict[str, Any], out: Path) -> Path:
             "landmarks under a mask, a hand or dark glasses are guesses",
             "starts from a detector's landmarks and does not find a face by itself",
             "truth is another detector's: habits of YuNet are learnt, and its errors",
+            "not for judging anybody by the shape of a face; failure in a picture (a masked face):"
+            " docs/img/face_detect_failure.jpg",
         ],
         "status": "core",
     }

@@ -93,7 +93,7 @@ def _error_rates(items: Sequence[Presentation], source: str, logits: NDArray[np.
     found = []
     for row in rows:
         if row is not None:
-            when = "after a calibration on other people of it" if row.calibrated else "before calibration"
+            when = "after a calibration on the other half" if row.calibrated else "before calibration"
             pairs = (("APCER", row.rates.worst_apcer, row.attacks), ("BPCER", row.rates.bpcer, row.live))
             found += [
                 {"metric": f"{name} on {source} {when}", "value": round(value, 3), "data": source, "n": number,
@@ -129,6 +129,7 @@ def export(
         "limits": [
             *LIMITS,
             "forbidden: deciding alone over people's access to money, work, borders or public services",
+            "failure in pictures (print and replay called live): docs/img/face_liveness_failure.png",
         ],
     }
     example = torch.zeros(1, len(weights))
