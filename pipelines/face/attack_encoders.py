@@ -39,7 +39,7 @@ def attack_features(
     picture. The verdict of "embed" is whether the changed face still matches its own picture."""
     if name is None and weights is not None:
         raise UsageError(f"-w {weights} without --model", hint="say whose weights they are")
-    wanted = list(EMBEDDED) if name is None else [(name, weights)]
+    wanted: list[tuple[ModelName, str | None]] = [*EMBEDDED] if name is None else [(name, weights)]
     makers = {"liveness": _liveness_encoder, "deepfake": _deepfake_encoder, "embed": _embed_encoder}
     found = []
     with progress.task("encoders", total=len(wanted)) as task:

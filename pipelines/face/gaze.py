@@ -100,7 +100,9 @@ class GazeReader:
         height, width = pixels.shape[:2]
         side = self.module.config.vit.image_size[0]
         small = np.asarray(cv2.resize(pixels, (side, side), interpolation=cv2.INTER_AREA), np.float32) / 255
-        image = torch.from_numpy(((small - np.float32(MEAN)) / np.float32(STD)).transpose(2, 0, 1)[None].copy())
+        image = torch.from_numpy(
+            ((small - np.array(MEAN, np.float32)) / np.array(STD, np.float32)).transpose(2, 0, 1)[None].copy()
+        )
         shares = torch.tensor(heads, dtype=torch.float32) / torch.tensor([width, height, width, height])
         with torch.inference_mode():
             scene = self.module.scene(image)

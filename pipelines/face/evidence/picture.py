@@ -55,12 +55,13 @@ def inconsistency(parts: Mapping[str, Map], weights: Mapping[str, float], guide:
     """What the picture `guide` h w 3 (0..1) does not explain of its traces h w, in deviations of the traces; the
     weighted ones count."""
     content = _content(guide)  # cells K
-    total = np.zeros(guide.shape[:2])
+    total = np.zeros((guide.shape[0], guide.shape[1]))
     for name, weight in weights.items():
         values = parts[name].ravel().astype(np.float64)
         solved = np.linalg.lstsq(content, values, rcond=None)[0]
         total += weight * (values - content @ solved).reshape(total.shape)
-    side = min(WINDOW, *total.shape)
+    height, width = total.shape
+    side = min(WINDOW, height, width)
     flat = np.sort(cv2.blur(total, (side, side)), axis=None)
     return float(flat[-max(1, round(TOP * flat.size)) :].mean())
 
