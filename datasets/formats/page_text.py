@@ -40,7 +40,7 @@ def around(boxes: list[Box]) -> Box:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Word:
     """`quad`: corners of the word as read: top left, top right, bottom right, bottom left of its own upright
-    position. `confidence` 0 to 1: the calibrated chance that every character is right."""
+    position. `confidence` 0 to 1: the calibrated chance that all letters and figures are right."""
 
     text: str
     quad: Quad

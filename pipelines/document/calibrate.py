@@ -10,20 +10,34 @@ import numpy as np
 
 from vitapps.pipelines.document.confidence import Calibration, Floats, WordEvidence
 from vitapps.pipelines.document.recognise import Reading
-from vitapps.pipelines.document.text_scores import folded_text
+from vitapps.pipelines.document.text_scores import bare_words, folded_text
 
 _ROUNDS = 50  # of Newton's method at most
 _RIDGE = 1.0  # keeps the fit finite where right and wrong are wholly apart
 
 
 def words_right(reading: Reading, truth: str, ignore_case: bool = False) -> list[tuple[float, bool]]:
-    """Confidence of every word of a reading, and whether it stands in the truth at its place (folded)."""
-    found = [folded_text(word.text.upper() if ignore_case else word.text) for word in reading.words]
-    wanted = folded_text(truth).split()
-    right = [False] * len(found)
-    for block in SequenceMatcher(None, found, wanted, autojunk=False).get_matching_blocks():
-        right[block.a : block.a + block.size] = [True] * block.size
-    return [(word.confidence, good) for word, good in zip(reading.words, right, strict=True)]
+    """Confidence of every word of a reading, and whether its letters and figures, all of them and no more between two
+    gaps or marks, stand in the truth at their place (folded). A word of marks alone is right where it stands so."""
+    words = [folded_text(word.text.upper() if ignore_case else word.text) for word in reading.words]
+    whole = folded_text(truth)
+    bare = _found_in([bare_words(word) for word in words], bare_words(whole))
+    marks = _found_in([[word] for word in words], whole.split())
+    return [
+        (word.confidence, good if bare_words(text) else mark)
+        for word, text, good, mark in zip(reading.words, words, bare, marks, strict=True)
+    ]
+
+
+def _found_in(words: Sequence[Sequence[str]], wanted: Sequence[str]) -> list[bool]:
+    """Whether all parts of each word have a counterpart when the parts of all are laid along `wanted`."""
+    parts = [(part, number) for number, word in enumerate(words) for part in word]
+    lost = [True] * len(parts)
+    matcher = SequenceMatcher(None, [part for part, _ in parts], wanted, autojunk=False)
+    for block in matcher.get_matching_blocks():
+        lost[block.a : block.a + block.size] = [False] * block.size
+    wrong = {number for (_, number), gone in zip(parts, lost, strict=True) if gone}
+    return [number not in wrong for number in range(len(words))]
 
 
 def fit_calibration(

@@ -1,4 +1,4 @@
-"""How sure a word is: what the network's answer shows of it, brought to the chance that every character is right.
+"""How sure a word is: what the network's answer shows of it, brought to the chance that its letters are right.
 
 A network that was trained on rendered lines is as sure on a receipt as on a journal, and less often right. What tells
 them apart is more than the word's own path: how the whole line was read, how sure the gaps around the word are (a word

@@ -32,6 +32,7 @@ from vitapps.pipelines.document.text_scores import (
     ErrorRate,
     ReliabilityBin,
     bag_of_words,
+    bare_words,
     calibration_error,
     edit_distance,
     error_rate,
@@ -50,8 +51,8 @@ _RECEIPT_WORD = re.compile(r"[A-Z0-9]+")
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageScore:
     """One page by one engine. Edits and lengths in characters (`words_*`: in words) of folded text; `covered` true
-    boxes of a receipt of `boxes`; `cpu_s` CPU seconds; `doubts`: confidence of each word and whether it is right;
-    `wrong`: the words found that the page has not, in pixels of `image`."""
+    boxes of a receipt of `boxes`; `cpu_s` CPU seconds; `doubts`: confidence of each word and whether its letters and
+    figures are right (`bare_words`); `wrong`: the words found that the page has not, in pixels of `image`."""
 
     name: str
     engine: str
@@ -154,7 +155,8 @@ def score_page(truth: TruthPage, page: Page, engine: str, cpu_s: float) -> PageS
     strict, strict_whole = strict_text(page.text), strict_text(truth.text)
     mine, theirs = _words(found, truth.is_receipt), _words(whole, truth.is_receipt)
     ordered = not truth.is_receipt
-    verdicts = _verdicts(page, theirs, fold, receipt=truth.is_receipt)
+    verdicts = _verdicts(page, theirs, lambda text: _words(fold(text), truth.is_receipt))
+    bare = _verdicts(page, bare_words(whole), lambda text: bare_words(fold(text)))
     return PageScore(
         name=truth.image.name, engine=engine, receipt=truth.is_receipt,
         edits=edit_distance(found, whole) if ordered else 0, length=len(whole) if ordered else 0,
@@ -164,7 +166,7 @@ def score_page(truth: TruthPage, page: Page, engine: str, cpu_s: float) -> PageS
         word_edits=edit_distance(mine, theirs) if ordered else 0, word_length=len(theirs) if ordered else 0,
         bag=bag_of_words(mine, theirs), covered=sum(_is_covered(box, page) for box in truth.boxes),
         boxes=len(truth.boxes), cpu_s=cpu_s, found=page.text, truth=truth.text,
-        doubts=tuple((word.confidence, right) for word, right in verdicts), image=truth.image,
+        doubts=tuple((word.confidence, right) for word, right in bare), image=truth.image,
         wrong=tuple(word for word, right in verdicts if not right),
     )  # fmt: skip
 
@@ -213,13 +215,13 @@ def _words(text: str, receipt: bool) -> list[str]:
 
 
 def _verdicts(
-    page: Page, truth: Sequence[str], fold: Callable[[str], str], *, receipt: bool
+    page: Page, truth: Sequence[str], parts_of: Callable[[str], list[str]]
 ) -> list[tuple[Word, bool]]:  # fmt: skip
-    """Each word found, and whether the page has that word, each as often as it has it."""
+    """Each word found that has parts, and whether the page has these, each as often as it has it."""
     left: Counter[str] = Counter(truth)
     found: list[tuple[Word, bool]] = []
     for word in page.words:
-        parts = _words(fold(word.text), receipt)
+        parts = parts_of(word.text)
         right = bool(parts) and all(left[part] > 0 for part in parts)
         if right:
             left.subtract(parts)

@@ -70,7 +70,8 @@ class PublishedReader:
         height, width = self.size
         image = Image.fromarray(crop).convert("RGB").resize((width, height), Image.Resampling(self.resample))
         scaled = np.asarray(image, np.float32) / np.float32(255)
-        return (scaled - np.float32(self.mean)) / np.float32(self.std)
+        picture: NDArray[np.float32] = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
+        return picture
 
     def _reading(self, text: str, chance: float, width: int) -> Reading:
         words = (ReadWord(text=text, x0=0.0, x1=float(width), confidence=chance),) if self.one_word else ()

@@ -47,8 +47,8 @@ class ReadChar:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReadWord:
-    """`x0`, `x1`: columns of the crop, brought to the ink; `confidence` 0 to 1: calibrated chance that every character
-    of the word is right."""
+    """`x0`, `x1`: columns of the crop, brought to the ink; `confidence` 0 to 1: calibrated chance that all letters
+    and figures of the word are right."""
 
     text: str
     x0: float

@@ -7,6 +7,7 @@ digits, dots in a row, no space before ; : ! ?. Characters are code points after
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_BARE = re.compile(r"[^\W_]+")
 _FOLDS = (
     ("``", '"'), ("''", '"'), ("‘‘", '"'), ("’’", '"'), ("“", '"'), ("”", '"'),
     ("„", '"'), ("«", '"'), ("»", '"'), ("‘", "'"), ("’", "'"),
@@ -37,6 +39,12 @@ def folded_text(text: str) -> str:
     for mark in ";:!?":
         text = text.replace(f" {mark}", mark)
     return text
+
+
+def bare_words(text: str) -> list[str]:
+    """The runs of letters and figures in a text: what is left of its words where marks and gaps beside them are a
+    matter of convention, as on receipts (`Cashier :` and `Cashier:`)."""
+    return _BARE.findall(text)
 
 
 def edit_distance(found: Sequence[Hashable], truth: Sequence[Hashable]) -> int:

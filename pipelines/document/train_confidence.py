@@ -2,7 +2,8 @@
 
 Rendered lines alone do not tell how often a real one is misread. Fitted to are rendered lines in held-out faces and one
 in three of the documents of each folder, chosen by its name; on the other documents the reliability before and after is
-reported. Weights do not change, and neither does what is read.
+reported, of their lines and, for receipts, of their pages as `doc ocr` reads them. Weights do not change, and neither
+does what is read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from vitapps.datasets.formats.picture import read_picture
+from vitapps.datasets.sets.page_truth import read_truth
 from vitapps.datasets.sets.text_lines import LabelledLine, read_labelled_lines
 from vitapps.datasets.synth.text.fonts import find_faces
 from vitapps.datasets.synth.text.line import LineMaker
@@ -21,7 +24,9 @@ from vitapps.datasets.synth.text.words import TextSource
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.calibrate import fit_calibration, words_right
 from vitapps.pipelines.document.confidence import Calibration, WordEvidence
-from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, Recogniser
+from vitapps.pipelines.document.evaluate import score_page
+from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
+from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, Crop, Reading, Recogniser
 from vitapps.pipelines.document.text_scores import ReliabilityBin, calibration_error, reliability
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.weights.cards import Card, card_files, load_card, write_card
@@ -64,7 +69,8 @@ def train_confidence(
                                          f"{folder.name}, held out")  # fmt: skip
     fitted.append(marked_words(reader, rendered_lines(rendered), progress, RENDERED))
     found = balanced_fit([marks for marks in fitted if marks])
-    scores = [score(name, marks, reader.calibration, found) for name, marks in held.items()]
+    held |= {f"{folder.name}, whole receipts": marked_receipts(reader, folder, progress) for folder in data}
+    scores = [score(name, marks, reader.calibration, found) for name, marks in held.items() if marks]
     return write_calibrated(card, found, scores, out), scores
 
 
@@ -92,6 +98,38 @@ def marked_words(reader: Recogniser, lines: Sequence[LabelledLine], progress: Pr
                 right = [mark for _, mark in words_right(look.reading, line.text, ignore_case=capitals)]
                 found += zip(look.evidence, right, strict=True)
             task.advance(len(part))
+    return found
+
+
+class EvidenceReader:
+    """Reads as its recogniser does, and remembers what each confidence rests on: words that share one share the
+    evidence that is weighed, or are so alike that they may."""
+
+    def __init__(self, reader: Recogniser) -> None:
+        self._reader = reader
+        self.evidence: dict[float, WordEvidence] = {}
+
+    def read(self, crops: Sequence[Crop]) -> tuple[Reading, ...]:
+        looks = self._reader.looks(crops)
+        for look in looks:
+            confidences = (word.confidence for word in look.reading.words)
+            self.evidence |= dict(zip(confidences, look.evidence, strict=True))
+        return tuple(look.reading for look in looks)
+
+
+def marked_receipts(reader: Recogniser, folder: Path, progress: Progress) -> Marks:
+    """Every word that is found on the receipts (NAME.csv) that were not fitted to, read as whole pages, and whether the
+    receipt has it (`evaluate.score_page`)."""
+    receipts = [page for page in read_truth(folder) if page.is_receipt] if any(folder.glob("*.csv")) else []
+    found: Marks = []
+    held = [page for page in receipts if not is_fitted(page.image.stem)]
+    with progress.task(f"{folder.name}, whole receipts", total=len(held)) as task:
+        for truth in held:
+            watched = EvidenceReader(reader)
+            page = read_page(read_picture(truth.image), PageReader(lines=watched), ReadSettings(detector="components"))
+            doubts = score_page(truth, page, "vitapps", 0.0).doubts
+            found += [(watched.evidence[confidence], right) for confidence, right in doubts]
+            task.advance()
     return found
 
 

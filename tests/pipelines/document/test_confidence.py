@@ -5,18 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
+import cv2
 import numpy as np
 import pytest
 
+from vitapps.datasets.formats.page_text import Block, Line, Page, Word, quad_of
+from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.sets.text_lines import LabelledLine
 from vitapps.options import RunOptions
 from vitapps.pipelines.document import train_confidence
 from vitapps.pipelines.document.calibrate import fit_calibration
 from vitapps.pipelines.document.confidence import Calibration, WordEvidence, logit_of
 from vitapps.pipelines.document.ctc_decode import Peak
-from vitapps.pipelines.document.recognise import Recogniser, word_evidence
+from vitapps.pipelines.document.read_page import PageReader, ReadSettings
+from vitapps.pipelines.document.recognise import Crop, Look, Reading, ReadWord, Recogniser, word_evidence
 from vitapps.pipelines.document.text_scores import calibration_error, reliability
+from vitapps.progress import null_progress
 from vitapps.shared_backbones.weights.cards import load_card
 
 SURE = WordEvidence(path=-0.1, least=-0.05, blanks=0.0, line=-0.02, letters=5, height=60)
@@ -78,3 +84,30 @@ def test_the_command_writes_a_card_that_reads_alike(tmp_path: Path, monkeypatch:
     assert [row["metric"] for row in written if not row["metric"].startswith("calibration")] == [
         metric for metric in kept if not metric.startswith("calibration")
     ]
+
+
+def test_receipts_are_marked_as_whole_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    word = ReadWord(text="Total:", x0=0, x1=9, confidence=0.625)
+    look = Look(reading=Reading(text="Total:", words=(word,)), evidence=(SURE,))
+
+    class Reader:
+        def looks(self, crops: list[Crop]) -> list[Look]:
+            return [look for _ in crops]
+
+    def read_page(picture: Picture, reader: PageReader, settings: ReadSettings) -> Page:
+        words = [word for reading in reader.lines.read([picture.pixels[..., 0]]) for word in reading.words]
+        seen = tuple(Word(text=word.text, quad=quad_of((0, 0, 9, 9)), confidence=word.confidence) for word in words)  # type: ignore[attr-defined]
+        return Page(
+            width=90, height=24, blocks=(Block(kind="text", lines=(Line(words=seen, quad=quad_of((0, 0, 9, 9))),)),)
+        )
+
+    monkeypatch.setattr(train_confidence, "read_page", read_page)
+    names = [f"r{place}" for place in range(6)]
+    for name in names:
+        cv2.imwrite(str(tmp_path / f"{name}.png"), np.full((24, 90), 255, np.uint8))
+        (tmp_path / f"{name}.csv").write_text(f"0,0,9,0,9,9,0,9,{'total :' if name != 'r5' else 'other'}\n")
+    marks = train_confidence.marked_receipts(cast(Recogniser, Reader()), tmp_path, null_progress)
+    held = [name for name in names if not train_confidence.is_fitted(name)]
+    assert 0 < len(held) < len(names)
+    assert marks == [(SURE, name != "r5") for name in held]
+    assert train_confidence.marked_receipts(cast(Recogniser, Reader()), tmp_path / "none", null_progress) == []

@@ -134,6 +134,14 @@ def test_words_are_right_at_their_place() -> None:
     assert marks == [True, True, False, True]
 
 
+def test_marks_and_gaps_beside_a_word_leave_it_right() -> None:
+    words = tuple(
+        ReadWord(text=text, x0=0, x1=1, confidence=0.9) for text in ("Cashier", ":", "RM7,90", "KUA", "LA", "-")
+    )
+    marks = [right for _, right in words_right(Reading(text="", words=words), "Cashier: RM7.90 KUALA -")]
+    assert marks == [True, False, True, False, False, True]
+
+
 @pytest.mark.parametrize(
     ("read", "settled"),
     [("1O6.5o", "106.50"), ("T0TAL", "TOTAL"), ("he1lo", "hello"), ("Il", "Il"), ("SS16/1", "SS16/1"),
