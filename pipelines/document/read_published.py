@@ -69,9 +69,10 @@ class PublishedReader:
         """H W 3 or H W uint8 -> height width 3."""
         height, width = self.size
         image = Image.fromarray(crop).convert("RGB").resize((width, height), Image.Resampling(self.resample))
-        scaled = np.asarray(image, np.float32) / np.float32(255)
-        picture: NDArray[np.float32] = (scaled - np.asarray(self.mean, np.float32)) / np.asarray(self.std, np.float32)
-        return picture
+        mean: NDArray[np.float32] = np.array(self.mean, np.float32)
+        std: NDArray[np.float32] = np.array(self.std, np.float32)
+        pixels: NDArray[np.float32] = np.asarray(image, np.float32)
+        return (pixels / np.float32(255) - mean) / std
 
     def _reading(self, text: str, chance: float, width: int) -> Reading:
         words = (ReadWord(text=text, x0=0.0, x1=float(width), confidence=chance),) if self.one_word else ()
