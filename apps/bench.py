@@ -66,7 +66,7 @@ def packing(run: Run, quick: QuickOption = False) -> None:
     from vitapps.pipelines.runtime.bench_packing import bench_packing
 
     found = bench_packing(options=run.options, quick=quick, progress=run.progress)
-    run.emit(json_ready(found), _packing_lines(found))
+    run.emit({"mixes": json_ready(found)}, [line for mix in found for line in (*_packing_lines(mix), "")])
 
 
 def _packing_lines(found: PackingBench) -> list[str]:
@@ -77,7 +77,8 @@ def _packing_lines(found: PackingBench) -> list[str]:
     ]
     sizes = f"{found.images} images of {found.shortest} to {found.longest} tokens, {found.tokens} in all"
     filled = f"sequences of {found.capacity} are {found.fill:.1%} full, a padded batch {found.padded_fill:.1%}"
-    return [f"{found.device}, {found.model}, {found.threads} thread(s): {sizes}; {filled}", *columns(header, rows)]
+    about = f"{found.mix}: {found.device}, {found.model}, {found.threads} thread(s): {sizes}; {filled}"
+    return [about, *columns(header, rows)]
 
 
 @command(app, "reduce")

@@ -20,6 +20,7 @@ from vitapps.shared_backbones.packing.first_fit import pack
 
 ONE_BY_ONE = "one by one"
 PATCH = 16
+MIXES = {"photographs and pages": 320.0, "small crops": 64.0}  # pixels of a usual side
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,8 +37,10 @@ class PackingRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackingBench:
-    """`fill`: share of the places of all sequences that hold a token; `padded_fill` the same of padded batches."""
+    """`mix` of sizes; `fill`: share of the places of all sequences that hold a token; `padded_fill` the same of padded
+    batches."""
 
+    mix: str
     device: str
     model: str
     threads: int
@@ -52,8 +55,10 @@ class PackingBench:
 
 
 @torch.inference_mode()
-def bench_packing(*, options: RunOptions, quick: bool = False, progress: Progress = null_progress) -> PackingBench:
-    """ViT-Ti/16 (quick) or ViT-S/16 with random weights, rotary positions, on generated sizes."""
+def bench_packing(
+    *, options: RunOptions, quick: bool = False, progress: Progress = null_progress
+) -> list[PackingBench]:  # fmt: skip
+    """ViT-Ti/16 (quick) or ViT-S/16 with random weights, rotary positions, on generated sizes: one table a mix."""
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -61,8 +66,18 @@ def bench_packing(*, options: RunOptions, quick: bool = False, progress: Progres
     device = torch.device(automatic if options.device == "auto" else options.device)
     dim, heads, depth = (192, 3, 4) if quick else (384, 6, 12)
     vit = ViT(ViTConfig(dim=dim, heads=heads, depth=depth, pos="rope", pos_prefix=False)).eval().to(device)
-    images = [torch.randn(3, *size, device=device) for size in draw_sizes(16 if quick else 48, options.seed)]
-    packed = PackedViT(vit)
+    found = []
+    for mix, side in MIXES.items():
+        sizes = draw_sizes(16 if quick else 48, options.seed, side)
+        images = [torch.randn(3, *size, device=device) for size in sizes]
+        found.append(_measure(mix, PackedViT(vit), images, quick=quick, progress=progress))
+    return found
+
+
+def _measure(
+    mix: str, packed: PackedViT, images: list[Tensor], *, quick: bool, progress: Progress
+) -> PackingBench:  # fmt: skip
+    vit, device = packed.vit, images[0].device
     lengths = [packed.count_tokens(image) for image in images]
     batch = 4 if quick else 8
     capacity = max(*lengths, batch * sum(lengths) // len(lengths))  # as many tokens a step as a batch has on average
@@ -87,8 +102,9 @@ def bench_packing(*, options: RunOptions, quick: bool = False, progress: Progres
         for name, taken in seconds.items()
     ]
     return PackingBench(
+        mix=mix,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name(),
-        model=f"ViT of {depth} blocks, {dim} channels, patch {PATCH}",
+        model=f"ViT of {vit.config.depth} blocks, {vit.config.dim} channels, patch {PATCH}",
         threads=torch.get_num_threads(),
         images=len(images),
         tokens=sum(lengths),
@@ -101,13 +117,16 @@ def bench_packing(*, options: RunOptions, quick: bool = False, progress: Progres
     )
 
 
-def draw_sizes(count: int, seed: int) -> list[tuple[int, int]]:
-    """Heights and widths as in a photo or page collection: log-normal area around 320 x 320, log-normal aspect ratio;
-    multiples of the patch from 64 to 768."""
+def draw_sizes(count: int, seed: int, usual: float = 320.0) -> list[tuple[int, int]]:
+    """Heights and widths as in a collection of photographs, pages or crops: log-normal area around `usual` squared,
+    log-normal aspect ratio; multiples of the patch from a fifth of `usual` to 2.4 times it, at least one patch."""
     generator = np.random.default_rng(seed)
-    side = 320 * np.exp(generator.normal(0, 0.4, count))
+    side = usual * np.exp(generator.normal(0, 0.4, count))
+    least, most = max(1, round(usual / 5 / PATCH)), round(2.4 * usual / PATCH)
     aspect = np.exp(generator.normal(0, 0.35, count) / 2)
-    heights, widths = (np.clip(np.rint(x / PATCH), 4, 48).astype(int) * PATCH for x in (side * aspect, side / aspect))
+    heights, widths = (
+        np.clip(np.rint(x / PATCH), least, most).astype(int) * PATCH for x in (side * aspect, side / aspect)
+    )
     return [(int(height), int(width)) for height, width in zip(heights, widths, strict=True)]
 
 

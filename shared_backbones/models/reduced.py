@@ -39,5 +39,7 @@ def reduced_model(model: Model, spec: str | None) -> Model:
 def _reduced(vit: ViT, spec: ReduceSpec) -> ViT:
     with parameters_on_meta():
         other = ViT(reduced_config(vit.config, spec))
+    if other.reducer is not None and other.reducer.needs:
+        raise UsageError(f"--reduce {spec.name} needs {other.reducer.needs}", hint="tome, vomix, evit, topk or skipvit")
     other.load_state_dict(vit.state_dict(), assign=True)
     return other.train(vit.training)

@@ -38,7 +38,8 @@ class Reducer(nn.Module):
 
     `need` names the by-product of `attend` that arrives as `metric` (None: the reducer looks at `x` alone).
     `proportional`: later attention counts a token as often as its `size` says. `stage`: whether tokens go before the
-    whole block or between its attention and its MLP. `span`: after so many blocks, that of the removal included, the
+    whole block or between its attention and its MLP. `needs`: what a network must be given beside it, empty for
+    nothing. `span`: after so many blocks, that of the removal included, the
     dropped tokens come back; 0: never.
     """
 
@@ -46,6 +47,7 @@ class Reducer(nn.Module):
     proportional: bool = False
     stage: Literal["before", "between"] = "between"
     span: int = 0
+    needs: str = ""
 
     def limit(self, patches: int) -> int:
         """The most tokens that can go of `patches` tokens behind the prefix."""

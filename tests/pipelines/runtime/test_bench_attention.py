@@ -93,8 +93,9 @@ def test_the_command_prints_rows_and_routes(
 
 def test_the_packing_bench_reports_its_fill(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench_packing, "interleaved", lambda ways, **_: dict.fromkeys(ways, 1.0))
-    monkeypatch.setattr(bench_packing, "draw_sizes", lambda count, seed: [(64, 64), (32, 96), (96, 64)])
-    found = bench_packing.bench_packing(options=RunOptions(device="cpu"), quick=True)
+    monkeypatch.setattr(bench_packing, "draw_sizes", lambda *_: [(64, 64), (32, 96), (96, 64)])
+    found, crops = bench_packing.bench_packing(options=RunOptions(device="cpu"), quick=True)
+    assert found.mix != crops.mix
     assert found.tokens == 17 + 13 + 25 and found.capacity == 4 * 55 // 3
     assert found.fill == pytest.approx(55 / 73) and found.padded_fill == pytest.approx(55 / 75)
     assert max(row.error for row in found.rows) < 1e-4
