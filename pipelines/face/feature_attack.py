@@ -10,18 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.face.margin import STEPS, Score, search_squares
-from vitapps.pipelines.face.scores import Floats
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 Pixels = NDArray[np.uint8]
+Floats = NDArray[np.floating[Any]]
 _GRADIENT_STEPS = 40
 
 

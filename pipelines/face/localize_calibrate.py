@@ -90,10 +90,11 @@ def read_calibration(path: Path) -> Calibration:
     return Calibration(**fields, picture=picture)
 
 
-def _flat(calibration: Calibration) -> dict[str, float | str]:
+def _flat(calibration: Calibration) -> dict[str, Any]:
     """Those of the picture's curve beside the others."""
     fields = asdict(calibration)
-    return fields | fields.pop("picture")
+    curve: dict[str, Any] = fields.pop("picture")
+    return fields | curve
 
 
 def _small(path: Path) -> NDArray[np.uint8]:

@@ -129,7 +129,7 @@ def _verdicts(scores: dict[tuple[str, str], list[tuple[float, bool]]], curve: Pi
     found = []
     for source in (source for source, method in scores if method == "all"):
         for edited in (True, False):
-            said = [curve.verdict(score) for score, truth in scores[source, "all"] if truth is edited]
+            said: list[str] = [curve.verdict(score) for score, truth in scores[source, "all"] if truth is edited]
             if said:
                 words = ("traces of editing", "no trace found", "unsure")
                 traces, none, unsure = (round(said.count(word) / len(said), 3) for word in words)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -58,7 +59,7 @@ def bench_embedded(
         for spec, own in ways.items():
             models[spec] = load_model(card, own)
             task.advance()
-        seconds = interleaved({spec: (lambda model=model: model(image)) for spec, model in models.items()}, rounds)
+        seconds = interleaved({spec: partial(model, image) for spec, model in models.items()}, rounds)
         values = {}
         for spec, own in ways.items():
             values[spec] = judge.score(own)

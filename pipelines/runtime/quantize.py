@@ -167,10 +167,10 @@ def _quantized(
         if bits is None and settings.budget is not None:
             config = mixed_precision(subject.model, config, subject.used, settings.budget)
         quantized = quantize(subject.model, config, subject.used)
-    except UsageError as error:
+    except UsageError as fault:
         if method == settings.methods[0]:
             raise
-        return QuantRow(method=method, bits=label, fault=error.message), None
+        return QuantRow(method=method, bits=label, fault=fault.message), None
     error = output_error(subject.model, quantized, subject.kept)
     row = QuantRow(
         method=method, bits=label, error=error, sqnr=-10 * math.log10(max(error, 1e-30)), size=packed_size(quantized),

@@ -24,8 +24,8 @@ _SPREAD = 18.0  # Lab units: how far a colour still counts as that of a cluster
 def gradients(picture: Picture) -> Features:
     """H W 3 -> 27 h w with h = H / 4: signed directions, then unsigned ones, each 0 to about 0.3."""
     grey = cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1)
-    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1)
+    across: Features = np.asarray(cv2.Sobel(grey, cv2.CV_32F, 1, 0, ksize=1), np.float32)
+    down: Features = np.asarray(cv2.Sobel(grey, cv2.CV_32F, 0, 1, ksize=1), np.float32)
     signed = _directions(across, down)
     unsigned = signed[: SIGNED // 2] + signed[SIGNED // 2 :]
     energy = cv2.blur((unsigned**2).sum(axis=0), (3, 3), borderType=cv2.BORDER_REPLICATE)

@@ -127,7 +127,8 @@ class OwlViT(nn.Module):
         """Cosine of each candidate and query, shifted and scaled as the candidate says, B N Q."""
         queries = queries / (queries.norm(dim=-1, keepdim=True) + _SMALL)
         cosine = embeddings @ queries.transpose(-1, -2)
-        return (cosine + self.shift(tokens)) * (F.elu(self.scale(tokens)) + 1)
+        logits: Tensor = (cosine + self.shift(tokens)) * (F.elu(self.scale(tokens)) + 1)
+        return logits
 
     def places(self, tokens: Tensor, grid: tuple[int, ...]) -> Tensor:
         """Boxes B N 4: offsets from the patch that the candidate stands for, and from its size."""

@@ -132,6 +132,11 @@ class IntegerViT(nn.Module):
     end at the last norm's 16-bit codes for other heads, and at the logits where the ViT itself classifies by its class
     token."""
 
+    places: Tensor
+    input_scale: Tensor
+    output_scale: Tensor
+    logit_scale: Tensor
+
     def __init__(self, vit: ViT, weight_bits: int, act_bits: int) -> None:
         super().__init__()
         _check(vit)

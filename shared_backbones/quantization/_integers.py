@@ -72,7 +72,7 @@ def square_root(n: Tensor) -> Tensor:
     return torch.where(n == 0, n, k)
 
 
-def layer_norm(x: Tensor, floor: int) -> Tensor:
+def layer_norm(x: Tensor, floor: Tensor | int) -> Tensor:
     """(x - mean) / deviation over the last axis, in units of sqrt(C) / 2^NORM_BITS (I-LayerNorm, section 3.4); `floor`
     is eps C in units of the square of x."""
     channels = x.shape[-1]
@@ -85,10 +85,12 @@ def product(x: Tensor, y: Tensor) -> Tensor:
     """x y of codes within -127..127: ... n k and ... k m -> ... n m, summed in 32 bits."""
     left, right = x.to(torch.int8), y.to(torch.int8)
     if right.ndim == 2:
-        return torch._int_mm(left.flatten(0, -2), right).long().unflatten(0, left.shape[:-1])
+        one_matrix: Tensor = torch._int_mm(left.flatten(0, -2), right).long().unflatten(0, left.shape[:-1])
+        return one_matrix
     pairs = zip(left.flatten(0, -3), right.flatten(0, -3), strict=True)
     done = torch.stack([torch._int_mm(one.contiguous(), other.contiguous()) for one, other in pairs])
-    return done.long().unflatten(0, left.shape[:-2])
+    several: Tensor = done.long().unflatten(0, left.shape[:-2])
+    return several
 
 
 def code_scale(largest: float, bits: int) -> float:

@@ -7,7 +7,7 @@ its importance for the network's answer (`perturbation_hessian`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -225,7 +225,7 @@ def _error(block: nn.Module, rounded: Sequence[Call], exact: Sequence[Call], wei
 
 @torch.no_grad()
 def _keep_better(
-    block: nn.Module, layers: Sequence[tuple[str, QuantLinear]], rounding: dict[str, tuple[Tensor, ...]],
+    block: nn.Module, layers: Sequence[tuple[str, QuantLinear]], rounding: Mapping[str, tuple[Tensor, ...]],
     scales: dict[str, Tensor], judge: tuple[Sequence[Call], Sequence[Call], Tensor | None, float],
 ) -> None:  # fmt: skip
     """Put what was learned in place, unless nearest rounding was better on the calibration set."""
