@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 ARCHS = {
     "iml_vit": "vitapps.shared_backbones.models.iml_vit:ImlViT:ImlViTConfig",
+    "lookup_vit": "vitapps.shared_backbones.models.lookup_vit:LookupViT:LookupViTConfig",
     "linear_probe": "vitapps.shared_backbones.models.linear_probe:LinearProbe:LinearProbeConfig",
     "vit": "vitapps.shared_backbones.models.vit:ViT:ViTConfig",
     "volume_segmenter": "vitapps.shared_backbones.models.volume_segmenter:VolumeSegmenter:VolumeSegmenterConfig",
