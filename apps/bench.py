@@ -210,15 +210,17 @@ def _load_lines(found: LoadBench) -> list[str]:
         for row in found.load
     ]  # fmt: skip
     first = [
-        (row.engine, row.precision, f"{row.cpu_s:.2f}", f"{row.wall_s:.2f}", "torch" if row.torch_imported else "")
+        (row.model, row.engine, row.precision, f"{row.cpu_s:.2f}", f"{row.wall_s:.2f}",
+         "torch" if row.torch_imported else "",
+         f"{row.bar:g} s {'met' if row.wall_s <= row.bar else 'MISSED'}" if row.bar else "")
         for row in found.first
-    ]
+    ]  # fmt: skip
     return [
         f"{found.cpu}: {found.model}, float32 weights",
         *columns(("WAY", "CPU ms", "GROWN MB", "x TIMM"), rows),
         "",
         "process start to first answer, warm cache",
-        *columns(("ENGINE", "PRECISION", "CPU s", "WALL s", "IMPORTS"), first),
+        *columns(("MODEL", "ENGINE", "PRECISION", "CPU s", "WALL s", "IMPORTS", "BAR"), first),
     ]
 
 
