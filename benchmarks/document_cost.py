@@ -49,6 +49,13 @@ def write_scan(images: Sequence[Path], pages: int, path: Path) -> None:
     pdf.save(path)
 
 
+def read(source: Path, folder: Path, threads: int, *, cache: str = "cache", ending: str = "txt") -> Usage:
+    """A process that reads `source`; what it writes and compiles stays in `folder`."""
+    words = vitapps("doc", "ocr", source, "-o", folder / f"read.{ending}", "--no-cache", "--quiet", "--overwrite",
+                    "--device", "cpu", "--threads", threads)  # fmt: skip
+    return run(words, environment={"XDG_CACHE_HOME": str(folder / cache)})
+
+
 def main() -> None:
     parser = arguments(__doc__)
     where = parser.add_mutually_exclusive_group(required=True)
@@ -59,31 +66,22 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     images = [given.page] if given.page else ordinary_pages(given.data)
-    rows: list[tuple[str, str, str, str]] = []
+    first: list[Usage] = []
+    again: list[Usage] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        scan = folder / "scan.pdf"
-        write_scan(images, given.pages, scan)
-
-        def read(source: Path, out: str, *, pages: int = 1, cache: str = "cache") -> Usage:
-            usage = run(
-                vitapps("doc", "ocr", source, "-o", folder / out, "--no-cache", "--quiet", "--overwrite",
-                        "--device", "cpu", "--threads", given.threads),
-                environment={"XDG_CACHE_HOME": str(folder / cache)},
-            )  # fmt: skip
-            rows.append(
-                (source.name, f"{usage.cpu / pages:.2f}", f"{usage.wall / pages:.2f}", f"{usage.rss / 1e6:.0f}")
-            )
-            return usage
-
-        first = [read(image, "page.txt", cache=f"cache-{image.name}") for image in images]
-        rows = [(f"{row[0]}, first run", *row[1:]) for row in rows]
-        read(images[0], "page.txt")  # fills the cache
-        rows.pop()
-        again = [min((read(image, "page.txt") for _ in range(given.repeats)), key=lambda usage: usage.wall)
-                 for image in images]  # fmt: skip
-        whole = read(scan, "scan.pdf", pages=given.pages)
-        rows[-1] = (f"{given.pages} pages as a PDF", *rows[-1][1:])
+        for image in images:
+            cache = f"cache-{image.name}"  # filled by the first run
+            first.append(read(image, folder, given.threads, cache=cache))
+            warm = [read(image, folder, given.threads, cache=cache) for _ in range(given.repeats)]
+            again.append(min(warm, key=lambda usage: usage.wall))
+        write_scan(images, given.pages, folder / "scan.pdf")
+        whole = read(folder / "scan.pdf", folder, given.threads, ending="pdf")
+    rows = [
+        *(row(f"{image.name}, first run", usage) for image, usage in zip(images, first, strict=True)),
+        *(row(f"{image.name}, again", usage) for image, usage in zip(images, again, strict=True)),
+        row(f"{given.pages} pages as a PDF", whole, given.pages),
+    ]
     notes = [
         verdict("peak memory of a page", max(usage.rss for usage in first + again) / 1e6, 400, " MB"),
         verdict(f"peak memory of {given.pages} pages", whole.rss / 1e6, 600, " MB"),
@@ -92,6 +90,11 @@ def main() -> None:
         verdict("CPU time of a page of the scan", whole.cpu / given.pages, 2.0, " s"),
     ]
     report("doc ocr", ("", "CPU s a page", "wall s a page", "peak MB"), rows, notes, given.out)
+
+
+def row(name: str, usage: Usage, pages: int = 1) -> tuple[str, str, str, str]:
+    """A row of the table."""
+    return name, f"{usage.cpu / pages:.2f}", f"{usage.wall / pages:.2f}", f"{usage.rss / 1e6:.0f}"
 
 
 if __name__ == "__main__":

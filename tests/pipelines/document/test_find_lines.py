@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from vitapps.pipelines.document.components import binarise, components_of, x_height
+from vitapps.pipelines.document import components
+from vitapps.pipelines.document.components import WINDOW, binarise, components_of, grain, x_height
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
 from vitapps.pipelines.document.line_crops import inked_rows
@@ -107,3 +109,20 @@ def test_rows_of_the_neighbours_are_left_out_of_a_crop() -> None:
     ink[:3, 50] = ink[37:, 60] = True  # letters of the lines above and below
     assert inked_rows(ink) == (8.0, 28.0)
     assert inked_rows(np.zeros((40, 100), bool)) == (0.0, 40.0)
+
+
+def test_ink_is_what_niblack_says() -> None:
+    grey = np.asarray(
+        cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (60, 70), np.uint8), (0, 0), 2), np.uint8
+    )
+    ink, depth = components._darker_than_around(grey)
+    around = np.lib.stride_tricks.sliding_window_view(
+        np.pad(grey.astype(np.float64), WINDOW // 2, mode="edge"), (WINDOW, WINDOW)
+    )
+    mean = np.rint(around.mean(axis=(2, 3)))
+    deviation = np.sqrt(np.maximum((around**2).mean(axis=(2, 3)) - mean**2, 0))
+    margin = mean - grey - np.maximum(0.35 * deviation, max(5.0, 3.0 * grain(grey)))
+    clear = np.abs(margin) > 1e-3
+    assert 0.1 < ink.mean() < 0.9 and clear.mean() > 0.9
+    assert (ink[clear] == (margin > 0)[clear]).all()
+    assert np.abs(depth - (mean - grey)).max() == 0
