@@ -4,6 +4,7 @@ Evidence for an object at a pixel, as logits
     carried    the last mask warped by optical flow: its signed distance to the outline, weak where it was hidden
     colour     log ratio of the object's colours to those around it, most of which the first mask showed
     motion     whether the pixel moves with the object or with the background: where the two differ, and each is rigid
+    box        how far the pixel lies beyond the box in which a tracker sees the object (`box_guide.py`)
 A mean field in the manner of Krähenbühl and Koltun (2011, NeurIPS, eq. 3), whose pairwise term is a guided filter, then
 moves the outline onto edges. All of it at about 240 lines; one frame is kept, so memory does not grow with the clip.
 """
@@ -16,6 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.pipelines.video.box_guide import BoxGuide
 from vitapps.pipelines.video.edge_filter import GuidedFilter
 from vitapps.pipelines.video.mask_colours import ColourModel, lab_of
 from vitapps.pipelines.video.optical_flow import Floats, dense_flow, grey_of, uncovered, warp_back
@@ -28,13 +30,14 @@ WORKING_HEIGHT = 240  # lines of the shorter side
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PropagateConfig:
     """Lengths in pixels at the working size. `slope`: pixels from the outline that make one logit; `reach`: no pixel
-    further outside the carried mask joins it."""
+    further outside the carried mask joins it; `guided`: a tracker looks after each object, at about 20 ms a frame."""
 
     slope: float = 4.0
     colour: float = 1.0
     motion: float = 2.0
     hidden: float = 0.8
     reach: float = 15.0
+    guided: bool = True
     smoothness: float = 4.0
     radius: int = 6
     softness: float = 10.0
@@ -48,6 +51,7 @@ class _Object:
     number: int
     mask: Floats
     colours: ColourModel
+    guide: BoxGuide | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +76,8 @@ class MaskPropagator:
         self._objects = []
         for number in np.unique(labels[labels > 0]):
             mask = np.asarray(self._shrink(255 * (labels == number).astype(np.uint8)) / 255, np.float32)
-            self._objects.append(_Object(int(number), mask, ColourModel(lab, mask)))
+            guide = BoxGuide(pixels, labels == number, mask) if self._config.guided else None
+            self._objects.append(_Object(int(number), mask, ColourModel(lab, mask), guide))
 
     def step(self, pixels: Pixels) -> Labels:
         """The labels H W of the next frame."""
@@ -82,17 +87,22 @@ class MaskPropagator:
         motion = _Motion(backward=backward, hidden=uncovered(backward, dense_flow(self._grey, grey)))
         edges = GuidedFilter(lab, self._config.radius, self._config.softness)
         for item in self._objects:
+            if item.guide is not None:
+                item.guide.look(pixels, item.mask)
             item.mask = self._segment(item, lab, motion, edges)
         self._grey = grey
         self._settle_overlaps()
         for item in self._objects:
             if (item.mask > 0.5).any():
                 item.colours.follow(lab, item.mask)
+            if item.guide is not None:
+                item.guide.learn(item.mask)
         return self._labels()
 
     def _segment(self, item: _Object, lab: Floats, motion: _Motion, edges: GuidedFilter) -> Floats:
         config = self._config
-        distance = signed_distance(warp_back(item.mask, motion.backward) > 0.5)
+        arrived = warp_back(item.mask, motion.backward) > 0.5
+        distance = signed_distance(arrived if item.guide is None else item.guide.rescued(arrived))
         if distance.max() <= 0:  # the object is gone
             return np.zeros_like(item.mask)
         carried = (distance / config.slope).clip(-6, 6)
@@ -100,6 +110,8 @@ class MaskPropagator:
         ratio = item.colours.ratio(lab)
         evidence = carried + config.colour * ratio
         evidence = evidence + config.motion * motion_evidence(motion.backward, distance)
+        if item.guide is not None:
+            evidence = evidence + item.guide.doubt(distance.shape)
         mask = _sigmoid(evidence)
         for _ in range(config.rounds):
             mask = _sigmoid(evidence + config.smoothness * (2 * edges(mask) - 1))
