@@ -1,4 +1,4 @@
-"""`vitapps doc read`, `doc synth`, `doc eval-lines`, `doc train recognizer|confidence`: lines and their recogniser."""
+"""`vitapps doc read`, `synth`, `eval-lines`, `train recognizer|words|confidence`: lines and their recogniser."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def add_commands(app: typer.Typer, train_app: typer.Typer) -> None:
     command(app, "synth")(synth)
     command(app, "eval-lines", reduces=True)(eval_lines)
     command(train_app, "recognizer")(train_recognizer)
+    command(train_app, "words")(train_words)
     command(train_app, "confidence")(train_confidence)
 
 
@@ -77,7 +78,8 @@ def eval_lines(
     ] = None,
     worst: Worst = 0,
 ) -> None:
-    """Score the recogniser on lines whose text is known: CER and WER with 95 % intervals, confidence curve."""
+    """Score the recogniser on lines whose text is known: CER and WER with 95 % intervals, confidence curve. Word heads
+    (-w line-latin-words) are scored beside each reading that they fuse."""
     from vitapps.pipelines.document.evaluate_lines import evaluate_lines
 
     rows, mistakes = evaluate_lines(
@@ -122,6 +124,33 @@ def train_recognizer(
     )
     card = train(
         out, word_list=words, config=config, start=start, resume=resume, device=device, progress=run.progress
+    )  # fmt: skip
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
+def train_words(
+    run: Run,
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", show_default=False, help="Lines as for eval-lines, to calibrate on; repeatable."),
+    ] = None,
+    weights: WeightsOption = None,
+    words: WordsOption = None,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3600,
+    generators: Annotated[int, typer.Option(min=0, help="Processes that draw lines beside the training one.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Train the word heads (characters, BPE, WordPiece) of a line recogniser, which stays as it is."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.document.train_words import WordFit
+    from vitapps.pipelines.document.train_words import train_words as train
+
+    config = WordFit(steps=steps, seed=run.options.seed, threads=run.options.threads or 1, generators=generators)
+    card = train(
+        out, data=data or (), word_list=words, weights=weights, config=config, resume=resume, progress=run.progress
     )  # fmt: skip
     run.emit({"card": str(card)}, [f"wrote {card}"])
 

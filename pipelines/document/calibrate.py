@@ -21,15 +21,15 @@ def words_right(reading: Reading, truth: str, ignore_case: bool = False) -> list
     gaps or marks, stand in the truth at their place (folded). A word of marks alone is right where it stands so."""
     words = [folded_text(word.text.upper() if ignore_case else word.text) for word in reading.words]
     whole = folded_text(truth)
-    bare = _found_in([bare_words(word) for word in words], bare_words(whole))
-    marks = _found_in([[word] for word in words], whole.split())
+    bare = found_in([bare_words(word) for word in words], bare_words(whole))
+    marks = found_in([[word] for word in words], whole.split())
     return [
         (word.confidence, good if bare_words(text) else mark)
         for word, text, good, mark in zip(reading.words, words, bare, marks, strict=True)
     ]
 
 
-def _found_in(words: Sequence[Sequence[str]], wanted: Sequence[str]) -> list[bool]:
+def found_in(words: Sequence[Sequence[str]], wanted: Sequence[str]) -> list[bool]:
     """Whether all parts of each word have a counterpart when the parts of all are laid along `wanted`."""
     parts = [(part, number) for number, word in enumerate(words) for part in word]
     lost = [True] * len(parts)

@@ -6,17 +6,17 @@ import shutil
 import subprocess
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from vitapps.datasets.sets.text_lines import LabelledLine, read_labelled_lines
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.calibrate import words_right
-from vitapps.pipelines.document.read_crops import load_reader
-from vitapps.pipelines.document.recognise import Reading
+from vitapps.pipelines.document.read_crops import CropReader, load_reader
+from vitapps.pipelines.document.recognise import Crop, Look, Reading, Recogniser
 from vitapps.pipelines.document.text_scores import (
     ErrorRate,
     ReliabilityBin,
@@ -27,9 +27,11 @@ from vitapps.pipelines.document.text_scores import (
     strict_text,
     word_errors,
 )
+from vitapps.pipelines.document.word_fusion import READINGS, WordFusion, read_as, spellings_of, texts_of
 from vitapps.progress import Progress, null_progress
 
 Beside = Literal["tesseract"]
+T = TypeVar("T")
 _CHUNK = 64  # lines between two moves of the progress bar
 
 
@@ -67,7 +69,8 @@ def evaluate_lines(
     options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> tuple[list[LineScores], list[Mistake]]:
-    """Scores of our model, then of the engine beside it, on the lines of `data`, and our mistakes.
+    """Scores of our model, then of the engine beside it, on the lines of `data`, and our mistakes. Word heads are
+    followed by the readings that they fuse.
 
     `ignore_case` scores both texts in upper case, for ground truths that are kept so (SROIE). Raises
     UnreadableInputError for a folder without lines, MissingError for an engine that is not installed. `weights`: as
@@ -78,28 +81,77 @@ def evaluate_lines(
     if beside is not None:
         _require_tesseract()
     truth = [_cased(line.text, ignore_case) for line in lines]
-    start = time.process_time()
-    readings: list[Reading] = []
-    with progress.task("reading", total=len(lines)) as task:
-        for first in range(0, len(lines), _CHUNK):
-            readings += recogniser.read([line.crop for line in lines[first : first + _CHUNK]])
-            task.advance(min(_CHUNK, len(lines) - first))
-    seconds = time.process_time() - start
-    found = [_cased(reading.text, ignore_case) for reading in readings]
-    pairs = [
-        pair for reading, text in zip(readings, truth, strict=True) for pair in words_right(reading, text, ignore_case)
-    ]
-    curve = reliability([confidence for confidence, _ in pairs], [right for _, right in pairs])
-    rows = [_scores("vitapps", found, truth, seconds, curve)]
+    answers = _answers(recogniser, lines, progress)
+    rows = [_ours(answer, truth, ignore_case) for answer in answers]
     mistakes = [
         Mistake(source=line.source, truth=text, found=read)
-        for line, text, read in zip(lines, truth, found, strict=True)
+        for line, text, read in zip(lines, truth, answers[0].texts(ignore_case), strict=True)
         if folded_text(read) != folded_text(text)
     ]
     if beside is not None:
         theirs, seconds = read_with_tesseract(lines)
         rows.append(_scores(beside, [_cased(text, ignore_case) for text in theirs], truth, seconds))
     return rows, mistakes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Answer:
+    """Readings of all lines by one engine, in `seconds` of CPU."""
+
+    engine: str
+    readings: list[Reading]
+    seconds: float
+
+    def texts(self, ignore_case: bool) -> list[str]:
+        return [_cased(reading.text, ignore_case) for reading in self.readings]
+
+
+def _answers(reader: CropReader, lines: Sequence[LabelledLine], progress: Progress) -> list[_Answer]:
+    """Our reading first; where it is fused, then each that it is made of."""
+    if isinstance(reader, Recogniser) and isinstance(reader.fuse, WordFusion):
+        looks, seconds = _timed(reader.looks, lines, progress)
+        return _fused_answers(reader.fuse, looks, seconds)
+    readings, seconds = _timed(reader.read, lines, progress)
+    return [_Answer(engine="vitapps", readings=readings, seconds=seconds)]
+
+
+def _timed(
+    read: Callable[[Sequence[Crop]], Sequence[T]], lines: Sequence[LabelledLine], progress: Progress
+) -> tuple[list[T], float]:  # fmt: skip
+    """What `read` says of all lines, and its CPU seconds."""
+    found: list[T] = []
+    start = time.process_time()
+    with progress.task("reading", total=len(lines)) as task:
+        for first in range(0, len(lines), _CHUNK):
+            found += read([line.crop for line in lines[first : first + _CHUNK]])
+            task.advance(min(_CHUNK, len(lines) - first))
+    return found, time.process_time() - start
+
+
+def _fused_answers(fuse: WordFusion, looks: Sequence[Look], seconds: float) -> list[_Answer]:
+    """The fused reading, CTC's own in `seconds`, and each granularity's of every word (their time: all together)."""
+    start = time.process_time()
+    fused = [look.reading for look in fuse(looks)]
+    fusing, start = time.process_time() - start, time.process_time()
+    spellings = spellings_of(fuse, looks)
+    times = [seconds, *[seconds + time.process_time() - start] * len(fuse.vocabularies)]
+    answers = [_Answer(engine="vitapps", readings=fused, seconds=seconds + fusing)]
+    for place, (name, spent) in enumerate(zip(READINGS, times, strict=True)):
+        readings = [
+            read_as(look.reading, texts_of(look, others, place)) for look, others in zip(looks, spellings, strict=True)
+        ]
+        answers.append(_Answer(engine=f"  {name}", readings=readings, seconds=spent))
+    return answers
+
+
+def _ours(answer: _Answer, truth: Sequence[str], ignore_case: bool) -> LineScores:
+    pairs = [
+        pair
+        for reading, text in zip(answer.readings, truth, strict=True)
+        for pair in words_right(reading, text, ignore_case)
+    ]
+    curve = reliability([confidence for confidence, _ in pairs], [right for _, right in pairs])
+    return _scores(answer.engine, answer.texts(ignore_case), truth, answer.seconds, curve)
 
 
 def _scores(

@@ -98,7 +98,7 @@ class PageReader:
         """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
         recogniser = Recogniser.load(weights, options)
         detector = cache(partial(LineDetector.load, None, options))
-        return cls(lines=recogniser, detector=detector, facts=(recogniser.facts,))
+        return cls(lines=recogniser, detector=detector, facts=recogniser.networks)
 
 
 def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | None = None) -> Page:

@@ -21,7 +21,7 @@ from vitapps.pipelines.document.read_words import WordReader
 from vitapps.pipelines.document.recognise import Reading, ReadWord
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.convert.trocr import KIND
-from vitapps.shared_backbones.models.mgp_str import reading_confidence
+from vitapps.shared_backbones.heads.a3 import reading_confidence
 from vitapps.shared_backbones.models.parseq import END
 from vitapps.shared_backbones.weights.checkpoint_files import CheckpointFiles
 from vitapps.shared_backbones.weights.published_lines import (
@@ -114,7 +114,7 @@ def _parseq(network: PublishedParseq, spec: str, options: RunOptions) -> Publish
 
     def answer(x: torch.Tensor) -> list[tuple[str, float]]:
         logits = network.module(x)
-        chances = reading_confidence(logits, END, first=0).tolist()
+        chances = reading_confidence(logits, END).tolist()
         return [(_spelt(line, network.characters), chance)
                 for line, chance in zip(logits.argmax(dim=-1).tolist(), chances, strict=True)]  # fmt: skip
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.recognise import Reading, ReadWord
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
-from vitapps.shared_backbones.models.mgp_str import reading_confidence
+from vitapps.shared_backbones.heads.a3 import reading_confidence
 from vitapps.shared_backbones.weights.published_words import PublishedWords, load_published_words
 
 BATCH = 16
@@ -61,7 +61,7 @@ class WordReader:
         known = [
             (vocabulary, part) for vocabulary, part in zip(self.network.vocabularies, logits, strict=True) if vocabulary
         ]
-        chances = torch.stack([reading_confidence(part, vocabulary.end) for vocabulary, part in known])  # g b
+        chances = torch.stack([reading_confidence(part[:, 1:], vocabulary.end) for vocabulary, part in known])  # g b
         best = chances.argmax(dim=0)
         readings = []
         for number, crop in enumerate(crops):

@@ -13,20 +13,24 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.confidence import CERTAINTY, Calibration, WordEvidence
 from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
 from vitapps.pipelines.document.line_input import MARGIN, SIDE, STEP, Line, prepare_line
 from vitapps.pipelines.document.line_strips import Gap, laid_out, plan_strips
 from vitapps.pipelines.document.look_alikes import settle
+from vitapps.pipelines.document.word_tokens import word_rows
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.shared_backbones.weights.cards import Card
 
 DEFAULT_WEIGHTS = "line-latin"
-TASK = "doc.read"
+TASK, WORDS_TASK = "doc.read", "doc.read-words"
 TILE, OVERLAP = 2_400, 320  # columns
 DOUBT = -0.08  # log probability a character: below it, a crop is looked at again
 SECOND_LOOKS = ((1.0, 0.3), (1.3, 0.2))  # stretch and margin; the surest reading stays (chosen on SROIE lines)
@@ -71,17 +75,29 @@ class Reading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
-    """One reading of a crop, the evidence for each of its words, and its log probability a character."""
+    """One reading of a crop, the evidence for each of its words, and its log probability a character. `rows`: what the
+    word heads read of each word (`word_tokens.py`), empty without them."""
 
     reading: Reading = field(default_factory=Reading)
     evidence: tuple[WordEvidence, ...] = ()
     score: float = 0.0
+    rows: tuple[NDArray[np.float32], ...] = ()
+
+
+class WordFuser(Protocol):
+    """Reads the doubtful words of some looks again, by a network of its own."""
+
+    @property
+    def facts(self) -> NetworkFacts: ...
+
+    def __call__(self, looks: Sequence[Look]) -> list[Look]: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recogniser:
-    """`network` computes 1 1 height W -> (1 W/4 1+characters log probabilities,) of lines parted by `gap`; `stretch`:
-    low pictures are made so many times wider before it (`prepare_line`)."""
+    """`network` computes 1 1 height W -> 1 W/4 1+characters log probabilities of lines parted by `gap`, and tokens
+    1 W/4 D where `fuse` is given, which reads doubtful words again (`word_fusion.py`); `stretch`: low pictures are made
+    so many times wider before it (`prepare_line`)."""
 
     network: Network
     charset: str
@@ -90,14 +106,15 @@ class Recogniser:
     gap: Gap = field(default_factory=Gap)
     calibration: Calibration = field(default_factory=Calibration)
     facts: NetworkFacts = field(default_factory=NetworkFacts)
+    fuse: WordFuser | None = None
 
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> Recogniser:
-        """A card by name or path, its network compiled; raises MissingError for weights of another task."""
+        """A card by name or path, its network compiled: of a line recogniser, or of word heads, whose recogniser is
+        loaded too; raises MissingError for weights of another task."""
         from vitapps.shared_backbones.engines.load import load_model
-        from vitapps.shared_backbones.weights.cards import load_card
 
-        card = load_card(weights or DEFAULT_WEIGHTS, TASK)
+        card, heads = cards_of(weights or DEFAULT_WEIGHTS)
         model = load_model(card, options or RunOptions())
         return cls(
             network=model,
@@ -107,15 +124,22 @@ class Recogniser:
             gap=Gap(**card.preprocess.get("gap", {})),
             calibration=Calibration(**card.preprocess["calibration"]),
             facts=NetworkFacts.of(card, model),
+            fuse=_word_fusion(heads, options or RunOptions()) if heads else None,
         )
+
+    @property
+    def networks(self) -> tuple[NetworkFacts, ...]:
+        """Facts of the networks that read."""
+        return (self.facts, self.fuse.facts) if self.fuse else (self.facts,)
 
     def read(self, crops: Sequence[Crop]) -> tuple[Reading, ...]:
         """The readings of crops H W 3 (or H W) uint8, in their order. Empty crops (no pixel) read as nothing. Low
         crops whose reading is doubtful are read again at other proportions, and the surest reading stays."""
-        return tuple(look.reading for look in self.looks(crops))
+        looks = self.looks(crops)
+        return tuple(look.reading for look in (self.fuse(looks) if self.fuse else looks))
 
     def looks(self, crops: Sequence[Crop]) -> list[Look]:
-        """As `read`, with what the confidences rest on."""
+        """As `read` by CTC alone, with what the confidences rest on."""
         found = self._look(crops, self.stretch, MARGIN)
         low = [0 < len(crop) < self.height for crop in crops]
         doubtful = [place for place, look in enumerate(found) if low[place] and look.score < DOUBT]
@@ -127,14 +151,14 @@ class Recogniser:
 
     def _look(self, crops: Sequence[Crop], stretch: float, margin: float) -> list[Look]:
         lines = [prepare_line(crop, self.height, stretch, margin) if crop.size else None for crop in crops]
-        outputs = self._log_probs([line for line in lines if line is not None])
+        outputs = self._answers([line for line in lines if line is not None])
         return [
             Look() if line is None else self._reading(line, next(outputs), crop.shape)
             for line, crop in zip(lines, crops, strict=True)
         ]
 
-    def _log_probs(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
-        """W/4 1+characters of each line, in their order."""
+    def _answers(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
+        """W/4 1+characters of each line, in their order; with `fuse` the tokens beside them."""
         owners, tiles = [], []
         for number, line in enumerate(lines):
             parts = tiles_of(line)
@@ -142,7 +166,8 @@ class Recogniser:
             tiles += parts
         answers: dict[int, NDArray[np.float32]] = {}
         for strip in plan_strips([tile.shape[1] for tile in tiles], self.gap):
-            output = self.network(laid_out(strip, tiles, self.gap))[0][0]
+            outputs = self.network(laid_out(strip, tiles, self.gap))
+            output = outputs[0][0] if self.fuse is None else np.concatenate([part[0] for part in outputs], axis=1)
             for place, start in zip(strip.lines, strip.starts, strict=True):
                 answers[place] = output[start // STEP : (start + tiles[place].shape[1]) // STEP]
         found: list[list[NDArray[np.float32]]] = [[] for _ in lines]
@@ -150,8 +175,9 @@ class Recogniser:
             found[owner].append(answers[place])
         return (joined(part) for part in found)
 
-    def _reading(self, line: Line, log_probs: NDArray[np.float32], shape: tuple[int, ...]) -> Look:
+    def _reading(self, line: Line, answer: NDArray[np.float32], shape: tuple[int, ...]) -> Look:
         """The reading of a crop of `shape` H W."""
+        log_probs, tokens = np.split(answer, [1 + len(self.charset)], axis=1)
         peaks = settle(best_path(log_probs, self.charset))
         score = float(log_probs.max(axis=1).sum()) / (len(peaks) + 1)
         if not peaks:
@@ -185,7 +211,30 @@ class Recogniser:
             ),
             words=words,
         )
-        return Look(reading=reading, evidence=evidence, score=score)
+        rows = word_rows(log_probs, tokens, peaks, places, self.charset.index(" ") + 1) if self.fuse else ()
+        return Look(reading=reading, evidence=evidence, score=score, rows=rows)
+
+
+def cards_of(weights: str) -> tuple[Card, Card | None]:
+    """The card of a line recogniser, and that of word heads where `weights` names these. Raises MissingError for
+    weights of another task, and for heads of another recogniser than the one that is there."""
+    from vitapps.shared_backbones.weights.cards import load_card
+
+    heads = load_card(weights)
+    if heads.task != WORDS_TASK:
+        return load_card(weights, TASK), None
+    wanted = heads.preprocess["recogniser"]
+    beside = heads.folder / f"{wanted['name']}.toml"
+    card = load_card(beside if beside.is_file() else str(wanted["name"]), TASK)
+    if card.sha256 != wanted["sha256"]:
+        raise MissingError(f"{heads.name}: made for other weights than {card.name}", hint="vitapps doc train words")
+    return card, heads
+
+
+def _word_fusion(heads: Card, options: RunOptions) -> WordFuser:
+    from vitapps.pipelines.document.word_fusion import WordFusion
+
+    return WordFusion.load(heads, options)
 
 
 def word_evidence(peaks: Sequence[Peak], first: int, last: int, line: float, height: int) -> WordEvidence:

@@ -26,7 +26,7 @@ from vitapps.pipelines.document.calibrate import fit_calibration, words_right
 from vitapps.pipelines.document.confidence import Calibration, WordEvidence
 from vitapps.pipelines.document.evaluate import score_page
 from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
-from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, Crop, Reading, Recogniser
+from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, TASK, Crop, Reading, Recogniser
 from vitapps.pipelines.document.text_scores import ReliabilityBin, calibration_error, reliability
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.weights.cards import Card, card_files, load_card, write_card
@@ -57,7 +57,7 @@ def train_confidence(
 ) -> tuple[Path, list[ConfidenceScore]]:  # fmt: skip
     """Calibrate the card `weights` on lines of the folders `data` (as for `eval-lines`) and on `rendered` ones,
     and write it with its files to `out`; returns its path and the scores. Texts in capitals are compared so."""
-    card = load_card(weights or DEFAULT_WEIGHTS)
+    card = load_card(weights or DEFAULT_WEIGHTS, TASK)
     reader = Recogniser.load(weights, options)
     fitted: list[Marks] = []
     held: dict[str, Marks] = {}

@@ -140,7 +140,7 @@ def validate(module: LineRecogniser, faces: Sequence[Face], source: TextSource, 
 
     def network(images: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with torch.inference_mode():
-            return (module(torch.from_numpy(images)).numpy(),)
+            return tuple(part.numpy() for part in module(torch.from_numpy(images)))
 
     module.eval()
     maker = LineMaker(faces, source)
@@ -218,6 +218,6 @@ def export(
         ],
     }  # fmt: skip
     return publish(
-        module, card, out, example=line_example(module.config), output_names=["log_probs"], free_axes=(3,),
+        module, card, out, example=line_example(module.config), output_names=["log_probs", "tokens"], free_axes=(3,),
         calibration=typical,
     )  # fmt: skip

@@ -28,6 +28,7 @@ ARCHS = {
     "liveness_vit": "vitapps.shared_backbones.models.liveness_vit:LivenessViT:LivenessViTConfig",
     "tracker": "vitapps.shared_backbones.models.tracker:Tracker:TrackerConfig",
     "line_recogniser": "vitapps.shared_backbones.models.line_recogniser:LineRecogniser:LineRecogniserConfig",
+    "word_heads": "vitapps.shared_backbones.models.word_heads:WordHeads:WordHeadsConfig",
     "mgp_str": "vitapps.shared_backbones.models.mgp_str:MgpStr:MgpStrConfig",
     "text_detector": "vitapps.shared_backbones.models.text_detector:TextDetector:TextDetectorConfig",
 }

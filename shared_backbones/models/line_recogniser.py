@@ -6,6 +6,8 @@
     blocks          + depthwise convolution along the line, + attention, + MLP
     CTC head        B W/4 1+chars  logits, class 0 is "none"
 
+The tokens that the head sees are given out too: `word_heads.py` reads them again, a word at a time.
+
 SVTR (Du et al. 2022, arXiv:2205.00159) gives the shape: no recurrent part, mixing along the line, CTC. Deviations:
 height is gone after the stem, so that every block works on a sequence; positions come from the depthwise convolution
 (Chu et al. 2021, arXiv:2102.10882), whose zeros at the ends tell where the line begins, so that a line may have any
@@ -96,7 +98,7 @@ class SequenceBlock(nn.Module):
 
 
 class LineRecogniser(nn.Module):
-    """See the module docstring. `forward(B 1 height W) -> log probabilities B W/4 1+num_chars`."""
+    """See the module docstring. `forward(B 1 height W) -> log probabilities B W/4 1+num_chars, tokens B W/4 dim`."""
 
     def __init__(self, config: LineRecogniserConfig) -> None:
         super().__init__()
@@ -114,20 +116,23 @@ class LineRecogniser(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.head = CtcHead(config.dim, config.num_chars)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Log probabilities of lines that lie at multiples of 4 pixels, parted by `gap_of` pixels of `GAP` at least."""
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Log probabilities of lines that lie at multiples of 4 pixels, parted by `gap_of` pixels of `GAP` at least,
+        and the normalised tokens that they are made of."""
         real = (x[:, :, :1] > _REAL).to(x.dtype)  # B 1 1 W: 1 in a line, 0 in a gap
         lines = real[:, 0, 0, ::STRIDE]  # B W/4
         starts = lines * (1 - functional.pad(lines[:, :-1], (1, 0)))
         number = starts.cumsum(dim=1) * lines  # of the line of each token, from 1; 0 in gaps
         bias = _APART * (number[:, None, :, None] != number[:, None, None, :]).to(x.dtype)  # -> B 1 W/4 W/4
-        return self._logits(x, real, bias).log_softmax(dim=-1)
+        tokens = self._tokens(x, real, bias)
+        return self.head(tokens).log_softmax(dim=-1), tokens
 
     def forward_logits(self, x: Tensor) -> Tensor:
         """Before the logarithm of the softmax, every row one line: what is trained."""
-        return self._logits(x)
+        out: Tensor = self.head(self._tokens(x))  # -> B W/4 1+num_chars
+        return out
 
-    def _logits(self, x: Tensor, real: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    def _tokens(self, x: Tensor, real: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
         step = 1
         for layer in self.stem:  # B 1 H W -> B C H/8 W/4
             if isinstance(layer, nn.Conv2d):
@@ -138,7 +143,7 @@ class LineRecogniser(nn.Module):
         lines = None if real is None else real[:, 0, 0, ::STRIDE, None]  # B W/4 1
         for block in self.blocks:
             tokens = block(tokens, lines, bias)
-        out: Tensor = self.head(self.norm(tokens))  # -> B W/4 1+num_chars
+        out: Tensor = self.norm(tokens)  # B W/4 dim
         return out
 
 

@@ -7,7 +7,8 @@ import torch
 
 from vitapps.errors import UsageError
 from vitapps.shared_backbones.convert.mgp_str import config_from_mgp_str, convert_mgp_str
-from vitapps.shared_backbones.models.mgp_str import MgpStr, MgpStrConfig, fuse, reading_confidence
+from vitapps.shared_backbones.heads.a3 import fuse, reading_confidence
+from vitapps.shared_backbones.models.mgp_str import MgpStr, MgpStrConfig
 from vitapps.shared_backbones.weights.load import load_state
 
 
@@ -37,11 +38,11 @@ def test_logits_and_gradients_are_those_of_transformers() -> None:
 
 
 def test_confidence_is_the_product_up_to_the_end() -> None:
-    chances = torch.tensor([[[1.0, 0, 0], [0.2, 0.8, 0], [0.1, 0.3, 0.6], [0.9, 0.1, 0]]])  # start, a, end, ignored
+    chances = torch.tensor([[[0.2, 0.8, 0], [0.1, 0.3, 0.6], [0.9, 0.1, 0]]])  # a, b, end, ignored
     assert reading_confidence(chances.clamp_min(1e-9).log(), end=2).tolist() == pytest.approx([0.48])
-    never = torch.tensor([[[1.0, 0, 0], [0.2, 0.8, 0]]]).clamp_min(1e-9).log()
+    never = torch.tensor([[[0.2, 0.8, 0]]]).clamp_min(1e-9).log()
     assert reading_confidence(never, end=2).tolist() == [0.0]
-    surer = torch.tensor([[[1.0, 0, 0], [0.0, 0.0, 1.0], [1, 0, 0], [1, 0, 0]]]).clamp_min(1e-9).log()
+    surer = torch.tensor([[[0.0, 0.0, 1.0], [1, 0, 0], [1, 0, 0]]]).clamp_min(1e-9).log()
     assert fuse((chances.clamp_min(1e-9).log(), surer), (2, 2)).tolist() == [1]
 
 

@@ -56,7 +56,7 @@ def test_packed_lines_read_as_each_alone() -> None:
         found = []
         for strip in plan_strips(widths, gap):
             with torch.inference_mode():
-                packed = module(torch.from_numpy(laid_out(strip, lines, gap)))[0]
+                packed = module(torch.from_numpy(laid_out(strip, lines, gap)))[0][0]
                 for place, start in zip(strip.lines, strip.starts, strict=True):
                     alone = module.forward_logits(torch.from_numpy(lines[place])[None, None]).log_softmax(-1)[0]
                     part = packed[start // 4 : start // 4 + len(alone)]
