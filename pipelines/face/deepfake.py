@@ -69,7 +69,7 @@ class Deepfake(FaceJudge[DeepfakeResult]):
     def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> DeepfakeResult:
         tested = self.model.tested
         faces = [view.aligned(self.model.size) for view in views]
-        logits = self.model.logits(faces)
+        logits = self.model.of_views(views)
         scores, score = chance(logits), float(chance(logits.mean(keepdims=True))[0])
         withheld = []
         if not tested.speaks:

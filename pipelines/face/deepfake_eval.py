@@ -64,7 +64,7 @@ def evaluate(
     crops = [_even(view.pixels) for view in views]
     with progress.task("scores", total=1) as task:
         methods = {
-            model.facts.name: model.logits([view.aligned(model.size) for view in views]),
+            model.facts.name: model.of_views(views),
             "fine detail (no training)": -np.array([_detail(crop) for crop in crops]),
             "inner/outer sharpness (no training)": -np.array([_ratio(crop) for crop in crops]),
         }
@@ -78,7 +78,7 @@ def evaluate(
     for label, change in (_changes() if robustness else {"as it is": _unchanged}).items():
         changed = [replace(views[number], pixels=change(views[number].pixels)) for number in swaps]
         faces = [view.aligned(model.size) for view in changed]
-        table[label] = round(auc(model.logits(faces), fake), 3)
+        table[label] = round(auc(model.of_views(changed), fake), 3)
         if table[label] >= HOLDS:
             details += [fine_detail(face) for face in faces]
     unmarked = sum(view.landmarks is None for view in views)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import blend_cues
+from vitapps.pipelines.face.face_views import FaceView
 from vitapps.pipelines.face.scores import Floats
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
@@ -79,6 +80,13 @@ class DeepfakeModel:
             return np.asarray(mean[:, 1] - mean[:, 0], np.float64)
 
         return cls(logits=logits, size=size, tested=tested, facts=NetworkFacts.of(card, model))
+
+    def of_views(self, views: Sequence[FaceView]) -> Floats:
+        """One logit a view: the mean over its alignments, since much hangs on where the landmarks lie."""
+        faces = [view.alignments(self.size) for view in views]
+        logits = self.logits([face for each in faces for face in each])
+        ends = np.cumsum([len(each) for each in faces])[:-1]
+        return np.array([part.mean() for part in np.split(logits, ends)])
 
 
 def chance(logits: Floats) -> Floats:

@@ -16,6 +16,7 @@ from vitapps.errors import MissingError, UnreadableInputError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.align import align, template
 from vitapps.pipelines.face.find_faces import LARGE, FaceFinder
+from vitapps.pipelines.face.landmark_cascade import LandmarkCascade
 
 FRAMES = 16  # of a clip, evenly spread
 _USUAL_MARGIN = 1.2  # side of a data set's face crop over that of the aligned template
@@ -25,12 +26,13 @@ Box = tuple[float, float, float, float]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FaceView:
     """`pixels` H W 3 uint8 of the face with its margin; `box` x0 y0 x1 y1 in the picture, None where the whole picture
-    is the face; `landmarks` 5 2 in `pixels`, None where none were looked for or found; `frame` and `time_s` in a clip,
-    0 for a picture; `faces` how many the finder saw."""
+    is the face; `landmarks` 5 2 in `pixels`, None where none were looked for or found, `closer` as `face-points`
+    corrects them; `frame` and `time_s` in a clip, 0 for a picture; `faces` how many the finder saw."""
 
     pixels: NDArray[np.uint8]
     box: Box | None = None
     landmarks: NDArray[np.float64] | None = None
+    closer: NDArray[np.float64] | None = None
     frame: int = 0
     time_s: float = 0.0
     faces: int = 0
@@ -46,6 +48,11 @@ class FaceView:
         usual = (template(1) - 0.5) / _USUAL_MARGIN + 0.5
         return align(self.pixels, usual * (width, height) if self.landmarks is None else self.landmarks, size)
 
+    def alignments(self, size: int) -> list[NDArray[np.uint8]]:
+        """The face on the template by each of its landmarks, size size 3 each."""
+        both = [self.aligned(size)]
+        return both if self.closer is None else [*both, align(self.pixels, self.closer, size)]
+
 
 class FaceReader:
     """Reads inputs for a command, the face finder loaded once."""
@@ -57,7 +64,8 @@ class FaceReader:
         landmarks in a crop as well."""
         self.margin, self.frames, self._crop = margin, frames, crop
         self._absent = ""  # why there is no finder
-        self._finder = None if crop and not marks else self._load(options)
+        self._cascade: LandmarkCascade | None = None
+        self._finder = None if crop and not marks else self._load(options, marks)
 
     def views(self, path: Path) -> tuple[list[FaceView], list[str]]:
         """The largest face of a picture, or of up to `frames` frames of a clip, and what a user must know of it.
@@ -95,13 +103,14 @@ class FaceReader:
         if not faces:
             return FaceView(pixels=pixels, frame=frame, time_s=time_s)
         largest = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
+        closer = None if self._cascade is None else self._cascade.refine(pixels, largest.landmarks)
         if self._crop:
-            return FaceView(pixels=pixels, landmarks=largest.landmarks, frame=frame, time_s=time_s)
+            return FaceView(pixels=pixels, landmarks=largest.landmarks, closer=closer, frame=frame, time_s=time_s)
         x0, y0, x1, y1 = (float(value) for value in largest.box)
         cut, corner = cut_with_corner(pixels, (x0, y0, x1, y1), self.margin)
         return FaceView(
-            pixels=cut, box=(x0, y0, x1, y1), landmarks=largest.landmarks - corner, frame=frame, time_s=time_s,
-            faces=len(faces),
+            pixels=cut, box=(x0, y0, x1, y1), landmarks=largest.landmarks - corner,
+            closer=None if closer is None else closer - corner, frame=frame, time_s=time_s, faces=len(faces),
         )  # fmt: skip
 
     def _unmarked(self, found: list[FaceView]) -> list[str]:
@@ -109,10 +118,11 @@ class FaceReader:
         missed = self._finder is not None and any(view.landmarks is None for view in found)
         return ["no landmarks were found in the crop: the usual places are assumed"] if missed else []
 
-    def _load(self, options: RunOptions) -> FaceFinder | None:
+    def _load(self, options: RunOptions, marks: bool) -> FaceFinder | None:
         try:
-            # the cascade's closer landmarks are not those that the models were measured with
-            return replace(FaceFinder.load(None, options), cascade=None)
+            finder = FaceFinder.load(None, options)
+            self._cascade = finder.cascade if marks else None
+            return replace(finder, cascade=None)  # which landmarks count is for the views to say
         except MissingError as error:
             self._absent = f"the face finder is missing ({error.message}): whole pictures are taken as faces"
             return None

@@ -22,7 +22,7 @@ from vitapps.pipelines.face.blend_cues import CELLS, CHANNELS, SIZE, blend_cues
 from vitapps.pipelines.face.deepfake import Deepfake, DeepfakeSettings
 from vitapps.pipelines.face.deepfake_eval import evaluate
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested
-from vitapps.pipelines.face.face_views import FaceReader
+from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.train_deepfake import DeepfakeFit, train
 from vitapps.pipelines.face.train_deepfake_tower import TowerFit
 from vitapps.pipelines.face.train_deepfake_tower import train as train_tower
@@ -130,6 +130,16 @@ def test_faces_come_aligned(faces: Path) -> None:
     assert views[0].landmarks is not None or "usual places" in notes[0]
     placed = replace(views[0], landmarks=MARKS)
     assert placed.aligned(96).shape == (96, 96, 3) and (placed.aligned(96) != views[0].aligned(96)).any()
+
+
+def test_a_view_scores_as_the_mean_of_its_alignments(card: str) -> None:
+    model = DeepfakeModel.load(card)
+    view = FaceView(pixels=face(1), landmarks=MARKS, closer=MARKS + 4)
+    parts = [FaceView(pixels=face(1), landmarks=marks) for marks in (MARKS, MARKS + 4)]
+    alone = model.of_views(parts)
+    assert len(view.alignments(96)) == 2 and abs(alone[0] - alone[1]) > 1e-6
+    both = model.of_views([view, parts[0]])
+    assert both == pytest.approx([alone.mean(), alone[0]], abs=1e-4)
 
 
 def test_sets_are_read_by_video(swaps: Path, faces: Path, tmp_path: Path) -> None:
