@@ -155,11 +155,21 @@ def _embedded_lines(rows: list[EmbeddedRow]) -> list[str]:
 
 
 @command(app, "engines")
-def engines(run: Run, quick: QuickOption = False) -> None:
+def engines(
+    run: Run,
+    quick: QuickOption = False,
+    size: Annotated[int, typer.Option(min=0, help="Only images of so many pixels a side; 0: all.")] = 0,
+    batch: Annotated[int, typer.Option(min=0, help="Only batches of so many images; 0: all.")] = 0,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; ratios are medians over them.")] = 5,
+) -> None:
     """Every engine and precision: CPU time beside eager and prepacked eager PyTorch, error, peak memory."""
-    from vitapps.pipelines.runtime.bench_engines import bench_engines
+    from vitapps.pipelines.runtime.bench_engines import FULL, QUICK, bench_engines
 
-    found = bench_engines(quick=quick, threads=run.options.threads, progress=run.progress)
+    cases = [case for case in (QUICK if quick else FULL) if size in (0, case.size) and batch in (0, case.batch)]
+    if not cases:
+        raise UsageError(f"no case of {size} pixels in batches of {batch}", hint="--size 224 or 512, --batch 1 or 8")
+    rounds = min(rounds, 3) if quick else rounds
+    found = bench_engines(cases, rounds=rounds, threads=run.options.threads, progress=run.progress)
     run.emit(json_ready(found), _engine_lines(found))
 
 

@@ -7,6 +7,7 @@ Prepacked eager is the fair baseline on AMD processors, where eager's float32 go
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
@@ -47,6 +48,10 @@ class Case:
     batch: int
 
 
+FULL = tuple(Case(model=name, size=size, batch=batch) for name in MODELS for size in (224, 512) for batch in (1, 8))
+QUICK = FULL[:1]
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineRow:
     """`cpu_ms` process CPU time a call, median of the rounds; ratios are medians of paired rounds (above 1: faster);
@@ -75,23 +80,24 @@ class EngineBench:
     bars: tuple[str, ...]
 
 
-def bench_engines(*, quick: bool = False, threads: int = 0, progress: Progress = null_progress) -> EngineBench:
-    """Measure; `quick` takes the smallest network at 224 pixels and fewer rounds. `threads` 0: all cores."""
-    names, sizes, rounds = (["ViT-S/16"], [224], 3) if quick else (list(MODELS), [224, 512], 5)
-    batches = [1] if quick else [1, 8]
+def bench_engines(
+    cases: Sequence[Case] = FULL, *, rounds: int = 5, threads: int = 0, progress: Progress = null_progress
+) -> EngineBench:  # fmt: skip
+    """Measure `cases`, every call once uncounted and `rounds` times. `threads` 0: all cores."""
     threads = threads or usable_cores()
     rows: list[EngineRow] = []
-    cases = [(name, size) for name in names for size in sizes]
+    networks = dict.fromkeys((case.model, case.size) for case in cases)
     with (
         tempfile.TemporaryDirectory() as folder,
         cache_at(Path(folder) / "cache"),
-        progress.task("measuring", total=len(cases) * len(batches)) as task,
+        progress.task("measuring", total=len(cases)) as task,
     ):
-        for name, size in cases:
+        for name, size in networks:
             card = random_card(Path(folder), name, size)
-            for batch in batches:
-                rows += _measure(card, Case(model=name, size=size, batch=batch), threads, rounds)
-                task.advance()
+            for case in cases:
+                if (case.model, case.size) == (name, size):
+                    rows += _measure(card, case, threads, rounds)
+                    task.advance()
     return EngineBench(
         cpu=cpu_name(), threads=threads, versions=versions(), rows=tuple(rows), bars=tuple(_verdicts(rows))
     )
@@ -118,12 +124,10 @@ def random_card(folder: Path, name: str, size: int) -> Card:
 
 
 def load_and_call(card: str, engine: EngineName, precision: Precision, batch: int, threads: int) -> None:
-    """Child process: load one engine and call it twice; its peak memory is what is looked at."""
+    """Child process: load one engine and call it; its peak memory is what is looked at."""
     loaded = load_card(card)
     model = load_model(loaded, RunOptions(device="cpu", engine=engine, precision=precision, threads=threads))
-    image = _input(loaded, batch)
-    for _ in range(2):
-        model(image)
+    model(_input(loaded, batch))
 
 
 def _input(card: Card, batch: int) -> Any:
@@ -148,7 +152,7 @@ def _measure(card: Card, case: Case, threads: int, rounds: int) -> list[EngineRo
         for found in [decide(card, RunOptions(device="cpu", precision=asked), threads)]
     }
     calls = {name: (lambda model=model: model(image)) for name, model in models.items()}
-    seconds = interleaved(calls, rounds)
+    seconds = interleaved(calls, rounds, warm=False)  # all have been called for their errors
     del models, calls
     rows = []
     for engine, precision in KINDS:

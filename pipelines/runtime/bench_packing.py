@@ -90,7 +90,7 @@ def _measure(
     expected = ways[ONE_BY_ONE]()
     errors = {name: float((way() - expected).abs().max()) for name, way in ways.items()}
     with progress.task("measuring", total=None):
-        seconds = interleaved(ways, rounds=3 if quick else 5, device=device)
+        seconds = interleaved(ways, rounds=3, device=device)
     rows = [
         PackingRow(
             way=name,

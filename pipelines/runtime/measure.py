@@ -39,14 +39,15 @@ def cpu_seconds(call: Callable[[], Any]) -> float:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[Callable[[], Any]], float] = cpu_seconds
-) -> dict[str, list[float]]:
-    """What `clock` says of each call: A B C A B C, after one round that is not counted.
+    calls: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[Callable[[], Any]], float] = cpu_seconds,
+    *, warm: bool = True,
+) -> dict[str, list[float]]:  # fmt: skip
+    """What `clock` says of each call: A B C A B C, after one round that is not counted where `warm`.
 
     What else runs on the machine slows neighbours in a round alike, so ratios hold where wall times would not.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for number in range(rounds + 1):
+    for number in range(0 if warm else 1, rounds + 1):
         for name, call in calls.items():
             taken = clock(call)
             if number:

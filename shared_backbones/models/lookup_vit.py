@@ -75,7 +75,8 @@ class Exchange(nn.Module):
         q = self._split(self.query(self.norm_compressed(compressed)))
         k, v = self.key_value(self.norm_lookup(lookup)).chunk(2, dim=-1)
         out, products = attend(q, self._split(k), self._split(v), need={"map"})
-        return compressed + self.proj(self._join(out)), products["map"]
+        found: Tensor = self.proj(self._join(out))
+        return compressed + found, products["map"]
 
     def back(self, compressed: Tensor, lookup: Tensor, attention: Tensor) -> Tensor:
         """The lookup tokens with their answer and behind their MLP, B N C."""
@@ -85,7 +86,8 @@ class Exchange(nn.Module):
         return out
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B N C -> B N h d -> B h N d
+        split: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # B N C -> B N h d -> B h N d
+        return split
 
     def _join(self, x: Tensor) -> Tensor:
         return x.transpose(1, 2).flatten(2)  # B h N d -> B N h d -> B N C
