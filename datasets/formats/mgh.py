@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 
 from vitapps.datasets.formats import volume_checks as checks
+from vitapps.datasets.formats.nibabel_package import nibabel_package
 from vitapps.datasets.formats.volume_types import Volume, VolumeMeta
 from vitapps.errors import UnreadableInputError, VitappsError
-from vitapps.require import require
 
 HEADER_BYTES = 284
 
 
 def read_mgh(path: Path, *, volume: int | None = None) -> Volume:
     """Read one 3-D volume; `volume` counts from 0 along the fourth axis. Raises UnreadableInputError."""
-    nibabel = require("nibabel")
+    nibabel = nibabel_package()
 
     checks.check_file(path)
     try:
@@ -53,4 +53,4 @@ def _header(path: Path) -> Any:
     with path.open("rb") as raw:
         packed = raw.read(2) == b"\x1f\x8b"
     with gzip.open(path, "rb") if packed else path.open("rb") as file:
-        return require("nibabel").freesurfer.mghformat.MGHHeader.from_fileobj(file)
+        return nibabel_package().freesurfer.mghformat.MGHHeader.from_fileobj(file)

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats import volume_checks as checks
+from vitapps.datasets.formats.nibabel_package import nibabel_package
 from vitapps.datasets.formats.volume_types import Volume, VolumeMeta
 from vitapps.errors import OutOfMemoryError, UnreadableInputError, VitappsError
-from vitapps.require import require
 
 UNIT_MM = {"meter": 1000.0, "mm": 1.0, "micron": 0.001, "unknown": 1.0}
 LARGEST_OFFSET = 1 << 24  # bytes of header extensions; more is a damaged vox_offset
@@ -52,7 +52,7 @@ def read_nifti(path: Path, *, volume: int | None = None) -> Volume:
 def _read(
     path: Path, header: Any, header_file: IO[bytes], data_file: IO[bytes], data_path: Path, volume: int | None
 ) -> Volume:
-    nibabel = require("nibabel")
+    nibabel = nibabel_package()
 
     shape, dtype = _declared(path, header)
     offset = int(header["vox_offset"]) if header_file is data_file else 0
@@ -105,7 +105,7 @@ def _check(
 
 def _read_header(path: Path, file: IO[bytes]) -> Any:
     """The header without its extensions, parsed by nibabel."""
-    nibabel = require("nibabel")
+    nibabel = nibabel_package()
 
     block = file.read(540)
     size = {block[:4]} & {(348).to_bytes(4, "little"), (348).to_bytes(4, "big")}

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.datasets.formats.nibabel_package import nibabel_package
 from vitapps.datasets.formats.volume_types import VolumeMeta
-from vitapps.require import require
 
 SCANNER = 1  # NIFTI_XFORM_SCANNER_ANAT
 LARGEST_NIFTI1 = 32767  # dim is int16
@@ -17,7 +17,7 @@ LARGEST_NIFTI1 = 32767  # dim is int16
 
 def write_nifti_labels(path: Path, labels: NDArray[Any], meta: VolumeMeta, source: str) -> None:
     """Write X Y Z integers; `.gz` in the name compresses. sform, qform, their codes and units are those of the scan."""
-    nibabel = require("nibabel")
+    nibabel = nibabel_package()
 
     header = _header(labels, meta)
     header.set_data_dtype(labels.dtype)
@@ -29,7 +29,7 @@ def write_nifti_labels(path: Path, labels: NDArray[Any], meta: VolumeMeta, sourc
 
 
 def _header(labels: NDArray[Any], meta: VolumeMeta) -> Any:
-    nibabel = require("nibabel")
+    nibabel = nibabel_package()
 
     if meta.format == "nifti":
         two = int(meta.header["sizeof_hdr"]) == 540

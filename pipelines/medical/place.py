@@ -50,13 +50,16 @@ def find_region(foreground: Floats, spacing: tuple[float, ...], window: tuple[in
     return Region((box[0], box[1], box[2]), (middle[0], middle[1], middle[2]))
 
 
-def place_channels(region: Region, spacing: tuple[float, ...]) -> Floats:
-    """3 D H W for the voxels of the box: distance from the centre along each axis in PLACE_UNIT."""
-    axes = [
-        (np.arange(part.start, part.stop, dtype=np.float32) - middle) * np.float32(step / PLACE_UNIT)
-        for part, middle, step in zip(region.box, region.centre, spacing, strict=True)
-    ]
-    return np.stack(np.meshgrid(*axes, indexing="ij")).astype(np.float32, copy=False)
+def with_place(image: Floats, region: Region | None, spacing: tuple[float, ...]) -> Floats:
+    """4 D H W: the image D H W of the region's box, and each voxel's distance from the centre along each axis in
+    PLACE_UNIT; zeros without a region."""
+    x = np.zeros((4, *image.shape), np.float32)
+    x[0] = image
+    if region is not None:
+        for axis, (part, middle, step) in enumerate(zip(region.box, region.centre, spacing, strict=True)):
+            away = (np.arange(part.start, part.stop, dtype=np.float32) - middle) * np.float32(step / PLACE_UNIT)
+            x[1 + axis] = away.reshape([-1 if other == axis else 1 for other in range(3)])
+    return x
 
 
 def mirrored(x: Floats, axis: int, image_chans: int = 1) -> Floats:

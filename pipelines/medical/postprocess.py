@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.medical.upsample import foreground_of
+from vitapps.pipelines.windows.band import share_unit
 from vitapps.pipelines.windows.stitch import largest
 
 SPECK = 0.05  # a component smaller than this share of the structure's largest one is a speck
 
 
-def keep_main_component(scores: NDArray[np.float32]) -> None:
+def keep_main_component(scores: NDArray[Any]) -> None:
     """Leave the largest connected foreground of K D H W, holes filled with the best structure. In place."""
     from scipy import ndimage
 
@@ -27,10 +28,10 @@ def keep_main_component(scores: NDArray[np.float32]) -> None:
     others = foreground & ~main
     if others.any():
         away = ndimage.binary_dilation(others, iterations=2) & ~main
-        scores[1:, away] = 0.0
-        scores[0, away] = 1.0
+        scores[1:, away] = 0
+        scores[0, away] = share_unit(scores)
     holes = ndimage.binary_fill_holes(main) & ~main
-    scores[0, holes] = 0.0
+    scores[0, holes] = 0
 
 
 def close_mask(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.bool_]:
@@ -48,7 +49,7 @@ def close_mask(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.bool_]:
     return out
 
 
-def drop_specks(scores: NDArray[np.float32]) -> None:
+def drop_specks(scores: NDArray[Any]) -> None:
     """Remove small components of every structure; their voxels fall to the next best class. In place, K D H W."""
     from scipy import ndimage
 
@@ -63,7 +64,7 @@ def drop_specks(scores: NDArray[np.float32]) -> None:
         sizes = np.bincount(parts.ravel())
         small = sizes < SPECK * sizes[1:].max()
         small[0] = False
-        scores[index][box][small[parts]] = 0.0
+        scores[index][box][small[parts]] = 0
 
 
 def main_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -166,7 +167,7 @@ def label_volume(
     return np.ascontiguousarray(prepared.turn.undo(turned)), infos
 
 
-def _evidence(prepared: Prepared, scores: NDArray[np.float32], tissue_of: NDArray[np.intp] | None) -> Evidence | None:
+def _evidence(prepared: Prepared, scores: NDArray[Any], tissue_of: NDArray[np.intp] | None) -> Evidence | None:
     """How bright each tissue is in this scan; None for a card without tissues, or where nothing was found."""
     points = None if tissue_of is None else sample_points(scores, prepared.up)
     if tissue_of is None or points is None:

@@ -11,11 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.medical.resample import Matrix
+from vitapps.pipelines.windows.band import share_unit
 
 Floats = NDArray[np.float32]
 ROUNDS = 12
@@ -60,19 +62,20 @@ def tissue_numbers(names: Sequence[str]) -> NDArray[np.intp]:
 
 def fit_tissues(image: Floats, prior: Floats, tissue_of: NDArray[np.intp]) -> Tissues:
     """Expectation maximisation on brightness `n` in 0..1 with class shares `K n` as the prior."""
-    prior = prior + np.float32(TRACE)
     number = int(tissue_of.max()) + 1
-    shares = _by_tissue(prior / prior.sum(0), tissue_of, number)  # T n
+    trace = np.bincount(tissue_of, minlength=number)[:, None] * np.float32(TRACE)
+    prior = (_by_tissue(prior, tissue_of, number) + trace).astype(np.float32)  # K n -> T n: one likelihood a tissue
+    shares = prior / prior.sum(0)
     found = _start(image, shares[0], tissue_of)
     for _ in range(ROUNDS):
         found = _maximise(image, shares, found)
-        posterior = prior * found.likelihoods(image)[tissue_of]  # K n
-        shares = _by_tissue(posterior / posterior.sum(0), tissue_of, number)
+        shares = prior * found.likelihoods(image)
+        shares /= shares.sum(0)
     return found
 
 
 def sample_points(
-    scores: Floats, matrices: Sequence[Matrix], seed: int = 0
+    scores: NDArray[Any], matrices: Sequence[Matrix], seed: int = 0
 ) -> tuple[tuple[NDArray[np.intp], ...], Floats] | None:
     """Random voxels X Y Z of the scan that may be foreground, at most POINTS, and the class shares K n there.
 
@@ -81,21 +84,39 @@ def sample_points(
     from scipy import ndimage
 
     rng = np.random.default_rng(seed)
-    near = np.argwhere(scores[0] < OUTSIDE)
-    if not len(near):
+    unit = share_unit(scores)
+    found: Any = ndimage.find_objects((scores[0] < OUTSIDE * unit).astype(np.uint8))
+    if not found:
         return None
     places = [matrix @ np.arange(matrix.shape[1], dtype=np.float64) for matrix in matrices]  # scan voxel -> network
-    picked = []
-    for place, low, high in zip(places, near.min(0), near.max(0), strict=True):
-        inside = np.flatnonzero((place >= low) & (place <= high))
-        picked.append(rng.choice(inside if len(inside) else np.arange(len(place)), 4 * POINTS))
-    where = np.stack([place[index] for place, index in zip(places, picked, strict=True)])  # 3 n
-    kept = np.flatnonzero(ndimage.map_coordinates(scores[0], where, order=1, mode="nearest") < OUTSIDE)[:POINTS]
-    if not len(kept):
+    picked = np.empty((3, 4 * POINTS), np.int32)
+    for row, place, near in zip(picked, places, found[0], strict=True):
+        inside = np.flatnonzero((place >= near.start) & (place <= near.stop - 1))
+        row[:] = rng.choice(inside if len(inside) else np.arange(len(place)), 4 * POINTS)
+    kept: list[NDArray[np.intp]] = []
+    for start in range(0, 4 * POINTS, POINTS):  # in parts, most often of which the first is enough
+        air = _interpolated(scores[0], picked[:, start : start + POINTS], places)
+        kept.append(start + np.flatnonzero(air < OUTSIDE * unit))
+        if sum(map(len, kept)) >= POINTS:
+            break
+    chosen = picked[:, np.concatenate(kept)[:POINTS]]  # 3 n
+    if not chosen.size:
         return None
-    where = where[:, kept]
-    shares = np.stack([ndimage.map_coordinates(score, where, order=1, mode="nearest") for score in scores])
-    return tuple(index[kept] for index in picked), np.maximum(shares, 0).astype(np.float32)
+    shares = np.empty((len(scores), chosen.shape[1]), np.float32)
+    for share, score in zip(shares, scores, strict=True):
+        share[:] = _interpolated(score, chosen, places)
+    np.maximum(shares, 0, out=shares)
+    shares /= np.float32(unit)
+    return tuple(chosen.astype(np.intp)), shares
+
+
+def _interpolated(score: NDArray[Any], picked: NDArray[np.int32], places: Sequence[NDArray[np.float64]]) -> Floats:
+    """`score` D H W at the voxels `picked` 3 n of the scan, whose places on the network grid are `places`."""
+    from scipy import ndimage
+
+    where = np.stack([place[index] for place, index in zip(places, picked, strict=True)])  # 3 n
+    found: Floats = ndimage.map_coordinates(score, where, np.float32, order=1, mode="nearest")
+    return found
 
 
 def _start(image: Floats, air: Floats, tissue_of: NDArray[np.intp]) -> Tissues:

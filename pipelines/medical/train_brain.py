@@ -92,7 +92,7 @@ def train(
     torch.manual_seed(seed)
     torch.set_num_threads(threads)
     maps = load_label_maps(labelmaps)
-    config = VolumeSegmenterConfig(num_classes=len(LABELS))
+    config = VolumeSegmenterConfig(num_classes=len(LABELS), head_apart=True)
     module = VolumeSegmenter(config).to(device)
     clock = time.monotonic()
     start: Path | None = None
@@ -141,7 +141,7 @@ def _one_thread(worker: int) -> None:
 
 def _loss(module: nn.Module, batch: Batch) -> Tensor:
     image, target = batch
-    return soft_dice_loss(module(image), target)  # B 4 D H W -> B K D H W -> scalar
+    return soft_dice_loss(module.logits(image), target)  # B 4 D H W -> B K D H W -> scalar
 
 
 def export(
@@ -177,7 +177,7 @@ def export(
         ],
     }
     example = window_example(config)
-    return publish(module, card, out, example=example, output_names=["logits"])
+    return publish(module, card, out, example=example, output_names=["features"])
 
 
 STRUCTURES = {

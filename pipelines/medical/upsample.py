@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.medical.resample import Matrix
+from vitapps.pipelines.windows.band import share_unit
 
 NEGLIGIBLE = 0.005  # a score below can never be the largest of any realistic number of classes
-SLAB_BYTES = 1 << 25
+SLAB_BYTES = 1 << 22
 
 Box = tuple[slice, ...]
 
@@ -30,9 +31,9 @@ class Evidence:
 
 
 def upsample_argmax(
-    scores: NDArray[np.float32], matrices: Sequence[Matrix], evidence: Evidence | None = None
+    scores: NDArray[Any], matrices: Sequence[Matrix], evidence: Evidence | None = None
 ) -> NDArray[np.uint16]:
-    """`scores` K D H W (class 0 is background), `matrices` from D, H and W to X, Y and Z -> class index X Y Z.
+    """`scores` K D H W (shares; class 0 is background), `matrices` from D, H and W to X, Y and Z -> class index X Y Z.
 
     With `evidence` each interpolated score is multiplied by its likelihood. Where scores tie, the lower class wins.
     """
@@ -43,8 +44,8 @@ def upsample_argmax(
     whole = _support(foreground, matrices)
     if whole is None:
         return labels
-    near = _grown_box(foreground)
-    boxes = [_support(_within(score > NEGLIGIBLE, near), matrices) for score in scores]
+    near, least = _grown_box(foreground), NEGLIGIBLE * share_unit(scores)
+    boxes = [_support(_within(score > least, near), matrices) for score in scores]
     arrays = 1 if evidence is None else 1 + int(evidence.tissue_of.max()) // 2
     rows = max(1, SLAB_BYTES // (4 * arrays * (whole[1].stop - whole[1].start) * (whole[2].stop - whole[2].start)))
     for start in range(whole[0].start, whole[0].stop, rows):
@@ -53,14 +54,14 @@ def upsample_argmax(
     return labels
 
 
-def foreground_of(scores: NDArray[np.float32]) -> NDArray[np.bool_]:
+def foreground_of(scores: NDArray[Any]) -> NDArray[np.bool_]:
     """Where another class than 0 has the largest score, D H W; several times faster than an argmax."""
     found: NDArray[np.bool_] = scores[1:].max(0) > scores[0]
     return found
 
 
 def _slab(
-    scores: NDArray[np.float32], matrices: Sequence[Matrix], boxes: Sequence[Box | None], slab: Box,
+    scores: NDArray[Any], matrices: Sequence[Matrix], boxes: Sequence[Box | None], slab: Box,
     evidence: Evidence | None,
 ) -> NDArray[np.uint16]:  # fmt: skip
     shape = tuple(part.stop - part.start for part in slab)
@@ -83,7 +84,7 @@ def _slab(
     return labels
 
 
-def _interpolate(score: NDArray[np.float32], matrices: Sequence[Matrix], box: Box) -> NDArray[np.float32]:
+def _interpolate(score: NDArray[Any], matrices: Sequence[Matrix], box: Box) -> NDArray[np.float32]:
     """One score D H W on the part `box` of X Y Z; only the network voxels that matter for it are touched."""
     parts, spans = [], []
     for matrix, rows in zip(matrices, box, strict=True):
@@ -91,7 +92,7 @@ def _interpolate(score: NDArray[np.float32], matrices: Sequence[Matrix], box: Bo
         span = slice(int(used[0]), int(used[-1]) + 1)
         spans.append(span)
         parts.append(matrix[rows, span])
-    x = score[tuple(spans)]
+    x = score[tuple(spans)].astype(np.float32, copy=False)
     for part in parts:  # one large product each: D H W -> H W X -> W X Y -> X Y Z
         x = np.tensordot(x, part, axes=(0, 1))
     return x

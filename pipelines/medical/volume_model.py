@@ -5,7 +5,7 @@ The model is loaded once and used for many scans.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,17 +18,21 @@ from vitapps.datasets.formats.volume_checks import GIB, memory_limit
 from vitapps.errors import MissingError, OutOfMemoryError
 from vitapps.options import RunOptions
 from vitapps.pipelines.medical.orientation import Turn, turn_to
-from vitapps.pipelines.medical.place import find_region, mirrored, place_channels
+from vitapps.pipelines.medical.place import Region, find_region, mirrored, with_place
 from vitapps.pipelines.medical.resample import Matrix, downsample_matrix, output_size, resample, upsample_matrix
 from vitapps.pipelines.medical.structures import label_infos, mirror_order
 from vitapps.pipelines.medical.tissues import tissue_numbers
+from vitapps.pipelines.windows.band import FULL
+from vitapps.pipelines.windows.stitch import tile_rows
 from vitapps.progress import Progress, null_progress
+from vitapps.shared_backbones.heads.voxel import ShareHead, head_of
 
 TASK = "medical.segment"
 DEFAULT_CARD = "brain-mr-synth"
 FIRST_OVERLAP = 0.25  # of the windows that only find the foreground
 
 Floats = NDArray[np.float32]
+Shares = NDArray[np.uint16]  # in steps of 1 / FULL, half the memory of float32 in all that follows
 
 
 class Network(Protocol):
@@ -47,7 +51,7 @@ class Network(Protocol):
     def threads(self) -> int: ...
 
     def __call__(self, *inputs: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
-        """B 1 D H W in 0..1, or B 4 D H W with the place -> (B K D H W logits,)."""
+        """B 1 D H W in 0..1, or B 4 D H W with the place -> (B K D H W logits, or what the head makes shares of,)."""
         ...
 
 
@@ -112,10 +116,11 @@ class Prepared:
 
 
 class VolumeModel:
-    """Card and compiled network. `scores(prepared)` gives K D H W class shares that sum to 1."""
+    """Card and compiled network. `scores(prepared)` gives K D H W class shares that sum to FULL."""
 
-    def __init__(self, card: Any, network: Network, *, once: bool = False) -> None:
+    def __init__(self, card: Any, network: Network, *, once: bool = False, head: ShareHead | None = None) -> None:
         self.card, self._once = card, once
+        self.head = head or head_of(card)
         self.network = network
         self.preprocess = Preprocess.of(card)
         self.infos: tuple[LabelInfo, ...] = label_infos(card.labels)
@@ -136,7 +141,7 @@ class VolumeModel:
 
     def shared(self, network: Callable[..., Sequence[NDArray[np.float32]]]) -> VolumeModel:
         """The same model computing through `network`, which stands before its own for several threads."""
-        return VolumeModel(self.card, _Shared(self.network, network))
+        return VolumeModel(self.card, _Shared(self.network, network), head=self.head)
 
     def prepare(self, volume: Volume) -> Prepared:
         """Turn, resample and normalise a scan. Raises OutOfMemoryError when its scores would not fit in memory."""
@@ -151,65 +156,69 @@ class VolumeModel:
         darkest, brightest = normalise(image, self.preprocess.low, self.preprocess.high)
         return Prepared(image, turn, (up[0], up[1], up[2]), turned, darkest, brightest)
 
-    def scores(
-        self, prepared: Prepared, *, tta: bool = False, progress: Progress = null_progress
-    ) -> NDArray[np.float32]:
+    def scores(self, prepared: Prepared, *, tta: bool = False, progress: Progress = null_progress) -> Shares:
         """Class shares K D H W; with `tta` the mean of the scan and its left-right mirror image."""
         image, inside = _in_air(prepared.image, self.preprocess.window)
         if not self.preprocess.place:
-            found = self._stitch(image[None], tta, progress)  # D H W -> 1 D H W -> K D H W
+            found = np.zeros((len(self.infos), *image.shape), np.uint16)
+            self._stitch(image[None], found, tta, progress)  # D H W -> 1 D H W
         else:
             found = self._placed_scores(image, tta, progress)
-        return np.ascontiguousarray(found[(slice(None), *inside)])
+        return found[(slice(None), *inside)]
 
-    def _placed_scores(self, image: Floats, tta: bool, progress: Progress) -> Floats:
+    def _placed_scores(self, image: Floats, tta: bool, progress: Progress) -> Shares:
         """Two passes: find the foreground, then give its box to the network with the place of every voxel."""
-        preprocess = self.preprocess
-        unknown = np.zeros((3, *image.shape), np.float32)
-        first = self._stitch(
-            np.concatenate([image[None], unknown]), False, progress, overlap=FIRST_OVERLAP, foreground=True
-        )[0]
-        shares = np.zeros((len(self.infos), *image.shape), np.float32)
-        shares[0] = 1.0
-        region = find_region(first, preprocess.spacing, preprocess.window)
+        region = self._region(image, progress)
+        shares = np.zeros((len(self.infos), *image.shape), np.uint16)
+        shares[0] = FULL
         if region is not None:
-            place = place_channels(region, preprocess.spacing)  # 3 d h w
             box = (slice(None), *region.box)
-            found = self._stitch(np.concatenate([image[None][box], place]), tta, progress)
-            if self._once:
-                getattr(self.network, "release", _nothing)()  # before as much again is needed for the whole
-            shares[box] = found
+            shares[0][region.box] = 0
+            x = with_place(image[region.box], region, self.preprocess.spacing)  # d h w -> 4 d h w
+            self._stitch(x, shares[box], tta, progress)
+        if self._once:
+            getattr(self.network, "release", _nothing)()  # before the scan's own grid needs memory
         return shares
 
+    def _region(self, image: Floats, progress: Progress) -> Region | None:
+        """Where the foreground lies, by a pass without a place."""
+        x = with_place(image, None, self.preprocess.spacing)  # D H W -> 4 D H W
+        foreground = np.zeros((1, *image.shape), np.float32)
+        self._stitch(x, foreground, False, progress, overlap=FIRST_OVERLAP)
+        return find_region(foreground[0], self.preprocess.spacing, self.preprocess.window)
+
     def _stitch(
-        self, x: Floats, tta: bool, progress: Progress, *, overlap: float | None = None, foreground: bool = False
-    ) -> Floats:
-        """Blended class shares of C D H W, K D H W; with `foreground` that of all classes but the first, 1 D H W."""
-        from vitapps.pipelines.windows import tile_apply
+        self, x: Floats, into: NDArray[Any], tta: bool, progress: Progress, *, overlap: float | None = None
+    ) -> None:
+        """Blend the class shares of C D H W into K D H W; if `into` has one class, that of all but the background."""
 
+        def window_shares(part: Floats) -> Iterator[tuple[slice, Floats]]:
+            for rows, shares in self._shares(part, tta):  # K r H W
+                yield rows, 1.0 - shares[:1] if len(into) == 1 else shares
+
+        overlap = self.preprocess.overlap if overlap is None else overlap
+        tile_rows(x, window_shares, into, window=self.preprocess.window, overlap=overlap, progress=progress)
+
+    def _shares(self, part: Floats, tta: bool) -> Iterator[tuple[slice, Floats]]:
+        """Class shares K r H W of a window 1 C D H W, a few rows at a time."""
         axis = next(i for i, code in enumerate(self.preprocess.orientation) if code in "LR")
-
-        def window_shares(part: Floats) -> Floats:
-            shares = softmax(self._answers(part))  # B C D H W -> B K D H W
-            if tta:
-                half = 0.5 * shares  # a new array: the next call may overwrite the answers
-                back = np.flip(softmax(self._answers(mirrored(part, axis))), axis + 2)
-                shares = half + 0.5 * back[:, self._mirror]
-            return 1.0 - shares[:, :1] if foreground else shares
-
-        stitched: Floats = tile_apply(
-            x, window_shares, window=self.preprocess.window,
-            overlap=self.preprocess.overlap if overlap is None else overlap, blend="gaussian", progress=progress,
-        )  # fmt: skip
-        return stitched
+        other = self.network(mirrored(part, axis))[0] if tta else None
+        found, head = self._answers(part), self.head
+        for start in range(0, found.shape[2], head.step):
+            rows = slice(start, min(start + head.step, found.shape[2]))
+            shares = head.shares(found, rows)[0]
+            if other is not None:
+                there = slice(other.shape[2] - rows.stop, other.shape[2] - rows.start) if axis == 0 else rows
+                back = np.flip(head.shares(other, there)[0], axis + 1)
+                shares = 0.5 * shares + 0.5 * back[self._mirror]
+            yield slice(rows.start * head.scale, rows.stop * head.scale), shares
 
     def _answers(self, part: Floats) -> Floats:
-        """Logits B K D H W of one window, which the next call may overwrite: a copy would be 80 MB."""
-        lend = getattr(self.network, "lend", None) if len(part) == 1 else None
-        return (lend or self.network)(part)[0]
+        """What the network gives for one window 1 C D H W; the next call may overwrite it."""
+        return (getattr(self.network, "lend", None) or self.network)(part)[0]
 
     def _check_memory(self, volume: Volume, size: list[int]) -> None:
-        needed = 2 * 4 * len(self.infos) * int(np.prod(size, dtype=object))  # scores and their accumulator
+        needed = (2 * len(self.infos) + 24) * int(np.prod(size, dtype=object))  # shares, weights, image and place
         if needed > memory_limit():
             raise OutOfMemoryError(
                 f"{volume.meta.source}: {size[0]} x {size[1]} x {size[2]} voxels at the model's spacing need "
@@ -243,14 +252,6 @@ def normalise(image: NDArray[np.float32], low: float, high: float) -> tuple[floa
     image /= np.float32(extent)
     np.clip(image, 0.0, 1.0, out=image)
     return bottom, bottom + extent
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Shares along axis 1 of B K D H W, computed without overflow and in place: 33 classes of a window are 80 MB."""
-    logits -= logits.max(1, keepdims=True)
-    np.exp(logits, out=logits)
-    logits /= logits.sum(1, keepdims=True)
-    return logits
 
 
 def _in_air(image: NDArray[np.float32], window: tuple[int, int, int]) -> tuple[NDArray[np.float32], tuple[slice, ...]]:

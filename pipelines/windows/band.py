@@ -17,7 +17,13 @@ from vitapps.pipelines.windows.blend import Blend, halo, window_weights
 from vitapps.pipelines.windows.plan import WindowPlan
 
 Array = NDArray[Any]
+FULL = 65535  # a share of 1 as uint16
 Write = Callable[[tuple[slice, ...], Array], None]
+
+
+def share_unit(values: Array) -> float:
+    """What stands for 1 in an array of shares: uint16 counts them in steps of 1 / FULL."""
+    return FULL if values.dtype == np.uint16 else 1.0
 
 
 class Band:
@@ -65,8 +71,8 @@ class Band:
         if self._slide is None:
             kind = _kind_of(answer)
             deepest = max((self._window[0] - self._ready(start) for start in self._starts), default=0)
-            self._slide = _Means((len(answer), *self._window[:2], *self._full[2:]), kind)
-            self._carry = _Means((len(answer), deepest, *self._full[1:]), kind)
+            self._slide = _Means(np.zeros((len(answer), *self._window[:2], *self._full[2:]), kind))
+            self._carry = _Means(np.zeros((len(answer), deepest, *self._full[1:]), kind))
         inner = _inner(place, self._window, self._halo, self._full)
         cells = tuple(slice(p + i.start, p + i.stop) for p, i in zip(place[2:], inner[2:], strict=True))
         self._slide.blend((*inner[:2], *cells), answer[(slice(None), *inner)], self._weights[inner])
@@ -115,18 +121,28 @@ class Band:
 
 
 class Whole:
-    """`Band` for a result that is kept as a whole: windows are blended where they lie, nothing is moved or copied."""
+    """`Band` for a result that is kept as a whole: windows are blended where they lie, nothing is moved or copied.
 
-    def __init__(self, plan: WindowPlan, shape: tuple[int, ...], blend: Blend) -> None:
+    `into`: zeros K *shape to blend into; else they are made as the first answers need them.
+    """
+
+    def __init__(self, plan: WindowPlan, shape: tuple[int, ...], blend: Blend, into: Array | None = None) -> None:
         self._plan, self._shape = plan, shape
         self._halo = halo(plan) if blend == "crop" else None
         self._weights = window_weights(plan.window, blend)
-        self._means: _Means | None = None
+        self._means = None if into is None else _Means(into)
+
+    def add_rows(self, place: tuple[int, ...], rows: slice, answer: Array) -> None:
+        """Blend in the rows K r *window of the window at `place`; not for `crop`."""
+        assert self._means is not None and self._halo is None
+        first, *others = (slice(p, p + wide) for p, wide in zip(place, self._plan.window, strict=True))
+        cells = (slice(first.start + rows.start, first.start + rows.stop), *others)
+        self._means.blend(cells, answer, self._weights[rows])
 
     def add(self, places: Sequence[tuple[int, ...]], answers: Array) -> None:
         """Blend in the B K *window of the windows at `places`."""
         if self._means is None:
-            self._means = _Means((answers.shape[1], *self._plan.shape), _kind_of(answers))
+            self._means = _Means(np.zeros((answers.shape[1], *self._plan.shape), _kind_of(answers)))
         for place, answer in zip(places, answers, strict=True):
             inner = _inner(place, self._plan.window, self._halo, self._plan.shape)
             cells = tuple(slice(p + part.start, p + part.stop) for p, part in zip(place, inner, strict=True))
@@ -155,23 +171,39 @@ def _kind_of(answer: Array) -> Any:
 
 
 class _Means:
-    """Weighted means K R C *rest and the sums of their weights R C *rest."""
+    """Weighted means K R C *rest, zero at first, and the sums of their weights R C *rest.
 
-    def __init__(self, shape: tuple[int, ...], kind: Any) -> None:
-        self.mean: Array = np.zeros(shape, kind)
-        self._sum = np.zeros(shape[1:], np.float32)
-        self._scratch: Array = np.empty(0, kind)
+    Means of uint16 are shares (`share_unit`): half the memory of float32. Float16 would be no smaller and ten times
+    slower, since nearly all shares are small and numpy converts small halves in software.
+    """
+
+    def __init__(self, mean: Array) -> None:
+        self.mean = mean
+        self._sum = np.zeros(mean.shape[1:], np.float32)
+        self._kind = np.float32 if mean.dtype == np.uint16 else mean.dtype
+        self._scratch: Array = np.empty(0, self._kind)
 
     def blend(self, where: tuple[slice, ...], values: Array, weights: NDArray[np.float32]) -> None:
         sums = self._sum[where]
         sums += weights
         share = weights / sums
         if self._scratch.shape != share.shape:
-            self._scratch = np.empty(share.shape, self.mean.dtype)
+            self._scratch = np.empty(share.shape, self._kind)
         for mean, value in zip(self.mean, values, strict=True):  # class by class: all of it stays in the cache
+            if mean.dtype == np.uint16:
+                self._blend_shares(mean[where], value, share)
+                continue
             difference = np.subtract(value, mean[where], out=self._scratch)
             difference *= share
             mean[where] += difference
+
+    def _blend_shares(self, mean: Array, value: Array, share: NDArray[np.float32]) -> None:
+        difference = np.multiply(value, np.float32(FULL), out=self._scratch)
+        difference -= mean
+        difference *= share
+        difference += mean
+        difference += np.float32(0.5)  # what is cut off below is rounded by this
+        np.copyto(mean, difference, casting="unsafe")
 
     def take(self, other: _Means, rows: slice, columns: slice, place: tuple[int, int]) -> None:
         """Copy rows and columns of `other` to `place`."""

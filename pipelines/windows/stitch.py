@@ -69,6 +69,34 @@ def tile_apply(
     return found[0]
 
 
+def tile_rows(
+    x: Array,
+    fn: Callable[[Array], Iterator[tuple[slice, Array]]],
+    into: Array,
+    *,
+    window: Sequence[int],
+    overlap: float | Sequence[float] = 0.5,
+    progress: Progress = null_progress,
+) -> None:
+    """`tile_apply` with Gaussian weights for answers that are too large to hold for a whole window.
+
+    `fn` maps 1 C *window to pairs of rows and K rows *rest, which together cover the window; they are blended into
+    `into` K *spatial, zeros at first; uint16 for shares (`band.share_unit`). Raises UsageError where a window is
+    larger than `x`.
+    """
+    shape = x.shape[1:]
+    plan = plan_windows(shape, window, overlap)
+    if plan.shape != shape or into.shape[1:] != shape:
+        raise UsageError(f"windows of {plan.window} over {shape} into {into.shape[1:]}", hint="pad the array first")
+    whole = Whole(plan, shape, "gaussian", into)
+    with progress.task("windows", total=len(plan)) as task:
+        for place in plan:
+            cells = tuple(slice(start, start + wide) for start, wide in zip(place, plan.window, strict=True))
+            for rows, answer in fn(x[(slice(None), *cells)][None]):  # -> 1 C *window -> K r *rest
+                whole.add_rows(place, rows, answer)
+            task.advance()
+
+
 def stream_apply(
     read: Read,
     shape: Sequence[int],

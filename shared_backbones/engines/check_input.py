@@ -37,11 +37,20 @@ def relative_error(found: Sequence[NDArray[Any]], wanted: Sequence[NDArray[Any]]
     return worst
 
 
-def write_check(path: Path, image: NDArray[np.float32], outputs: Arrays) -> None:
-    """Store an input B C *spatial (as halves: pass what halves can hold) and samples of its outputs."""
+def enlarged(image: NDArray[Any], times: int) -> NDArray[np.float32]:
+    """B C *spatial, each value `times` times along every spatial axis: a large input in a small file."""
+    wide = np.asarray(image, np.float32)
+    for axis in range(2, wide.ndim if times > 1 else 0):
+        wide = np.repeat(wide, times, axis)
+    return wide
+
+
+def write_check(path: Path, image: NDArray[np.float32], outputs: Arrays, *, times: int = 1) -> None:
+    """Store an input B C *spatial (as halves: pass what halves can hold) and samples of the outputs of
+    `enlarged(image, times)`."""
     files = require("safetensors.numpy", package="safetensors")
     table = {f"output.{index}": sampled(output).copy() for index, output in enumerate(outputs)}
-    files.save_file({"input": image.astype(np.float16), **table}, str(path))
+    files.save_file({"input": image.astype(np.float16), **table}, str(path), metadata={"times": str(times)})
 
 
 def read_check(card: Card) -> tuple[NDArray[np.float32], list[NDArray[np.float32]]]:
@@ -50,8 +59,10 @@ def read_check(card: Card) -> tuple[NDArray[np.float32], list[NDArray[np.float32
     files = require("safetensors.numpy", package="safetensors")
     try:
         table: dict[str, NDArray[Any]] = files.load_file(path)
+        with require("safetensors").safe_open(str(path), "numpy") as stored:
+            times = int((stored.metadata() or {}).get("times", 1))
         outputs = [table[f"output.{index}"] for index in range(len(table) - 1)]
-        return table["input"].astype(np.float32), outputs
+        return enlarged(table["input"], times), outputs
     except Exception as error:  # safetensors raises its own kinds, none of them public across versions
         raise MissingError(f"{path}: not a readable check: {error}", hint="reinstall vitapps") from None
 

@@ -60,3 +60,10 @@ def cuda_driver() -> tuple[ctypes.CDLL | None, int]:
 def has_cuda() -> bool:
     """Whether the CUDA driver shows a GPU."""
     return cuda_driver()[1] > 0
+
+
+def return_free_memory() -> None:
+    """Give what the C library keeps of freed memory back to the system, where it can (glibc)."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

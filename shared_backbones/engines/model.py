@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,8 @@ class CompiledModel:
         return self.run(*inputs)
 
 
-def in_buckets(run: Run) -> Run:
-    """Call `run` with batches of 32, 16, 8, 4, 2 or 1 only: 13 windows go as 8 + 4 + 1.
+def in_buckets(run: Run, buckets: Sequence[int] = BUCKETS) -> Run:
+    """Call `run` with batches of 32, 16, 8, 4, 2 or 1 only (`buckets`, falling): 13 windows go as 8 + 4 + 1.
 
     An engine prepares kernels for every new shape and keeps them, so that ever-changing batches cost time and memory.
     Splitting wastes no work, padding to the next size would.
@@ -50,11 +50,11 @@ def in_buckets(run: Run) -> Run:
 
     def split(*inputs: NDArray[np.float32]) -> Arrays:
         number = inputs[0].shape[0]
-        if number in BUCKETS:
+        if number in buckets:
             return run(*inputs)
         parts, first = [], 0
         while first < number:
-            size = next(bucket for bucket in BUCKETS if bucket <= number - first)
+            size = next(bucket for bucket in buckets if bucket <= number - first)
             parts.append(run(*(array[first : first + size] for array in inputs)))
             first += size
         if not parts:  # no window at all: the engine says what an empty batch looks like

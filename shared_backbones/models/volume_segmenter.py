@@ -42,7 +42,8 @@ CARD = {
 class VolumeSegmenterConfig:
     """`window` is the input size in voxels (D H W, multiples of 8) that the model is exported at; any other works.
 
-    `place` octaves of Fourier features; 0: the input has no place channels.
+    `place` octaves of Fourier features; 0: the input has no place channels. `head_apart`: `forward` stops before the
+    last convolution, and whoever asked applies it a few rows at a time (`heads/voxel.py`).
     """
 
     num_classes: int
@@ -55,6 +56,7 @@ class VolumeSegmenterConfig:
     heads: int = 6
     mlp_ratio: float = 4.0
     decoder: tuple[int, int] = (32, 64)  # channels at strides 2 and 4
+    head_apart: bool = False
 
     @property
     def input_chans(self) -> int:
@@ -97,7 +99,8 @@ class ConvBlock(nn.Module):
 
 
 class VolumeSegmenter(nn.Module):
-    """See the module docstring. `forward(B input_chans D H W) -> B num_classes D H W` logits; D, H, W multiples of 16.
+    """See the module docstring. `forward(B input_chans D H W) -> B num_classes D H W` logits, or with `head_apart`
+    -> B decoder[0] D/2 H/2 W/2 features; D, H, W multiples of 16.
 
     The last three channels are the place: distance from a landmark along D, H, W in units of 100 mm, or all zero where
     it is not known.
@@ -121,6 +124,14 @@ class VolumeSegmenter(nn.Module):
         self.head = nn.Conv3d(up_fine, config.num_classes * 8, 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        return self.features(x) if self.config.head_apart else self.logits(x)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """B input_chans D H W -> B num_classes D H W, whatever `forward` gives."""
+        return shuffle(self.head(self.features(x)))  # B U1 D/2 H/2 W/2 -> B K D H W
+
+    def features(self, x: Tensor) -> Tensor:
+        """B input_chans D H W -> B U1 D/2 H/2 W/2: what the last convolution sees."""
         image = x[:, : self.config.in_chans]  # B 1+3 D H W -> B 1 D H W
         fine = self.stem_fine(unshuffle(image))  # -> B C1 D/2 H/2 W/2
         coarse = self.stem_coarse(fine)  # -> B C2 D/4 H/4 W/4
@@ -130,7 +141,8 @@ class VolumeSegmenter(nn.Module):
         y = _double(self.from_tokens(tokens)) + self.skip_coarse(coarse)  # -> B U2 D/4 H/4 W/4
         y = self.to_fine(self.decode_coarse(y))
         y = _double(y) + self.skip_fine(fine)  # -> B U1 D/2 H/2 W/2
-        return shuffle(self.head(self.decode_fine(y)))  # -> B K D H W
+        out: Tensor = self.decode_fine(y)
+        return out
 
 
 def _double(x: Tensor) -> Tensor:

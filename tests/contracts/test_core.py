@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib
 import json
 import os
 import signal
@@ -21,7 +22,7 @@ from vitapps.errors import ExitCode, MissingError, OutOfMemoryError, OutputError
 from vitapps.jsonable import json_ready, json_text
 from vitapps.progress import null_progress
 from vitapps.provenance import RunRecord, record_path, sha256_file, write_run_record
-from vitapps.require import require
+from vitapps.require import require, without
 
 
 def listing(folder: Path) -> list[str]:
@@ -243,3 +244,11 @@ def test_null_progress_accepts_everything() -> None:
     with null_progress.task("reading", total=None) as task:
         task.advance()
         task.advance(2.5)
+
+
+def test_without_hides_a_package_for_a_moment() -> None:
+    with without("vitapps_no_such"), pytest.raises(ImportError):
+        importlib.import_module("vitapps_no_such")
+    assert "vitapps_no_such" not in sys.modules
+    with without("json"):  # loaded already: it stays
+        assert importlib.import_module("json") is json

@@ -13,12 +13,15 @@ import torch
 from fakes.vit_card import CONFIG as VIT
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
+from vitapps.shared_backbones.engines import openvino
+from vitapps.shared_backbones.engines.check_input import read_check, relative_error, sampled
 from vitapps.shared_backbones.engines.load import load_model
 from vitapps.shared_backbones.engines.model import BUCKETS, in_buckets
 from vitapps.shared_backbones.engines.openvino import compile_graph, open_core
 from vitapps.shared_backbones.engines.packed import PackedLinear, pack
 from vitapps.shared_backbones.models.volume_segmenter import VolumeSegmenter, VolumeSegmenterConfig, window_example
-from vitapps.shared_backbones.weights.cards import load_card
+from vitapps.shared_backbones.weights import publish as publishing
+from vitapps.shared_backbones.weights.cards import graph_path, load_card
 from vitapps.shared_backbones.weights.load import load_module
 from vitapps.shared_backbones.weights.publish import publish
 
@@ -201,3 +204,25 @@ assert not sent, sent
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "intel").exists()
+
+
+def test_large_inputs_are_computed_one_at_a_time(card, monkeypatch):
+    image = np.random.default_rng(0).random((3, CONFIG.input_chans, *CONFIG.window), np.float32)
+    wanted = run(card, image)
+    monkeypatch.setattr(openvino, "LARGE", 1000)
+    compiled = openvino._compile(openvino.open_core(), graph_path(card), {})
+    assert compiled.inputs[0].shape == [1, *image.shape[1:]]
+    model = openvino.compile_graph(graph_path(card), card_name="", precision="exact", threads=1, keep=False)
+    assert error(model(image)[0], wanted) < 1e-4
+
+
+def test_a_large_check_is_stored_coarse(tmp_path, monkeypatch):
+    assert [side * publishing._made_up((1, 4, 80, 96, 80))[1] for side in (20, 24, 20)] == [80, 96, 80]
+    monkeypatch.setattr(publishing, "NOISE", 5000)
+    fields = {"name": "coarse", "task": "t", "arch": "volume_segmenter", "config": asdict(CONFIG), "summary": "",
+              "licence": "CC0-1.0"}  # fmt: skip
+    module = VolumeSegmenter(CONFIG)
+    made = load_card(publish(module, fields, tmp_path, example=window_example(CONFIG), output_names=["logits"]))
+    image, wanted = read_check(made)
+    assert image.shape == (1, CONFIG.input_chans, *CONFIG.window) and len(np.unique(image)) <= 5000
+    assert relative_error([sampled(run(made, image))], wanted) < 1e-3

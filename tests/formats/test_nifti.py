@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import nibabel as nib
@@ -100,3 +102,14 @@ def test_a_flipped_bit_does_not_pass(tmp_path: Path) -> None:
     (tmp_path / "scan.nii.gz").write_bytes(content)
     with pytest.raises(UnreadableInputError):
         read_volume(tmp_path / "scan.nii.gz")
+
+
+def test_reading_loads_no_dicom_and_no_http_client(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii"
+    nib.save(nib.Nifti1Image(np.arange(120, dtype=np.float32).reshape(4, 5, 6), np.eye(4)), path)
+    code = (
+        "import sys; from pathlib import Path; from vitapps.datasets.formats.volume import read_volume; "
+        "read_volume(Path(sys.argv[1])); print(*{'nibabel', 'pydicom', 'requests'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-P", "-c", code, str(path)], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["nibabel"]

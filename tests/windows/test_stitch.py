@@ -10,6 +10,8 @@ from hypothesis import strategies as st
 
 from vitapps.errors import UsageError
 from vitapps.pipelines.windows import plan_windows, stream_apply, tile_apply
+from vitapps.pipelines.windows.band import FULL
+from vitapps.pipelines.windows.stitch import tile_rows
 
 
 @st.composite
@@ -121,3 +123,25 @@ def test_only_the_overlap_of_a_band_is_held():
     assert peak((256, 2048), (16, 16)) < 1.2 * peak((64, 2048), (16, 16))
     band = 4 * 20 * 16 * 4096
     assert peak((64, 4096), (16, 16)) < 0.75 * band
+
+
+def test_rows_of_a_window_are_blended_as_whole_windows_are():
+    shares = np.random.default_rng(5).dirichlet(np.ones(3), (13, 11)).transpose(2, 0, 1).astype(np.float32)
+    calls = iter(range(100))
+
+    def two_at_a_time(part):
+        answer = part[0] * np.float32(1 - 0.01 * next(calls))  # windows differ, so that the weights count
+        for start in range(0, 6, 2):
+            yield slice(start, start + 2), answer[:, start : start + 2]
+
+    other = iter(range(100))
+    wanted = tile_apply(shares, lambda part: part * np.float32(1 - 0.01 * next(other)), window=(6, 5))
+    exact = np.zeros_like(shares)
+    tile_rows(shares, two_at_a_time, exact, window=(6, 5))
+    assert np.array_equal(exact, wanted)
+    calls = iter(range(100))
+    small = np.zeros(shares.shape, np.uint16)
+    tile_rows(shares, two_at_a_time, small, window=(6, 5))
+    assert np.abs(small / FULL - wanted).max() < 1e-4
+    with pytest.raises(UsageError):
+        tile_rows(shares, two_at_a_time, exact, window=(16, 5))

@@ -12,7 +12,7 @@ from fakes.volume_network import card
 from vitapps.datasets.synth import brain
 from vitapps.pipelines.medical import place
 from vitapps.pipelines.medical.orientation import turn_to
-from vitapps.pipelines.medical.place import MARGIN, find_region, mirrored, place_channels
+from vitapps.pipelines.medical.place import MARGIN, find_region, mirrored, with_place
 from vitapps.pipelines.medical.volume_model import Prepared, VolumeModel
 
 SPACING, WINDOW = (2.0, 2.0, 2.0), (24, 28, 20)
@@ -27,8 +27,11 @@ def test_the_largest_component_gives_centre_and_box() -> None:
     assert region.centre == (15.0, 35.0, 35.0)
     grown = round(MARGIN / 2)
     assert region.box[0] == slice(10 - grown, 21 + grown)
-    place = place_channels(region, SPACING)
-    assert place.shape[0] == 3
+    image = share[region.box]
+    x = with_place(image, region, SPACING)
+    assert np.array_equal(x[0], image)
+    place = x[1:]
+    assert not with_place(image, None, SPACING)[1:].any()
     at = tuple(int(c) - part.start for c, part in zip(region.centre, region.box, strict=True))
     assert np.allclose(place[(slice(None), *at)], 0)
     assert np.isclose(place[0, -1, 0, 0], (region.box[0].stop - 1 - 15.0) * 2 / 100)

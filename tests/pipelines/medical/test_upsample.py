@@ -12,7 +12,7 @@ from scipy import ndimage
 from vitapps.pipelines.medical import upsample
 from vitapps.pipelines.medical.resample import Matrix, upsample_matrix
 from vitapps.pipelines.medical.upsample import upsample_argmax
-from vitapps.pipelines.medical.volume_model import softmax
+from vitapps.shared_backbones.heads.voxel import softmax
 
 
 def smooth_scores(classes: int, shape: tuple[int, int, int], seed: int) -> NDArray[np.float32]:
