@@ -1,4 +1,5 @@
-"""What happens before the first window: ours beside a plain script with monai and torch, on the same small scan.
+"""What happens before the first window of `medical segment` and `rs detect`: CPU time and peak memory of the command,
+that of the first beside a plain script with monai and torch on the same small scan.
 
     python benchmarks/startup.py [--weights CARD] [--repeats 3] [--out benchmarks/results/startup_DATE.txt]
 
@@ -16,6 +17,7 @@ from pathlib import Path
 from measure import Usage, arguments, in_turns, report, run, verdict, vitapps
 from measure import python as interpreter
 
+SEGMENT, DETECT = "vitapps medical segment", "vitapps rs detect"
 OURS = """
 import sys, time
 from vitapps.shared_backbones.engines import load
@@ -64,33 +66,37 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        scan = folder / "head.nii.gz"
-        run(interpreter("from vitapps.datasets.samples import write_head_scan; import pathlib, sys; "
-                        "write_head_scan(pathlib.Path(sys.argv[1]))", scan))  # fmt: skip
-        words = ("medical", "segment", scan, "-o", folder / "seg.nii.gz", "-w", options.weights, "--overwrite",
-                 "--device", "cpu", "--quiet")  # fmt: skip
-        cold = run(interpreter(OURS, *words), environment={"XDG_CACHE_HOME": str(folder / "cache")})
+        scan, tile = folder / "head.nii.gz", folder / "tile.tif"
+        run(interpreter("from vitapps.datasets.samples import write_head_scan, write_tree_tile; import pathlib, sys; "
+                        "write_head_scan(pathlib.Path(sys.argv[1])); write_tree_tile(pathlib.Path(sys.argv[2]))",
+                        scan, tile))  # fmt: skip
+        shared = ("--overwrite", "--device", "cpu", "--quiet", "--threads", "1")
+        segment = interpreter(OURS, "medical", "segment", scan, "-o", folder / "seg.nii.gz", "-w", options.weights,
+                              *shared)  # fmt: skip
+        detect = interpreter(OURS, "rs", "detect", tile, "-o", folder / "trees.gpkg", *shared)
+        empty = {"VITAPPS_CACHE": str(folder / "cache")}
+        ours = {SEGMENT: segment, DETECT: detect}
+        cold = {f"{name}, cold": [run(words, environment=empty)] for name, words in ours.items()}
         found = in_turns(
             {
-                "vitapps medical segment": interpreter(OURS, *words),
+                **ours,
                 "monai UNet": interpreter(THEIRS, scan, "UNet"),
                 "monai SwinUNETR": interpreter(THEIRS, scan, "SwinUNETR"),
                 "vitapps --help": vitapps("--help"),
             },
             options.repeats,
         )
-    found = {"vitapps medical segment, cold": [cold], **found}
+    found = {**cold, **found}
     rows, start, peak = [], {}, {}
     for name, usages in found.items():
         whole = min(usage.cpu for usage in usages)
         start[name] = whole if name.endswith("--help") else start_of(usages)
         peak[name] = min(usage.rss for usage in usages)
         rows.append((name, f"{start[name]:.2f}", f"{whole:.2f}", f"{peak[name] / 1e6:.0f}"))
-    ours = "vitapps medical segment"
     notes = [
-        verdict("CPU time before the first window", start[ours], 1.2, " s"),
-        verdict("the same, cold", start[f"{ours}, cold"], 1.2, " s"),
-        *(verdict(f"peak memory over {name}'s", peak[ours] / peak[name], 0.25) for name in found if "monai" in name),
+        *(verdict(f"CPU time before the first window, {name}", start[name], 1.2, " s") for name in (*cold, *ours)),
+        *(verdict(f"peak memory of {SEGMENT} over {name}'s", peak[SEGMENT] / peak[name], 0.25)
+          for name in found if "monai" in name),
         verdict("CPU time of --help", start["vitapps --help"], 0.5, " s"),
     ]  # fmt: skip
     report("before the first window", ("", "start s", "CPU s", "peak MB"), rows, notes, options.out)
