@@ -141,6 +141,7 @@ def _one_thread(worker: int) -> None:
 
 def _loss(module: nn.Module, batch: Batch) -> Tensor:
     image, target = batch
+    assert isinstance(module, VolumeSegmenter)
     return soft_dice_loss(module.logits(image), target)  # B 4 D H W -> B K D H W -> scalar
 
 
