@@ -127,7 +127,7 @@ def turn_sheet(
     quarter = np.vstack([move, [0, 0, 1]])
     turned = np.ascontiguousarray(np.rot90(laid, turn // 90))  # counter-clockwise, undone by clockwise turns
     quarter = _quarter_matrix(turn, wide, high) @ quarter
-    moved = tuple(_moved_block(block, quarter) for block in blocks)
+    moved = tuple(moved_block(block, quarter) for block in blocks)
     page = Page(width=turned.shape[1], height=turned.shape[0], blocks=moved, rotation=turn, skew=skew, dpi_guessed=True)
     return np.asarray(turned, np.uint8), page
 
@@ -158,7 +158,7 @@ def _moved(quad: Quad, matrix: NDArray[np.float64]) -> Quad:
     return ((a[0], a[1]), (b[0], b[1]), (c[0], c[1]), (d[0], d[1]))
 
 
-def _moved_block(block: Block, matrix: NDArray[np.float64]) -> Block:
+def moved_block(block: Block, matrix: NDArray[np.float64]) -> Block:
     lines = tuple(
         Line(
             words=tuple(Word(text=word.text, quad=_moved(word.quad, matrix)) for word in line.words),

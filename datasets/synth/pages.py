@@ -46,7 +46,7 @@ class SyntheticPage:
 
     image: Grey
     page: Page
-    kind: PageKind | Literal["scene"]  # a scene: `scenes.py`
+    kind: PageKind | Literal["scene", "journal"]  # `scenes.py`, `journal_pages.py`
 
 
 def make_page(

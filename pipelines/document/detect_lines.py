@@ -42,7 +42,8 @@ TABLE, FIGURE = 2, 3
 LEAST_REGION = 48  # pixels: about three lines of body type
 Grey = NDArray[np.uint8]
 Floats = NDArray[np.float32]
-Network = Callable[[Floats], Sequence[Floats]]  # grey 0..1 B 1 S S -> kernel B 1, sides B 2 at S/4, regions B 8 at S/16
+# grey 0..1 B 1 S S -> kernel B 1, sides B 2 at S/4, regions B 8 at S/16, features B C at S/8
+Network = Callable[[Floats], Sequence[Floats]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,7 +141,7 @@ class LineDetector:
         number, _, high, wide = cells.shape
         grey = cells.reshape(number, CELL, CELL, high, wide).transpose(0, 3, 1, 4, 2)  # -> B s 4 s 4
         images = np.ascontiguousarray(grey).reshape(number, 1, high * CELL, wide * CELL)
-        kernel, sides, regions = self.network(images)
+        kernel, sides, regions = self.network(images)[:3]
         kinds = regions[:, :KINDS].repeat(TOKEN, axis=2).repeat(TOKEN, axis=3)  # B 4 s/4 s/4 -> B 4 s s
         return np.concatenate([kernel, sides, kinds], axis=1)
 

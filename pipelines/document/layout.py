@@ -18,12 +18,12 @@ APART = 1.45  # times the usual distance of two lines: a gap this large ends a b
 INDENT = 0.9  # x-heights
 LABEL, SHORT = 1.5, 0.5  # x-heights to a picture, and of its width: such lines are its labels
 _ITEM = re.compile(r"^\s*([•◦▪‣·*\-–—]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|[ivxlc]{1,5}[.)])\s")
-_CAPTION = re.compile(r"^\s*(fig(ure|\.)?|table|tab\.|plate|photo|abbildung|abb\.)\s*[\dIVX:]", re.IGNORECASE)
+CAPTION = re.compile(r"^\s*(fig(ure|\.)?|table|tab\.|plate|photo|abbildung|abb\.)\s*[\dIVX:]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Group:
-    """Numbers of the lines of one block, in order, and its kind; the `box` of a figure."""
+    """Numbers of the lines of one block, in order, and its kind; the `box` of what is more than its lines."""
 
     lines: tuple[int, ...]
     kind: BlockKind = "text"
@@ -49,7 +49,7 @@ def with_figures(groups: Sequence[Group], boxes: Floats, figures: Sequence[Box],
         lines = tuple(line for place in labels for line in found[place].lines)
         box = around([figure, *((x0, y0, x1, y1) for x0, y0, x1, y1 in boxes[list(lines)].tolist())])
         kept = [group for place, group in enumerate(found) if place not in labels]
-        at = labels[0] if labels else _before_what_is_below(found, boxes, figure)
+        at = labels[0] if labels else before_what_is_below(found, boxes, figure)
         found = [*kept[:at], Group(lines=lines, kind="figure", box=box), *kept[at:]]
     return found
 
@@ -63,7 +63,7 @@ def _is_label(group: Group, boxes: Floats, figure: Box, reach: float) -> bool:
     return _lies_in(lines, near) and float((lines[:, 2] - lines[:, 0]).mean()) < SHORT * (figure[2] - figure[0])
 
 
-def _before_what_is_below(groups: Sequence[Group], boxes: Floats, figure: Box) -> int:
+def before_what_is_below(groups: Sequence[Group], boxes: Floats, figure: Box) -> int:
     """The place of the first block that stands below a picture in its columns, else the end."""
     for place, group in enumerate(groups):
         if group.lines:
@@ -144,7 +144,7 @@ def kind_of(block: Sequence[int], boxes: Floats, sizes: Floats, body: float, tex
     if len(rows) >= 3 and np.mean([len(row) > 1 for row in rows]) > 0.6:
         return "table"
     first = texts[block[0]] if texts else ""
-    if _CAPTION.match(first):
+    if CAPTION.match(first):
         return "caption"
     starts = [bool(_ITEM.match(texts[row[0]])) for row in rows] if texts else []
     if sum(starts) >= 2 and starts[0]:

@@ -266,7 +266,7 @@ def _blocks(
     found = []
     for group in with_figures(groups, boxes, on.figures, body):
         lines = tuple(read[place][1] for place in group.lines)
-        whole = group.kind == "figure"
+        whole = group.kind == "figure" or any(group.box)
         box = box_of(page.back(quad_of(group.box))) if whole else around([line.box for line in lines])
         found.append(Block(kind=group.kind, lines=lines, box=box))
     return tuple(found)

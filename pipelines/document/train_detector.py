@@ -178,4 +178,4 @@ def export(module: nn.Module, facts: dict[str, Any], out: Path) -> Path:
         ],
     }
     example = window_example(config)
-    return publish(module, card, out, example=example, output_names=["kernel", "sides", "regions"])
+    return publish(module, card, out, example=example, output_names=["kernel", "sides", "regions", "features"])

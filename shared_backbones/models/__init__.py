@@ -31,6 +31,7 @@ ARCHS = {
     "word_heads": "vitapps.shared_backbones.models.word_heads:WordHeads:WordHeadsConfig",
     "mgp_str": "vitapps.shared_backbones.models.mgp_str:MgpStr:MgpStrConfig",
     "text_detector": "vitapps.shared_backbones.models.text_detector:TextDetector:TextDetectorConfig",
+    "layout_head": "vitapps.shared_backbones.models.layout_head:LayoutHead:LayoutHeadConfig",
 }
 
 

@@ -6,6 +6,7 @@
     sides           B 2 H/4 W/4   pixels from the cell's centre up to the line's top and down to its foot
     regions         B 8 H/16 W/16 logits of the kind (nothing, text, table, figure) and of the quarter turn
                                   (0, 90, 180, 270 degrees clockwise) that makes the writing upright
+    features        B 176 H/8 W/8 the trunk's fine map and its tokens, for heads that are trained on them as they are
 
 The shrunk kernel that keeps neighbouring lines apart is that of DB (Liao et al. 2020, arXiv:1911.08947, section 3.4).
 Deviations: no threshold map, since the distances give back what the shrinking took (FCOS, arXiv:1904.01355, eq. 1, with
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from vitapps.shared_backbones.models.plain_detector import PlainTrunk, PlainTrunkConfig
 
@@ -51,7 +53,7 @@ class TextDetectorConfig(PlainTrunkConfig):
 
 
 class TextDetector(PlainTrunk):
-    """See the module docstring. `forward(B 1 H W) -> (kernel 0..1, sides in pixels, regions)`."""
+    """See the module docstring. `forward(B 1 H W) -> (kernel 0..1, sides in pixels, regions, features)`."""
 
     def __init__(self, config: TextDetectorConfig) -> None:
         super().__init__(config)
@@ -62,13 +64,18 @@ class TextDetector(PlainTrunk):
         with torch.no_grad():
             self.line.bias.copy_(torch.tensor([-math.log((1 - PRIOR) / PRIOR), 0.0, 0.0]))  # type: ignore[union-attr]
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        logits, sides, regions = self.forward_logits(x)
-        return logits.sigmoid(), sides, regions
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        fine, tokens = self.maps(x)
+        logits, sides, regions = self._answers(fine, tokens)
+        wide = functional.interpolate(tokens, scale_factor=2.0, mode="nearest")  # B C H/16 W/16 -> B C H/8 W/8
+        features = torch.cat([functional.avg_pool2d(fine, 2), wide], dim=1)  # -> B C1+C H/8 W/8
+        return logits.sigmoid(), sides, regions, features
 
     def forward_logits(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As `forward`, the kernel before the sigmoid."""
-        fine, tokens = self.maps(x)
+        """As `forward`, the kernel before the sigmoid, without features."""
+        return self._answers(*self.maps(x))
+
+    def _answers(self, fine: Tensor, tokens: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         raw = self.line(fine).float()  # B C h w -> B 3 h w; bf16 has no fractions of pixels
         sides = self.config.unit * raw[:, 1:].clamp(-4, 4).exp()
         return raw[:, :1], sides, self.region(tokens).float()
