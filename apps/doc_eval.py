@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vitapps.apps.console import Run, WeightsOption, command
-from vitapps.apps.doc_ocr import DetectorOption
+from vitapps.apps.doc_ocr import DetectorOption, LayoutOption
 from vitapps.apps.terminal import columns
+
+if TYPE_CHECKING:
+    from vitapps.pipelines.document.evaluate import PageScore
 
 Beside = Literal["tesseract"]
 
@@ -44,6 +47,7 @@ def evaluate(
         bool, typer.Option("--photograph", help="Show each page askew on a dark desk, as a camera would.")
     ] = False,
     detector: DetectorOption = "auto",
+    layout: LayoutOption = "auto",
     worst: Annotated[int, typer.Option(min=0, help="Draw so many of the pages that were read worst.")] = 0,
     pictures: Annotated[Path | None, typer.Option("--pictures", show_default=False, help="Folder for them.")] = None,
 ) -> None:
@@ -52,6 +56,7 @@ def evaluate(
     from vitapps.errors import UsageError
     from vitapps.pipelines.document.eval_report import figures, write_eval_report
     from vitapps.pipelines.document.evaluate import evaluate as score
+    from vitapps.pipelines.document.read_page import ReadSettings
     from vitapps.pipelines.document.worst_pages import draw_worst, worst_pages
 
     if bool(worst) != bool(pictures) or (worst and photograph):
@@ -59,17 +64,13 @@ def evaluate(
     if out is not None:
         check_output(out, overwrite=run.options.overwrite, sources=[data])
     pages, totals = score(
-        data, weights=weights, beside=beside is not None, limit=limit, photograph=photograph, detector=detector,
-        options=run.options, progress=run.progress,
+        data, weights=weights, beside=beside is not None, limit=limit, photograph=photograph,
+        settings=ReadSettings(detector=detector, layout=layout), options=run.options, progress=run.progress,
     )  # fmt: skip
     drawn = draw_worst(worst_pages(pages, worst), pictures, overwrite=run.options.overwrite) if pictures else []
     if out is not None:
         write_eval_report(out, pages, totals, command=run.command_line, overwrite=run.options.overwrite)
-    rows = [
-        (item.name, item.engine, _percent(item.edits, item.length), _percent(item.free_edits, item.free_length),
-         _percent(item.word_edits, item.word_length), f"{100 * item.bag.f1:.1f}", f"{item.cpu_s:.2f}")
-        for item in pages
-    ]  # fmt: skip
+    rows = [_row(item) for item in pages]
     table = [figures(item) for item in totals]
     curves = [
         f"{item.engine}: {step.count} words said {step.confidence:.3f}, right {step.right:.3f}"
@@ -85,6 +86,14 @@ def evaluate(
 
 
 _NAMES = ("page", "engine", "cer_percent", "order_free_percent", "wer_percent", "words_f1_percent", "cpu_s")
+
+
+def _row(item: PageScore) -> tuple[str, ...]:
+    """What is printed of a page."""
+    return (
+        item.name, item.engine, _percent(item.edits, item.length), _percent(item.free_edits, item.free_length),
+        _percent(item.word_edits, item.word_length), f"{100 * item.bag.f1:.1f}", f"{item.cpu_s:.2f}",
+    )  # fmt: skip
 
 
 def _percent(part: int, whole: int) -> str:

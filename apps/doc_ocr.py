@@ -9,7 +9,7 @@ import typer
 
 from vitapps.apps.console import Run, WeightsOption, command
 from vitapps.errors import ExitCode, UsageError
-from vitapps.pipelines.document.formats import DetectorName, OcrFormat, TextMode
+from vitapps.pipelines.document.formats import DetectorName, LayoutName, OcrFormat, TextMode
 
 _PDF = "PDF files"
 DocumentsArgument = Annotated[
@@ -56,6 +56,9 @@ SidecarOption = Annotated[
 DetectorOption = Annotated[
     DetectorName, typer.Option("--detector", help="What finds lines; auto: the network where components fail.")
 ]
+LayoutOption = Annotated[
+    LayoutName, typer.Option("--layout", help="What makes blocks; auto: the network in doc layout, else rules.")
+]
 NoCacheOption = Annotated[
     bool, typer.Option("--no-cache", help="Read pages again that were read before (VITAPPS_CACHE).")
 ]
@@ -81,6 +84,7 @@ def ocr(
     preview: PreviewOption = False,
     sidecar: SidecarOption = None,
     detector: DetectorOption = "auto",
+    layout: LayoutOption = "auto",
     no_cache: NoCacheOption = False,
     password: PasswordOption = "",
     force: ForceOption = False,
@@ -94,7 +98,7 @@ def ocr(
 
     settings = OcrSettings(
         format=output_format, pages=pages, password=password, text=_mode(force=force, redo=redo, skip=skip_text),
-        dpi=dpi, pdfa=pdfa, preview=preview, sidecar=sidecar, detector=detector,
+        dpi=dpi, pdfa=pdfa, preview=preview, sidecar=sidecar, detector=detector, layout=layout,
     )  # fmt: skip
     batch = ocr_many(
         documents, out, weights=weights, cached=not no_cache, options=run.options, settings=settings,

@@ -49,15 +49,18 @@ def _annotations(table: BoxTable) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def read_coco_boxes(path: Path) -> dict[str, list[tuple[float, float, float, float]]]:
-    """Boxes x0 y0 x1 y1 of every picture of a COCO file, by its name; raises UnreadableInputError for another file."""
+def read_coco_boxes(path: Path) -> dict[str, list[tuple[tuple[float, float, float, float], str]]]:
+    """Boxes x0 y0 x1 y1 with the names of their categories (empty where there are none) of every picture of a COCO
+    file, by its name; raises UnreadableInputError for another file."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         names = {int(image["id"]): str(image["file_name"]) for image in content["images"]}
-        found: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
+        kinds = {item["id"]: str(item["name"]) for item in content.get("categories", [])}
+        found: dict[str, list[tuple[tuple[float, float, float, float], str]]] = defaultdict(list)
         for item in content["annotations"]:
             x, y, width, height = (float(value) for value in item["bbox"])
-            found[names[int(item["image_id"])]].append((x, y, x + width, y + height))
+            box = (x, y, x + width, y + height)
+            found[names[int(item["image_id"])]].append((box, kinds.get(item.get("category_id"), "")))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UnreadableInputError(f"{path}: no COCO boxes: {error}", hint="images, annotations, categories") from None
     return dict(found)

@@ -1,4 +1,4 @@
-"""Synthetic pages of journals, as PubLayNet draws them (Zhong et al. 2019, arXiv:1908.07836): the layout head's lessons.
+"""Synthetic pages of journals, as PubLayNet draws them (Zhong et al. 2019, arXiv:1908.07836), for layout.
 
 One to three columns of justified paragraphs with numbered headings, lists and references, tables between rules with
 their titles and notes, figures of panels with labels and captions, running lines at head and foot; figures and tables
@@ -165,7 +165,7 @@ def _running(sheet: Sheet, pen: Pen, frame: Box, kind: str) -> float:
         lines = [sheet.set_line(pen, first, x0, y + pen.top)]
         lines.append(sheet.set_line(pen, last, x1 - pen.width(last), y + pen.top))
     else:
-        alone = number if form == 2 or kind == "footer" and rng.random() < 0.5 else words
+        alone = number if form == 2 or (kind == "footer" and rng.random() < 0.5) else words
         free = x1 - x0 - pen.width(alone)
         lines = [sheet.set_line(pen, alone, x0 + free * float(rng.choice([0.0, 0.5, 1.0])), y + pen.top)]
     sheet.add(kind, lines)  # type: ignore[arg-type]
@@ -281,7 +281,7 @@ def _heading(sheet: Sheet, pens: Type, house: House, frame: Box) -> float:
     rng, size = sheet.rng, pens.body.size
     x0, y, x1, y1 = frame
     minor = rng.random() < 0.5
-    for level in ([False, True] if rng.random() < 0.15 else [minor]):
+    for level in [False, True] if rng.random() < 0.15 else [minor]:
         pen = pens.minor if level else pens.heading
         words = made_up_words(rng, int(rng.integers(1, 8)), figures=0.0)
         if house.numbered:

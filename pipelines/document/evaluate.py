@@ -24,7 +24,6 @@ from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.sets.page_truth import TruthPage, read_truth
 from vitapps.datasets.synth.page_photo import box_through, photographed
 from vitapps.options import RunOptions
-from vitapps.pipelines.document.formats import DetectorName
 from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
 from vitapps.pipelines.document.tesseract import Tesseract
 from vitapps.pipelines.document.text_scores import (
@@ -106,18 +105,18 @@ def evaluate(
     beside: bool = False,
     limit: int | None = None,
     photograph: bool = False,
-    detector: DetectorName = "auto",
+    settings: ReadSettings | None = None,
     options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> tuple[list[PageScore], list[EngineScore]]:
     """Scores of each page by each engine, and of each engine. `beside`: tesseract too; `limit`: only so many pages;
-    `photograph`: see the module; `detector`: what finds the lines for ours. Raises UnreadableInputError for a folder
+    `photograph`: see the module; `settings`: how ours reads. Raises UnreadableInputError for a folder
     without pages, MissingError without tesseract or weights."""
     pages = read_truth(data)[:limit]
     engines: dict[str, Engine] = {}
     if beside:
         engines["tesseract"] = Tesseract.find().read
-    ours = _ours(PageReader.load(weights, options or RunOptions()), ReadSettings(detector=detector))
+    ours = _ours(PageReader.load(weights, options or RunOptions()), settings or ReadSettings())
     engines = {"vitapps": ours, **engines}
     scores: list[PageScore] = []
     with progress.task("reading pages", total=len(pages) * len(engines)) as task:

@@ -3,7 +3,7 @@
 Measures
 - cover: share of drawn line boxes that lie to more than 60 % inside the union of the found lines' boxes.
 - words: cover of the words of photographs, as of lines, and the share of found lines that stand on words.
-- blocks: F at IoU 0.5 of found blocks and drawn ones, whatever their kind (one to one, `windows/boxes.match`).
+- blocks: `evaluate_blocks.py`, by the rules and by the network for layout beside one another.
 - turns: every page of `pages`, and the first six of `docbank`, is turned by 0, 90, 180 and 270 degrees and has to be
   found so, as `doc ocr` does it: by the letters, and by the recogniser where they leave it open.
 """
@@ -12,12 +12,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from vitapps.datasets.formats.coco import read_coco_boxes
 from vitapps.datasets.formats.page_text import Box, Page
 from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, Picture, read_picture
 from vitapps.datasets.sets.receipts import read_receipts
@@ -25,29 +24,15 @@ from vitapps.datasets.sets.scene_words import read_scene_words
 from vitapps.errors import UnreadableInputError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.detect_lines import LineDetector
+from vitapps.pipelines.document.evaluate_blocks import LayoutScore, block_scores
 from vitapps.pipelines.document.lay_out import layout_page
+from vitapps.pipelines.document.layout_network import LayoutNetwork
 from vitapps.pipelines.document.read_page import LineReader, PageReader, ReadSettings, grey_of, survey_page
-from vitapps.pipelines.windows.boxes import match
 from vitapps.progress import Progress, null_progress
 
 INSIDE = 0.6
 ON_WORDS = 0.4  # of a found line's box, from which it stands on words
-IOU = 0.5
 TURNED = {"pages": None, "docbank": 6}  # folders, and how many of their pages are turned
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LayoutScore:
-    """`right` of `total` of a `measure` over some `pages`; `precision` and `recall` where they differ from it."""
-
-    measure: str
-    pages: int
-    right: int
-    total: int
-    score: float
-    precision: float | None = None
-    recall: float | None = None
-    seconds: float = 0.0  # of the processor a page
 
 
 def evaluate_layout(
@@ -55,12 +40,13 @@ def evaluate_layout(
     *,
     weights: str | None = None,
     detector: str | None = None,
+    layout: str | None = None,
     options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> list[LayoutScore]:
     """The measures for which `data` holds a folder: `sroie`, `icdar15`, `publaynet`, `pages`, `docbank`. `detector`:
-    card of a network that finds the lines, None: components. Raises UnreadableInputError where there is no such folder,
-    MissingError without weights."""
+    card of a network that finds the lines, None: components; `layout`: of one for blocks, None: the embedded one.
+    Raises UnreadableInputError where there is no such folder, MissingError without weights."""
     network = LineDetector.load(detector, options) if detector else None
     found: list[LayoutScore] = []
     if (data / "sroie").is_dir():
@@ -68,7 +54,7 @@ def evaluate_layout(
     if (data / "icdar15" / "textdet.json").exists():
         found += scene_scores(data / "icdar15", network)
     if (data / "publaynet" / "coco.json").exists():
-        found.append(block_score(data / "publaynet", network, progress=progress))
+        found += block_scores(data / "publaynet", network, LayoutNetwork.load(layout, options), progress=progress)
     turned = [path for name, most in TURNED.items() for path in _pictures(data / name)[:most]]
     if turned:
         reader = PageReader.load(weights, options or RunOptions()).lines
@@ -138,28 +124,6 @@ def _on_words(line: Box, words: Sequence[Box]) -> float:
     ]
     shared = sum(max(0.0, wide) * max(0.0, high) for wide, high in sides)
     return shared / max((line[2] - line[0]) * (line[3] - line[1]), 1e-9)
-
-
-def block_score(
-    folder: Path, detector: LineDetector | None = None, *, progress: Progress = null_progress
-) -> LayoutScore:  # fmt: skip
-    """F of the blocks of PubLayNet pages."""
-    drawn = read_coco_boxes(folder / "coco.json")
-    right = found = total = 0
-    start = time.process_time()
-    with progress.task("journal pages", total=len(drawn)) as task:
-        for name, boxes in sorted(drawn.items()):
-            page = layout_page(read_picture(folder / name), detector=detector)
-            blocks = np.array([block.box for block in page.blocks], np.float64).reshape(-1, 4)
-            right += int(match(blocks, np.ones(len(blocks)), np.array(boxes), IOU).sum())
-            found, total = found + len(blocks), total + len(boxes)
-            task.advance()
-    precision, recall = right / max(1, found), right / max(1, total)
-    return LayoutScore(
-        measure="blocks at IoU 0.5, journal pages", pages=len(drawn), right=right, total=total,
-        score=2 * right / max(1, found + total), precision=precision, recall=recall,
-        seconds=(time.process_time() - start) / max(1, len(drawn)),
-    )  # fmt: skip
 
 
 def turn_score(paths: Sequence[Path], reader: LineReader, *, progress: Progress = null_progress) -> LayoutScore:

@@ -6,4 +6,5 @@ from typing import Literal
 
 OcrFormat = Literal["txt", "json", "hocr", "alto", "page", "tsv", "pdf"]
 TextMode = Literal["auto", "skip", "redo", "force"]
+LayoutName = Literal["auto", "rules", "network"]  # what makes blocks; auto: the network in `doc layout`, else rules
 DetectorName = Literal["auto", "components", "network"]  # what finds lines; auto: the network where components fail

@@ -15,8 +15,9 @@ from vitapps.datasets.formats.page_writer import Origin
 from vitapps.datasets.formats.picture import Picture, read_picture
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.detect_lines import LineDetector
-from vitapps.pipelines.document.formats import DetectorName
+from vitapps.pipelines.document.formats import DetectorName, LayoutName
 from vitapps.pipelines.document.found_line import FoundLine
+from vitapps.pipelines.document.layout_network import LayoutNetwork
 from vitapps.pipelines.document.read_page import ReadSettings, find_by_network, find_on, grey_of, look_at, page_of
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.provenance import preview_path, write_run_record
@@ -44,9 +45,11 @@ class LayoutResult:
 
 
 def layout_page(
-    picture: Picture, settings: ReadSettings | None = None, detector: LineDetector | None = None
+    picture: Picture, settings: ReadSettings | None = None, detector: LineDetector | None = None,
+    layout: LayoutNetwork | None = None,
 ) -> Page:  # fmt: skip
-    """The page of a picture with lines that hold no words, found by components or by a `detector`."""
+    """The page of a picture with lines that hold no words, found by components or by a `detector`, in blocks by rules,
+    which leave lines on pictures out, or by a network for `layout`, which judges them itself."""
     settings = settings or ReadSettings()
     grey = grey_of(picture)
     look, page = look_at(grey, None, settings)
@@ -54,9 +57,9 @@ def layout_page(
         found = find_on(page)
     else:
         look, page, found = find_by_network(grey, look, page, detector, settings)
-    written = [line for line in found.lines if not line.in_picture]
+    written = [line for line in found.lines if layout is not None or not line.in_picture]
     lines = [(line, Line(words=(), quad=page.back(with_room(line)))) for line in written]
-    return page_of(picture, page, look, lines, found, settings)
+    return page_of(picture, page, look, lines, found, settings, layout)
 
 
 def with_room(line: FoundLine) -> Quad:
@@ -68,26 +71,29 @@ def with_room(line: FoundLine) -> Quad:
 
 def lay_out(
     source: Path, out: Path | None = None, *, preview: bool = False, detector: DetectorName = "auto",
-    options: RunOptions | None = None, command: str = "",
+    layout: LayoutName = "auto", weights: str | None = None, options: RunOptions | None = None, command: str = "",
 ) -> LayoutResult:  # fmt: skip
     """Find the layout of a picture; with `out` write it as JSON (schema of `page_json.py`) with a run record, with
     `preview` draw it. `detector` `network` asks the network, anything else the components, since without reading there
-    is no telling that they fail. Raises UnreadableInputError, OutputError, and MissingError without weights."""
+    is no telling that they fail; `layout` `rules` makes blocks by rules, anything else by the network of
+    `weights`, None: the embedded one. Raises UnreadableInputError, OutputError, and MissingError without weights."""
     options = options or RunOptions()
     drawn = preview_path(out or source) if preview else None
     for path in (out, drawn):
         if path is not None:
             check_output(path, overwrite=options.overwrite, sources=[source])
     picture = read_picture(source)
+    head = None if layout == "rules" else LayoutNetwork.load(weights, options)
     network = LineDetector.load(None, options) if detector == "network" else None
-    page = layout_page(picture, detector=network)
+    page = layout_page(picture, detector=network, layout=head)
     kinds = {str(kind): sum(block.kind == kind for block in page.blocks) for kind in _COLOURS}
     if out is not None:
         with atomic_path(out, overwrite=options.overwrite) as temporary:
             writer = JsonWriter(temporary, Origin(name=source.name))
             writer.add(page)
             writer.finish()
-        record = new_record((network.facts,) if network else (), options=options, command=command, inputs=[source])
+        facts = [*((network.facts,) if network else ()), *((head.facts, head.detector.facts) if head else ())]
+        record = new_record(facts, options=options, command=command, inputs=[source])
         record.results = {"blocks": len(page.blocks), "lines": len(page.lines)}
         record.warnings = list(page.warnings)
         write_run_record(out, record)

@@ -43,18 +43,19 @@ class LayoutNetwork:
 
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> LayoutNetwork:
-        """A card by name or path, and the detector that it names, compiled; raises MissingError for weights of another
-        task, and where the detector is not the one that the head was trained on."""
+        """A card by name or path, and the detector that it names, from beside it or else the embedded one, compiled;
+        raises MissingError for weights of another task, and where it was trained on another detector."""
         from vitapps.shared_backbones.engines.load import load_model
         from vitapps.shared_backbones.weights.cards import load_card
 
-        card = load_card(weights or DEFAULT_WEIGHTS)
-        if card.task != TASK:
-            raise MissingError(f"{card.name}: weights for {card.task}, not for {TASK}", hint="vitapps models list")
-        detector = LineDetector.load(str(card.preprocess["trunk"]), options)
+        card = load_card(weights or DEFAULT_WEIGHTS, TASK)
+        trunk = str(card.preprocess["trunk"])
+        beside = card.folder / f"{trunk}.toml"
+        detector = LineDetector.load(str(beside) if beside.exists() else trunk, options)
         if detector.facts.sha256 != card.preprocess["trunk_sha256"]:
             raise MissingError(
-                f"{card.name}: was trained on another {card.preprocess['trunk']}", hint="vitapps doc train layout"
+                f"{card.name}: was trained on another {trunk}",
+                hint="put that one beside it, or train it again: vitapps doc train layout",
             )
         model = load_model(card, options or RunOptions())
         return cls(network=model, detector=detector, facts=NetworkFacts.of(card, model))

@@ -21,9 +21,10 @@ from vitapps.pipelines.document.components import binarise, components_of, x_hei
 from vitapps.pipelines.document.deskew import Upright, make_upright
 from vitapps.pipelines.document.detect_lines import LineDetector
 from vitapps.pipelines.document.find_lines import lines_by_components
-from vitapps.pipelines.document.formats import DetectorName
+from vitapps.pipelines.document.formats import DetectorName, LayoutName
 from vitapps.pipelines.document.found_line import FoundLine
-from vitapps.pipelines.document.layout import group_lines, with_figures, with_tables
+from vitapps.pipelines.document.layout import Group, group_lines, with_figures, with_tables
+from vitapps.pipelines.document.layout_network import LayoutNetwork
 from vitapps.pipelines.document.line_crops import Crop, PlacedWord, crop_line, to_line
 from vitapps.pipelines.document.orientation import Survey, survey
 from vitapps.pipelines.document.pictures import (
@@ -75,22 +76,24 @@ class LineReader(Protocol):
 class ReadSettings:
     """`turn`: degrees clockwise that make the page upright, None to find out; `deskew`: straighten by the lines' own
     slope; `dpi` in place of what the file says; `least_confidence`: lines read with less are no writing; `detector`:
-    what finds the lines."""
+    what finds the lines; `layout`: what makes blocks of them, where the reader has a network for it."""
 
     turn: int | None = None
     deskew: bool = True
     dpi: float | None = None
     least_confidence: float = 0.3
     detector: DetectorName = "auto"
+    layout: LayoutName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageReader:
-    """What reads pages: a reader of lines, a detector of lines that is loaded where components fail (None: none is),
-    and the facts of the networks for the run record."""
+    """What reads pages: a reader of lines, a detector of lines that is loaded where components fail, a network for
+    layout that is loaded when it is asked for (None: none is), and the facts of the networks for the run record."""
 
     lines: LineReader
     detector: Callable[[], LineDetector] | None = None
+    layout: Callable[[], LayoutNetwork] | None = None
     facts: tuple[NetworkFacts, ...] = ()
 
     @classmethod
@@ -98,26 +101,28 @@ class PageReader:
         """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
         recogniser = Recogniser.load(weights, options)
         detector = cache(partial(LineDetector.load, None, options))
-        return cls(lines=recogniser, detector=detector, facts=recogniser.networks)
+        layout = cache(partial(LayoutNetwork.load, None, options))
+        return cls(lines=recogniser, detector=detector, layout=layout, facts=recogniser.networks)
 
 
 def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | None = None) -> Page:
     """Read one page. A page without writing has no blocks and says so in its warnings."""
     settings = settings or ReadSettings()
     grey = grey_of(picture)
+    layout = reader.layout() if settings.layout == "network" and reader.layout else None
     look, page = look_at(grey, reader.lines, settings)
     if settings.detector == "network" and reader.detector:
         look, page, found = find_by_network(grey, look, page, reader.detector(), settings)
         read = _read_lines(grey, page, found.lines, reader.lines, settings)
-        return page_of(picture, page, look, read, found, settings)
+        return page_of(picture, page, look, read, found, settings, layout)
     found = find_on(page)
     read = _read_lines(grey, page, found.lines, reader.lines, settings)
     if settings.detector == "auto" and reader.detector and _in_doubt(grey, found, read):
         other, upright, seen = find_by_network(grey, Survey(), page, reader.detector(), settings)
         again = _read_lines(grey, upright, seen.lines, reader.lines, settings)
         if _letters(again) > _letters(read):
-            return page_of(picture, upright, other, again, seen, settings)
-    return page_of(picture, page, look, read, found, settings)
+            return page_of(picture, upright, other, again, seen, settings, layout)
+    return page_of(picture, page, look, read, found, settings, layout)
 
 
 def find_by_network(
@@ -154,11 +159,11 @@ def _letters(read: Sequence[tuple[FoundLine, Line]]) -> float:
 
 def page_of(
     picture: Picture, page: Upright, look: Survey, lines: Sequence[tuple[FoundLine, Line]], found: FoundPage,
-    settings: ReadSettings,
+    settings: ReadSettings, layout: LayoutNetwork | None = None,
 ) -> Page:  # fmt: skip
     """The tree of a page: `lines` as found on the upright `page` and as they lie in the picture given; pictures and
-    tables of `found`."""
-    blocks = _blocks(page, lines, found)
+    tables of `found`; blocks by rules or by `layout`."""
+    blocks = _blocks(page, lines, found, layout)
     dpi, guessed = dpi_of(picture, look.x_height, settings)
     written = any(block.lines for block in blocks)
     return Page(
@@ -254,22 +259,35 @@ def _written(line: FoundLine, crop: Crop, reading: Reading, settings: ReadSettin
 
 
 def _blocks(
-    page: Upright, read: Sequence[tuple[FoundLine, Line]], on: FoundPage
+    page: Upright, read: Sequence[tuple[FoundLine, Line]], on: FoundPage, layout: LayoutNetwork | None
 ) -> tuple[Block, ...]:  # fmt: skip
     """Blocks in reading order."""
-    boxes = np.array([line.box for line, _ in read], np.float64).reshape(-1, 4)
-    sizes = np.array([line.x_height for line, _ in read], np.float64)
-    order = reading_order(boxes, sizes, page.grey.shape[0])
-    groups = group_lines(order, boxes, sizes, [words.text for _, words in read])
-    groups = with_tables(groups, boxes, on.tables)
-    body = float(np.median(sizes)) if len(sizes) else 0.0
     found = []
-    for group in with_figures(groups, boxes, on.figures, body):
+    for group in _groups(page, read, on, layout):
         lines = tuple(read[place][1] for place in group.lines)
         whole = group.kind == "figure" or any(group.box)
         box = box_of(page.back(quad_of(group.box))) if whole else around([line.box for line in lines])
         found.append(Block(kind=group.kind, lines=lines, box=box))
     return tuple(found)
+
+
+def _groups(
+    page: Upright, read: Sequence[tuple[FoundLine, Line]], on: FoundPage, layout: LayoutNetwork | None
+) -> list[Group]:  # fmt: skip
+    """Lines as blocks: by the network where there is one and it takes the page, else by the rules."""
+    boxes = np.array([line.box for line, _ in read], np.float64).reshape(-1, 4)
+    sizes = np.array([line.x_height for line, _ in read], np.float64)
+    texts = [words.text for _, words in read]
+    order = reading_order(boxes, sizes, page.grey.shape[0])
+    if layout is not None:
+        lines = [line for line, _ in read]
+        known = texts if any(texts) else ()
+        groups = layout.groups(page.grey, lines, on.figures, on.tables, order=order.flat, texts=known)
+        if groups is not None:
+            return groups
+    groups = with_tables(group_lines(order, boxes, sizes, texts), boxes, on.tables)
+    body = float(np.median(sizes)) if len(sizes) else 0.0
+    return with_figures(groups, boxes, on.figures, body)
 
 
 def dpi_of(picture: Picture, height: float, settings: ReadSettings) -> tuple[tuple[float, float], bool]:

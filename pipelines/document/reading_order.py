@@ -31,6 +31,11 @@ class Order:
     parts: tuple[tuple[int, ...], ...]
     footer: tuple[int, ...]
 
+    @property
+    def flat(self) -> tuple[int, ...]:
+        """All lines one after another."""
+        return (*self.header, *(line for part in self.parts for line in part), *self.footer)
+
 
 def reading_order(boxes: Floats, sizes: Floats, height: float) -> Order:
     """The order of all lines of a page `height` pixels high."""

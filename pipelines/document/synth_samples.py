@@ -9,24 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.atomic import atomic_path, write_text
-from vitapps.datasets.synth.pages import make_page
+from vitapps.datasets.formats.picture import Picture
+from vitapps.datasets.synth.journal_pages import make_journal_page
+from vitapps.datasets.synth.pages import SyntheticPage, make_page
 from vitapps.datasets.synth.text.fonts import find_faces
 from vitapps.datasets.synth.text.line import Difficulty, LineMaker
 from vitapps.datasets.synth.text.words import TextSource
+from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.progress import Progress, null_progress
+from vitapps.provenance import preview_path
 
-SampleKind = Literal["line", "page"]
+SampleKind = Literal["line", "page", "journal"]
 
 
 def write_samples(
     out: Path, number: int, *, kind: SampleKind = "line", strength: float = 1.0, word_list: Path | None = None,
-    options: RunOptions | None = None, progress: Progress = null_progress,
+    regions: bool = False, options: RunOptions | None = None, progress: Progress = null_progress,
 ) -> list[Path]:  # fmt: skip
     """Write `NUMBER.png` with `NUMBER.gt.txt` to the folder `out`, from the seed of `options` on; returns the pictures.
 
-    `strength` 0 to 1 of the defects of lines; a page is worn or, at 0, clean.
+    `strength` 0 to 1 of the defects of lines; a page is worn or, at 0, clean. `regions`: beside each page its blocks
+    drawn, `NUMBER.png.preview.png`. Raises UsageError for regions of lines.
     """
+    if regions and kind == "line":
+        raise UsageError("a line has no regions", hint="--kind page or --kind journal")
     options = options or RunOptions()
     out.mkdir(parents=True, exist_ok=True)
     maker = None
@@ -35,18 +42,29 @@ def write_samples(
     written = []
     with progress.task("drawing", total=number) as task:
         for place in range(number):
+            path, seed = out / f"{place:05d}.png", options.seed + place
             if maker is not None:
-                sample = maker.sample(options.seed + place)
+                sample = maker.sample(seed)
                 picture, text = sample.picture, sample.text
             else:
-                page = make_page(options.seed + place, worn=strength > 0)
-                picture, text = page.image, page.page.text
-            path = out / f"{place:05d}.png"
+                made = (make_page if kind == "page" else make_journal_page)(seed, worn=strength > 0)
+                picture, text = made.image, made.page.text
+                if regions:
+                    _write_regions(preview_path(path), made, overwrite=options.overwrite)
             _write_png(path, picture, overwrite=options.overwrite)
             write_text(path.with_suffix(".gt.txt"), text + "\n", overwrite=options.overwrite)
             written.append(path)
             task.advance()
     return written
+
+
+def _write_regions(path: Path, made: SyntheticPage, *, overwrite: bool) -> None:
+    """The page with its blocks and lines drawn, as `doc layout --preview` draws what it finds."""
+    from vitapps.pipelines.document.lay_out import draw_layout
+
+    picture = Picture(pixels=np.repeat(made.image[..., None], 3, axis=2), name=path.name)
+    with atomic_path(path, overwrite=overwrite) as temporary:
+        draw_layout(picture, made.page).save(temporary, format="PNG")
 
 
 def _write_png(path: Path, picture: NDArray[np.uint8], *, overwrite: bool) -> None:

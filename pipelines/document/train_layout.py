@@ -1,8 +1,8 @@
 """`vitapps doc train layout`: the layout head on the frozen trunk of a text detector, from synthetic pages alone.
 
-Every page is looked at as `doc layout` does it: lines, pictures and tables by the rules, features by the detector. Their
-rows of numbers are kept in `OUT/pages-…` and used again by a later run with the same detector; the head, which is small,
-then sees every page many times.
+Every page is looked at as `doc layout` does it: lines, pictures and tables by the rules, features by the detector.
+Their rows of numbers are kept in `OUT/pages-…` and used again by a later run with the same detector; the head, which is
+small, then sees every page many times.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ Known = tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]  # rows
 class LayoutFit:
     """`pages` that are drawn, `batch` of them a step, `rate` the highest learning rate."""
 
-    pages: int = 900
-    steps: int = 6000
+    pages: int = 640
+    steps: int = 5000
     batch: int = 4
     rate: float = 1.5e-3
     seed: int = 0
@@ -92,6 +92,7 @@ def train(
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
         "split": "trained on synthetic pages only; every real page is unseen by the weights",
+        "features": f"by {detector.facts.name}, {detector.facts.engine}, {detector.facts.precision}",
         "held_out": f"kinds {found.kinds:.3f}, links F {found.links:.3f}, order {found.order:.3f}",
     }
     return export(module, facts, detector, out), found
@@ -155,7 +156,7 @@ def fit_head(
     module = LayoutHead(LayoutHeadConfig()).to(device)
     schedule = FitConfig(
         steps=config.steps, rate=config.rate, warmup=min(200, config.steps), cooldown=0.4, ema=0.998,
-        weight_decay=0.05, log_every=200,
+        weight_decay=0.05, log_every=100,
     )  # fmt: skip
     average = fit(
         module, lambda first: batches(first, pages, config), _loss, schedule, checkpoint=checkpoint, resume=resume,

@@ -111,7 +111,7 @@ def _step(value: Tensor) -> Tensor:
 
 
 def _gap(low: Tensor, high: Tensor) -> Tensor:
-    """Distance of two spans, negative by their common length; B n -> B n n."""
+    """Distance of two spans, negative where they overlap; B n -> B n n."""
     return torch.maximum(low[:, None, :] - high[:, :, None], low[:, :, None] - high[:, None, :])
 
 

@@ -93,6 +93,16 @@ def test_samples_come_with_their_text_and_are_not_clobbered(tmp_path: Path, monk
     assert (out / "00000.png").read_bytes() == first
 
 
+def test_pages_are_drawn_with_their_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitapps.datasets.synth.journal_pages.installed_faces", lambda: find_faces(()))
+    out = tmp_path / "pages"
+    assert main(["doc", "synth", "-o", str(out), "-n", "1", "--kind", "journal", "--regions", "--strength", "0"]) == 0
+    assert {path.name for path in out.iterdir()} == {"00000.png", "00000.gt.txt", "00000.png.preview.png"}
+    with Image.open(out / "00000.png.preview.png") as drawn:
+        assert drawn.mode == "RGB" and np.asarray(drawn).std(axis=2).max() > 50  # coloured frames
+    assert main(["doc", "synth", "-o", str(tmp_path / "lines"), "--regions"]) == 2
+
+
 def test_two_steps_of_training_leave_a_card_that_reads(
     crop: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
