@@ -85,8 +85,9 @@ class _Cut:
         inside = (y >= y0) & (y <= y1)
         left, right = items[inside & (centre < x)], items[inside & (centre >= x)]
         deck = self.deck(np.concatenate([left, right]), below)
-        left, right = np.setdiff1d(left, deck), np.setdiff1d(right, deck)
-        below = np.concatenate([deck, below])
+        if len(deck) < len(left) + len(right):  # else nothing would be cut
+            left, right = np.setdiff1d(left, deck), np.setdiff1d(right, deck)
+            below = np.concatenate([deck, below])
         found: list[list[int]] = []
         for part in (above, left, right, below):
             found += self.split(part) if len(part) else []

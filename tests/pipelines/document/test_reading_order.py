@@ -37,6 +37,13 @@ def test_a_deck_over_a_spanning_title_is_read_with_the_title() -> None:
     assert order_of(lines) == list(range(18))
 
 
+def test_columns_in_large_type_over_a_spanning_heading_are_no_deck() -> None:
+    """All of them belonging to the heading, nothing would be cut, for ever."""
+    columns = [(100 + 400 * side, 397 + 400 * side, 100 + 50 * row, 15.0) for row in range(3) for side in range(2)]
+    lines = [*columns, (100, 800, 250, 15.0), *[(100, 800, 600 + 20 * row, 6.0) for row in range(30)]]
+    assert order_of(lines, 2000.0)[:7] == [0, 2, 4, 1, 3, 5, 6]
+
+
 def test_rows_of_a_table_are_read_across() -> None:
     rows = [(0, 150), (230, 262), (300, 340)]
     lines = [(x0, x1, 100.0 + 25 * row, X_HEIGHT) for row in range(6) for x0, x1 in rows]
