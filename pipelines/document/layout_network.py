@@ -1,8 +1,10 @@
-"""Blocks of a page by the layout head: kinds of its elements, and which of them belong together.
+"""Blocks of a page by the rules and the layout head together: the rules propose, the head joins and names them.
 
 elements        `layout_elements.py`: lines as they were found, and what the rules hold for pictures and ruled tables
-blocks          elements whose mean link is likelier than not, joined from the surest pair on (average linkage)
+blocks          the rules' blocks, and every other element alone; those whose mean link is likelier than not are
+                joined from the surest pair on (average linkage)
 kind            the likeliest for all elements of a block together
+nested          a piece of a table inside what the rules hold for the table joins it; pieces of pictures likewise
 order           that of the rules (`reading_order.py`), or by votes of pairs, which block is read before which
 """
 
@@ -28,6 +30,7 @@ DEFAULT_WEIGHTS = "page-layout"
 TASK = "doc.layout"
 KINDS: tuple[BlockKind | None, ...] = (None, "text", "title", "list", "table", "figure", "caption", "header", "footer")
 JOINED = 0.5  # mean chance of the links between two blocks from which they are one
+NESTED = 0.6  # of a piece of a table or a picture lies in it
 MOST = 700  # elements of a page: pairs are looked at, so that a page of more is left to the rules
 Floats = NDArray[np.float64]
 Network = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]  # B n F -> kinds, links, order
@@ -62,16 +65,19 @@ class LayoutNetwork:
 
     def groups(
         self, grey: NDArray[np.uint8], lines: Sequence[FoundLine], pictures: Sequence[Box], tables: Sequence[Box],
-        *, order: Sequence[int], texts: Sequence[str] = (),
+        *, proposed: Sequence[Sequence[int]], order: Sequence[int], texts: Sequence[str] = (),
     ) -> list[Group] | None:  # fmt: skip
-        """The blocks of an upright page in the order of the rules, `order` of its lines; lines that look like nothing
-        are left out unless they have been read to `texts`. None for a page of too many elements."""
+        """The blocks of an upright page: the `proposed` lines of each, joined, in the order of the rules, `order` of
+        all lines; lines that look like nothing are left out unless they have been read to `texts`. None for a page of
+        too many elements."""
         elements = elements_of(grey, lines, pictures, tables, self.detector)
         if not elements.lines or len(elements.boxes) > MOST:
             return None
         kinds, links, _ = (answer[0] for answer in self.network(elements.rows[None]))
-        groups = [blocks for part in joined(chances(links)) if (blocks := block_of(part, kinds, elements, texts))]
-        return in_order(groups, elements.boxes, order)
+        groups = [
+            blocks for part in joined(chances(links), proposed) if (blocks := block_of(part, kinds, elements, texts))
+        ]
+        return in_order(nested(groups, elements.boxes), elements.boxes, order)
 
 
 def chances(logits: NDArray[np.float32]) -> Floats:
@@ -79,17 +85,22 @@ def chances(logits: NDArray[np.float32]) -> Floats:
     return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64).clip(-40, 40))), np.float64)
 
 
-def joined(links: Floats) -> list[list[int]]:
-    """Parts of n elements by the chances n n that two belong together: average linkage, the surest pair first."""
-    mean = links.copy()
+def joined(links: Floats, proposed: Sequence[Sequence[int]] = ()) -> list[list[int]]:
+    """Parts of n elements by the chances n n that two belong together: average linkage, the surest pair first, from
+    the `proposed` parts and all other elements alone."""
+    known = {place for part in proposed for place in part}
+    parts = [*map(list, proposed), *([place] for place in range(len(links)) if place not in known)]
+    share = np.zeros((len(parts), len(links)))
+    for number, part in enumerate(parts):
+        share[number, part] = 1 / len(part)
+    mean = share @ links @ share.T
     np.fill_diagonal(mean, 0.0)
-    parts = [[place] for place in range(len(links))]
     while len(parts) > 1:
         one, other = sorted(divmod(int(mean.argmax()), len(parts)))
         if mean[one, other] < JOINED:
             break
-        share = len(parts[one]) / (len(parts[one]) + len(parts[other]))
-        row = share * mean[one] + (1 - share) * mean[other]
+        weight = len(parts[one]) / (len(parts[one]) + len(parts[other]))
+        row = weight * mean[one] + (1 - weight) * mean[other]
         mean[one], mean[:, one], mean[one, one] = row, row, 0.0
         mean = np.delete(np.delete(mean, other, axis=0), other, axis=1)
         parts[one] += parts.pop(other)
@@ -113,6 +124,32 @@ def block_of(
         return None
     box = around([_box(elements.boxes[place]) for place in part]) if whole else (0.0, 0.0, 0.0, 0.0)
     return Group(lines=lines, kind=kind, box=box)
+
+
+def nested(groups: Sequence[Group], boxes: Floats) -> list[Group]:
+    """Blocks, a table or picture that lies mostly in a larger one joined to it."""
+    areas = [group.box if any(group.box) else around([_box(boxes[line]) for line in group.lines]) for group in groups]
+    sizes = [(x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in areas]
+    found: list[Group] = []
+    held: list[Box] = []
+    for place in sorted(range(len(groups)), key=lambda item: -sizes[item]):
+        group, area = groups[place], areas[place]
+        home = next((at for at, other in enumerate(found) if _joins(group, area, other, held[at])), None)
+        if home is None:
+            found.append(group)
+            held.append(area)
+        else:
+            held[home] = around([held[home], area])
+            found[home] = Group(lines=found[home].lines + group.lines, kind=group.kind, box=held[home])
+    return found
+
+
+def _joins(group: Group, area: Box, other: Group, larger: Box) -> bool:
+    """Whether a block is a piece of another of its kind, whose box is larger."""
+    wide, high = min(area[2], larger[2]) - max(area[0], larger[0]), min(area[3], larger[3]) - max(area[1], larger[1])
+    shared = max(0.0, wide) * max(0.0, high)
+    size = (area[2] - area[0]) * (area[3] - area[1])
+    return group.kind in ("table", "figure") and other.kind == group.kind and shared > NESTED * size
 
 
 def _box(row: Floats) -> Box:

@@ -265,8 +265,7 @@ def _blocks(
     found = []
     for group in _groups(page, read, on, layout):
         lines = tuple(read[place][1] for place in group.lines)
-        whole = group.kind == "figure" or any(group.box)
-        box = box_of(page.back(quad_of(group.box))) if whole else around([line.box for line in lines])
+        box = box_of(page.back(quad_of(group.box))) if any(group.box) else around([line.box for line in lines])
         found.append(Block(kind=group.kind, lines=lines, box=box))
     return tuple(found)
 
@@ -274,18 +273,22 @@ def _blocks(
 def _groups(
     page: Upright, read: Sequence[tuple[FoundLine, Line]], on: FoundPage, layout: LayoutNetwork | None
 ) -> list[Group]:  # fmt: skip
-    """Lines as blocks: by the network where there is one and it takes the page, else by the rules."""
-    boxes = np.array([line.box for line, _ in read], np.float64).reshape(-1, 4)
-    sizes = np.array([line.x_height for line, _ in read], np.float64)
+    """Lines as blocks: by the rules, or by the network too, where there is one and it takes the page."""
+    lines = [line for line, _ in read]
     texts = [words.text for _, words in read]
+    boxes = np.array([line.box for line in lines], np.float64).reshape(-1, 4)
+    sizes = np.array([line.x_height for line in lines], np.float64)
     order = reading_order(boxes, sizes, page.grey.shape[0])
-    if layout is not None:
-        lines = [line for line, _ in read]
-        known = texts if any(texts) else ()
-        groups = layout.groups(page.grey, lines, on.figures, on.tables, order=order.flat, texts=known)
-        if groups is not None:
-            return groups
     groups = with_tables(group_lines(order, boxes, sizes, texts), boxes, on.tables)
+    if layout is not None:
+        alone = {place for place, line in enumerate(lines) if line.in_picture}
+        proposed = [kept for group in groups if (kept := [line for line in group.lines if line not in alone])]
+        known = texts if any(texts) else ()
+        named = layout.groups(
+            page.grey, lines, on.figures, on.tables, proposed=proposed, order=order.flat, texts=known
+        )  # fmt: skip
+        if named is not None:
+            return named
     body = float(np.median(sizes)) if len(sizes) else 0.0
     return with_figures(groups, boxes, on.figures, body)
 

@@ -18,7 +18,7 @@ from vitapps.pipelines.document.found_line import FoundLine, sloped_quad
 from vitapps.pipelines.document.lay_out import layout_page
 from vitapps.pipelines.document.layout import Group
 from vitapps.pipelines.document.layout_elements import FACTS, Elements, elements_of, pooled
-from vitapps.pipelines.document.layout_network import KINDS, block_of, chances, in_order, joined
+from vitapps.pipelines.document.layout_network import KINDS, block_of, chances, in_order, joined, nested
 from vitapps.pipelines.document.read_page import ReadSettings
 
 FACES = find_faces(())  # Pillow's own, on every machine the same
@@ -68,9 +68,10 @@ def test_a_detector_without_features_is_refused() -> None:
 
 def test_average_linkage_joins_what_belongs_together_and_no_chain() -> None:
     links = np.full((5, 5), 0.05)
-    for one, other, chance in ((0, 1, 0.9), (0, 2, 0.8), (1, 2, 0.8), (2, 3, 0.7), (3, 4, 0.95)):
+    for one, other, chance in ((0, 1, 0.9), (0, 2, 0.8), (1, 2, 0.8), (2, 3, 0.7), (3, 4, 0.98)):
         links[one, other] = links[other, one] = chance
     assert sorted(map(sorted, joined(links))) == [[0, 1, 2], [3, 4]]  # 2 and 3 alone do not chain the two
+    assert sorted(map(sorted, joined(links, [[2, 3]]))) == [[0, 1], [2, 3, 4]]
     assert joined(np.ones((1, 1))) == [[0]]
     assert joined(np.zeros((0, 0))) == []
     assert chances(np.array([0.0, 100.0, -100.0], np.float32)).tolist() == pytest.approx([0.5, 1, 0])
@@ -96,6 +97,15 @@ def test_what_was_read_is_never_nothing_and_a_caption_says_so() -> None:
     assert block_of([0], answers, on, ["a", "Fig. 3: b"]) == Group(lines=(0,), kind="title")
     assert block_of([1], answers, on, ["a", "Fig. 3: b"]) == Group(lines=(1,), kind="caption")
     assert block_of([1], answers, on) == Group(lines=(1,), kind="text")
+
+
+def test_a_piece_of_a_table_inside_it_joins_it_and_text_inside_does_not() -> None:
+    boxes = np.array([(10, 10, 90, 20), (10, 30, 90, 40), (10, 50, 90, 60), (200, 10, 290, 20)], float)
+    table = Group(lines=(0,), kind="table", box=(0, 0, 100, 70))
+    groups = [Group(lines=(1,), kind="table"), Group(lines=(2,)), table, Group(lines=(3,), kind="table")]
+    found = nested(groups, boxes)
+    assert found[0] == Group(lines=(0, 1), kind="table", box=(0, 0, 100, 70))
+    assert {group.lines for group in found[1:]} == {(2,), (3,)}
 
 
 def test_blocks_follow_the_rules_order_and_a_picture_stands_before_what_is_below_it() -> None:
