@@ -84,7 +84,6 @@ def ocr(
     preview: PreviewOption = False,
     sidecar: SidecarOption = None,
     detector: DetectorOption = "auto",
-    layout: LayoutOption = "auto",
     no_cache: NoCacheOption = False,
     password: PasswordOption = "",
     force: ForceOption = False,
@@ -98,7 +97,7 @@ def ocr(
 
     settings = OcrSettings(
         format=output_format, pages=pages, password=password, text=_mode(force=force, redo=redo, skip=skip_text),
-        dpi=dpi, pdfa=pdfa, preview=preview, sidecar=sidecar, detector=detector, layout=layout,
+        dpi=dpi, pdfa=pdfa, preview=preview, sidecar=sidecar, detector=detector,
     )  # fmt: skip
     batch = ocr_many(
         documents, out, weights=weights, cached=not no_cache, options=run.options, settings=settings,

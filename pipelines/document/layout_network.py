@@ -1,11 +1,11 @@
 """Blocks of a page by the rules and the layout head together: the rules propose, the head joins and names them.
 
 elements        `layout_elements.py`: lines as they were found, and what the rules hold for pictures and ruled tables
-blocks          the rules' blocks, and every other element alone; those whose mean link is likelier than not are
+blocks          the rules' blocks, and every other element alone; those whose mean link is likely enough are
                 joined from the surest pair on (average linkage)
 kind            the likeliest for all elements of a block together
 nested          a piece of a table inside what the rules hold for the table joins it; pieces of pictures likewise
-order           that of the rules (`reading_order.py`), or by votes of pairs, which block is read before which
+order           that of the rules (`reading_order.py`)
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from vitapps.pipelines.runtime.network_facts import NetworkFacts
 DEFAULT_WEIGHTS = "page-layout"
 TASK = "doc.layout"
 KINDS: tuple[BlockKind | None, ...] = (None, "text", "title", "list", "table", "figure", "caption", "header", "footer")
-JOINED = 0.5  # mean chance of the links between two blocks from which they are one
+JOINED = 0.7  # mean chance of the links between two blocks from which they are one: the rules parted them
 NESTED = 0.6  # of a piece of a table or a picture lies in it
 MOST = 700  # elements of a page: pairs are looked at, so that a page of more is left to the rules
 Floats = NDArray[np.float64]

@@ -17,7 +17,7 @@ from vitapps.datasets.formats.page_writer import SUFFIXES, Origin, PageWriter, o
 from vitapps.datasets.formats.pdf_page_text import is_sound
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.document.formats import DetectorName, LayoutName, OcrFormat, TextMode
+from vitapps.pipelines.document.formats import DetectorName, OcrFormat, TextMode
 from vitapps.pipelines.document.page_cache import ReadPages
 from vitapps.pipelines.document.page_preview import draw_page
 from vitapps.pipelines.document.page_source import PageItem, Source, blank_page, open_source
@@ -39,7 +39,7 @@ class OcrSettings:
     """`pages` such as `1-5,8` (empty: all). `text`: what to do with text that a PDF has: `auto` keeps what a person
     could read and reads the rest, `skip` keeps any, `redo` reads again what lies invisibly over scans, `force` reads
     all pages. `dpi` to draw pages of a PDF at, or of a picture in place of what it says. `sidecar`: plain text too.
-    `detector`: what finds lines; `layout`: what makes blocks of them."""
+    `detector`: what finds lines."""
 
     format: OcrFormat | None = None
     pages: str = ""
@@ -50,7 +50,6 @@ class OcrSettings:
     preview: bool = False
     sidecar: Path | None = None
     detector: DetectorName = "auto"
-    layout: LayoutName = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -69,7 +69,7 @@ def reader_of(weights: str | None, options: RunOptions, *, cached: bool, setting
     """What reads the pages: the networks are loaded when the first page needs them."""
     return ReadPages(
         load=partial(PageReader.load, weights, options),
-        settings=ReadSettings(dpi=settings.dpi, detector=settings.detector, layout=settings.layout),
+        settings=ReadSettings(dpi=settings.dpi, detector=settings.detector),
         cache=page_cache() if cached else None,
     )
 

@@ -69,13 +69,22 @@ def test_measures_of_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]
     (tmp_path / "sroie" / "a.csv").write_text("\n".join(f"{row},some, text" for row in rows))
     boxes = [[block.box[0], block.box[1], block.box[2] - block.box[0], block.box[3] - block.box[1]]
              for block in made.page.blocks]  # fmt: skip
-    coco = {"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "bbox": box} for box in boxes]}
+    kinds = ["text", "title", "list", "table", "figure"]
+    coco = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "categories": [{"id": number, "name": kind} for number, kind in enumerate(kinds)],
+        "annotations": [
+            {"image_id": 1, "bbox": box, "category_id": kinds.index(block.kind) if block.kind in kinds else 0}
+            for box, block in zip(boxes, made.page.blocks, strict=True)
+        ],
+    }
     (tmp_path / "publaynet" / "coco.json").write_text(json.dumps(coco))
     capsys.readouterr()
     assert main(["doc", "eval-layout", "--data", str(tmp_path), "--json"]) == 0
-    cover, blocks, turns = json.loads(capsys.readouterr().out)["rows"]
+    cover, *blocks, turns = json.loads(capsys.readouterr().out)["rows"]
     assert cover["score"] > 0.9
-    assert blocks["recall"] > 0.3
+    assert [row["measure"].rsplit(", ", 1)[1] for row in blocks] == ["rules", "network"] * 3
+    assert all(row["recall"] > 0.3 for row in blocks[:2])
     assert turns["right"] == turns["total"] == 4
 
 

@@ -71,7 +71,7 @@ def test_average_linkage_joins_what_belongs_together_and_no_chain() -> None:
     for one, other, chance in ((0, 1, 0.9), (0, 2, 0.8), (1, 2, 0.8), (2, 3, 0.7), (3, 4, 0.98)):
         links[one, other] = links[other, one] = chance
     assert sorted(map(sorted, joined(links))) == [[0, 1, 2], [3, 4]]  # 2 and 3 alone do not chain the two
-    assert sorted(map(sorted, joined(links, [[2, 3]]))) == [[0, 1], [2, 3, 4]]
+    assert sorted(map(sorted, joined(links, [[2, 3]]))) == [[0, 1], [2, 3], [4]]  # what is proposed stays together
     assert joined(np.ones((1, 1))) == [[0]]
     assert joined(np.zeros((0, 0))) == []
     assert chances(np.array([0.0, 100.0, -100.0], np.float32)).tolist() == pytest.approx([0.5, 1, 0])
