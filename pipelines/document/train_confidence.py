@@ -161,7 +161,8 @@ def write_calibrated(card: Card, found: Calibration, scores: Sequence[Confidence
         preprocess={**card.preprocess, "calibration": dataclasses.asdict(found)},
         scores=[
             *(row for row in card.scores if not str(row["metric"]).startswith("calibration error")),
-            *({"metric": "calibration error of word confidences", "value": round(item.error, 3),
+            *({"metric": "calibration error of word confidences (letters and figures right)",
+               "value": round(item.error, 3),
                "data": f"{item.data}: documents that were not fitted to (before: {item.error_before:.3f})",
                "n": item.words, "command": "vitapps doc train confidence --data UW3 --data SROIE --out DIR"}
               for item in scores),
