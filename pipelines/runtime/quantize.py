@@ -252,11 +252,11 @@ def output_error(model: nn.Module, quantized: nn.Module, inputs: Sequence[Tensor
 
 
 def packed_size(quantized: nn.Module) -> int:
-    """Bytes with rounded weights at their bits and everything else at 4 bytes."""
+    """Bytes with rounded weights at their bits, codes of integer networks at one byte and everything else at four."""
     from vitapps.shared_backbones.quantization._modules import QuantLinear
     from vitapps.shared_backbones.quantization._quantizers import Quantizer
 
-    size = 4 * sum(int(part.numel()) for part in quantized.state_dict().values())
+    size = sum(int(part.numel()) * min(4, part.element_size()) for part in quantized.state_dict().values())
     for layer in quantized.modules():
         if isinstance(layer, QuantLinear) and isinstance(layer.weight_quantizer, Quantizer):
             size -= int(layer.weight.numel()) * (32 - layer.weight_quantizer.bits) // 8

@@ -66,13 +66,13 @@ class Uniform(Quantizer):
 
     def code(self, x: Tensor) -> Tensor:
         """The integers that `x` becomes, as floats."""
-        return (_round(x / self.scale) + self.zero).clamp(0, self.top)
+        return (round_through(x / self.scale) + self.zero).clamp(0, self.top)
 
     def forward(self, x: Tensor) -> Tensor:
         return ((self.code(x) - self.zero) * self.scale).to(x.dtype)
 
 
-def _round(x: Tensor) -> Tensor:
+def round_through(x: Tensor) -> Tensor:
     """Nearest integers; where something is learned the gradient passes as if nothing were rounded."""
     return x + (x.round() - x).detach() if x.requires_grad else x.round()
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
 from vitapps.shared_backbones.quantization._protocol import Method, QuantConfig, Site
-from vitapps.shared_backbones.quantization._quantizers import Quantizer, Uniform
-from vitapps.shared_backbones.quantization.adaround import LearnedRows
+from vitapps.shared_backbones.quantization._quantizers import Quantizer, Uniform, round_through
+from vitapps.shared_backbones.quantization._recon import KeptRows, reconstruct
 from vitapps.shared_backbones.quantization.repq import RepQ
 
 CARD = {
@@ -17,10 +19,10 @@ CARD = {
     "family": "quantization",
     "paper": "Zhong et al. 2023, I&S-ViT, arXiv:2311.10126",
     "equation": "SULQ, shifted uniform levels of log2; SOS: channel-wise norms, their fold, then the weights",
-    "deviations": "the third stage learns the rounding layer by layer (adaround.py) and not block by block; eta is "
-    "searched on the activation's own error",
+    "deviations": "the first stage only calibrates; the third learns roundings and scales, 160 steps a "
+    "block; eta is searched on the activation's own error",
     "slots": [],
-    "cost": "two passes over the calibration set, 40 roundings of the kept samples for every softmax, learned rounding",
+    "cost": "two passes over the calibration set, 40 roundings of the samples of every softmax, STEPS steps a block",
     "status": "paper",
 }
 
@@ -60,13 +62,13 @@ class ShiftedLog2(Quantizer):
 
     def forward(self, x: Tensor) -> Tensor:
         u = -(x.clamp_min(0) + self.eta).log2()
-        code = ((u - self.low) / self.step).round().clamp(0, self.top)
+        code = round_through((u - self.low) / self.step).clamp(0, self.top)
         return (torch.exp2(-(code * self.step + self.low)) - self.eta).clamp_min(0).to(x.dtype)
 
 
 class IaS(RepQ):
-    """Stage 1 is the channel-wise calibration, stage 2 RepQ's fold, stage 3 the learned rounding of the weights with
-    the activations rounded already."""
+    """Stage 1 is the channel-wise calibration, stage 2 RepQ's fold, stage 3 the reconstruction of every block with the
+    activations rounded already."""
 
     def activation(self, site: Site, channels: int) -> Quantizer:
         bits = self.config.act_bits
@@ -75,7 +77,10 @@ class IaS(RepQ):
         return Uniform(bits, channels) if site == "norm" else Uniform(bits)
 
     def weight(self, linear: nn.Linear) -> Quantizer:
-        return LearnedRows(self.config.weight_bits, linear.out_features)
+        return KeptRows(self.config.weight_bits, linear.out_features)
+
+    def refine(self, quantized: nn.Module, model: nn.Module, batches: Sequence[Tensor]) -> None:
+        reconstruct(quantized, model, batches, {})
 
 
 def build(config: QuantConfig) -> Method:
