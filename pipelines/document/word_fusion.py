@@ -21,6 +21,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.document.confidence import Calibration, WordEvidence
 from vitapps.pipelines.document.look_alikes import settle_text
 from vitapps.pipelines.document.recognise import Look, ReadChar, Reading, ReadWord
+from vitapps.pipelines.document.text_scores import edit_distance
 from vitapps.pipelines.document.word_pieces import GRANULARITIES, Vocabulary
 from vitapps.pipelines.document.word_tokens import Floats, like_lengths, padded
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -30,6 +31,7 @@ WEIGHTS = "line-latin-words"
 READINGS = ("ctc", *GRANULARITIES)
 SURE = -0.02  # log probability of a word's path: above it, CTC is not asked again
 CONTEST = math.log(0.1)  # of a reading: below it, it says nothing against CTC
+NEAR = 2  # characters (chosen on the lines that are calibrated on): what differs more is a guess at another word
 _TOGETHER = 32  # words a call
 _LEAST = 1e-30
 Network = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
@@ -114,7 +116,7 @@ class WordFusion:
         for place, spelling in enumerate([Spelling(text=text, path=seen.path), *spellings]):
             wrong = 1 - self.calibrations[place](evidence_of(seen, spellings, place))
             others, first = found.get(spelling.text, (1.0, spelling))
-            if spelling.text:
+            if is_near(text, spelling.text):
                 found[spelling.text] = (others * wrong, max(first, spelling, key=lambda item: item.path))
         wrong, winner = min(found.values(), key=lambda item: item[0])
         return (None if winner.text == text else winner), 1 - wrong
@@ -122,7 +124,12 @@ class WordFusion:
 
 def contested(text: str, spellings: Sequence[Spelling]) -> bool:
     """Whether a reading says something else than `text` with a probability that is worth a look."""
-    return any(item.text not in ("", text) and item.path > CONTEST for item in spellings)
+    return any(item.text != text and item.path > CONTEST and is_near(text, item.text) for item in spellings)
+
+
+def is_near(text: str, other: str) -> bool:
+    """Whether a reading may stand for `text` of CTC: it is no empty one and differs in `NEAR` characters at most."""
+    return bool(other) and edit_distance(text, other) <= NEAR
 
 
 def evidence_of(seen: WordEvidence, spellings: Sequence[Spelling], place: int) -> WordEvidence:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +44,34 @@ def test_read_prints_a_line_for_each_crop(crop: Path, capsys: pytest.CaptureFixt
     words = result["lines"][0]["reading"]["words"]
     assert [word["text"] for word in words] == ["Amount", "12.50"] and words[0]["x1"] < words[1]["x0"]
     assert result["network"]["name"] == "line-latin"
+
+
+def test_a_fused_reading_stands_beside_its_parts(
+    crop: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:  # fmt: skip
+    assert main(["doc", "read", str(crop), "-w", "line-latin-words", *CPU]) == 0
+    assert capsys.readouterr().out == "Amount 12.50\n"
+    (tmp_path / "crop.gt.txt").write_text("Amount 12.50\n", encoding="utf-8")
+    assert main(["doc", "eval-lines", "--data", str(tmp_path), "-w", "line-latin-words", "--json", *CPU]) == 0
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    assert [row["engine"].strip() for row in rows] == ["vitapps", "ctc", "chars", "bpe", "wordpiece"]
+    assert rows[0]["folded"]["edits"] == rows[1]["folded"]["edits"] == 0
+
+
+def test_words_are_read_again_without_torch(crop: Path) -> None:
+    code = """
+import dataclasses, sys
+from pathlib import Path
+from vitapps.datasets.formats.picture import read_picture
+from vitapps.options import RunOptions
+from vitapps.pipelines.document.recognise import Recogniser
+reader = Recogniser.load("line-latin-words", RunOptions(threads=1, engine="openvino"))
+every = dataclasses.replace(reader, fuse=dataclasses.replace(reader.fuse, sure=0.0))
+print(every.read([read_picture(Path(sys.argv[1])).pixels])[0].text, [facts.name for facts in reader.networks])
+print(sorted({"torch", "tokenizers", "transformers", "sklearn"} & set(sys.modules)))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(crop)], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["Amount 12.50 ['line-latin', 'line-latin-words']", "[]"]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no picture", b"\x89PNG\r\n\x1a\n" + b"\0" * 40])

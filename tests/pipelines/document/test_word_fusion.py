@@ -104,6 +104,14 @@ def test_the_surest_reading_wins_and_ctc_where_it_is_as_sure(
     assert not max(chances[:2]) > 0.1 or chance == pytest.approx(max(ctc, *chances[:2]), abs=1e-3)
 
 
+def test_a_reading_that_is_another_word_is_no_rival() -> None:
+    fusion = WordFusion(network=nothing, vocabularies=VOCABULARIES)
+    spellings = [Spelling(text=text, path=math.log(0.99)) for text in ("xyz", "abcdef", "")]
+    assert fusion.surest("abc", EVIDENCE, spellings)[0] is None
+    near = [Spelling(text="ayz", path=math.log(0.99)), *spellings[1:]]
+    assert fusion.surest("abc", EVIDENCE, near)[0] == near[0]
+
+
 def test_readings_that_agree_outvote_a_surer_one() -> None:
     fusion = WordFusion(network=nothing, vocabularies=VOCABULARIES)
     paths = (("aac", 0.7), ("abb", 0.5), ("abb", 0.55))
