@@ -60,21 +60,24 @@ def load_published_trocr(spec: str, *, cache_dir: Path | None = None) -> Publish
     there nor reachable nor readable, or that do not fit the configuration."""
     files = CheckpointFiles(spec, cache_dir)
     settings = files.json("config.json")
-    config = config_from_trocr(settings)
-    pieces = _special_pieces(files.json("generation_config.json", optional=True), settings)
+    pictures = files.json("preprocessor_config.json", optional=True)
+    try:
+        config = config_from_trocr(settings)
+        pieces = _special_pieces(files.json("generation_config.json", optional=True), settings)
+        mean, std, resample = _preparation(pictures)
+    except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError) as error:
+        raise MissingError(f"{spec}: no settings of a TrOCR: {error}", hint="fetch its .json files again") from None
+    if max(pieces.values()) >= config.vocabulary:
+        raise MissingError(f"{spec}: {pieces} beyond {config.vocabulary} pieces", hint="fetch its .json files again")
     spell = _speller(files, spec, pieces)
     weights = files.first(_WEIGHTS)
     with parameters_on_meta():
         module = TrOcr(config)
     load_state(module, convert_trocr(read_checkpoint(weights)), spec)
-    pictures = files.json("preprocessor_config.json", optional=True)
-    normal = pictures.get("do_normalize", True)
     return PublishedTrOcr(
         module=module.eval(), start=pieces["decoder_start_token_id"], end=pieces["eos_token_id"],
-        limit=min(_LONGEST, config.positions), spell=spell,
-        mean=tuple(pictures.get("image_mean", (0.5,) * 3)) if normal else (0.0,) * 3,
-        std=tuple(pictures.get("image_std", (0.5,) * 3)) if normal else (1.0,) * 3,
-        resample=int(pictures.get("resample", 2)), sha256=sha256_file(weights),
+        limit=min(_LONGEST, config.positions), spell=spell, mean=mean, std=std, resample=resample,
+        sha256=sha256_file(weights),
     )  # fmt: skip
 
 
@@ -82,13 +85,28 @@ def load_published_parseq(path: Path) -> PublishedParseq:
     """Load a file of weights; raises UsageError for another model, MissingError for a file that is not there or not
     readable."""
     state = parseq_state(read_checkpoint(path))
-    config = config_from_parseq(state)
+    try:
+        config = config_from_parseq(state)
+    except IndexError:  # a tensor with too few axes
+        raise MissingError(f"{path}: no tensors of a PARSeq", hint="fetch the file again") from None
     if config.chars > len(CHARACTERS):
         raise UsageError(f"{path}: PARSeq of {config.chars} characters", hint="those with 36, 62 or 94 can be spelt")
     with parameters_on_meta():
         module = Parseq(config)
     load_state(module, convert_parseq(state), str(path))
     return PublishedParseq(module=module.eval(), characters=CHARACTERS[: config.chars], sha256=sha256_file(path))
+
+
+def _preparation(pictures: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], int]:
+    """Mean, deviation and filter of `preprocessor_config.json`, by default those of transformers' ViT; ValueError for
+    what is none."""
+    plain = not pictures.get("do_normalize", True)
+    mean = (0.0,) * 3 if plain else tuple(float(value) for value in pictures.get("image_mean", (0.5,) * 3))
+    std = (1.0,) * 3 if plain else tuple(float(value) for value in pictures.get("image_std", (0.5,) * 3))
+    resample = int(pictures.get("resample", 2))
+    if len(mean) != 3 or len(std) != 3 or not all(std) or not 0 <= resample <= 5:
+        raise ValueError(f"image_mean {mean}, image_std {std}, resample {resample}")
+    return mean, std, resample
 
 
 def _special_pieces(generation: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, int]:

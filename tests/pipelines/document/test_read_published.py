@@ -169,6 +169,16 @@ def test_wrong_files_and_options_are_refused(folder: Path, tmp_path: Path) -> No
     (tmp_path / "torn.pt").write_bytes(b"PK torn")
     with pytest.raises(MissingError, match="not readable weights"):
         load_reader(str(tmp_path / "torn.pt"), None)
+    for name, content in (
+        ("config.json", CONFIG | {"encoder": CONFIG["encoder"] | {"hidden_size": "wide"}}),  # type: ignore[operator]
+        ("preprocessor_config.json", {"image_mean": [0.5]}),
+        ("generation_config.json", {"eos_token_id": 99}),
+    ):
+        kept = (folder / name).read_text() if (folder / name).exists() else "{}"
+        (folder / name).write_text(json.dumps(content))
+        with pytest.raises(MissingError, match=r"no settings of a TrOCR|beyond 7 pieces"):
+            load_reader(str(folder), None)
+        (folder / name).write_text(kept)
     (folder / "vocab.json").unlink()
     with pytest.raises(MissingError, match=r"no tokenizer\.json and no readable vocab\.json"):
         load_reader(str(folder), None)
