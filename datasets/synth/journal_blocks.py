@@ -92,7 +92,7 @@ def ruled_table(sheet: Sheet, pen: Pen, frame: Box) -> float:
     return y + 0.2 * pen.size
 
 
-def _row(sheet: Sheet, pen: Pen, edges: np.ndarray, row: int, *, prose: bool) -> list[list[list[str]]]:  # type: ignore[type-arg]
+def _row(sheet: Sheet, pen: Pen, edges: np.ndarray, row: int, *, prose: bool) -> list[list[list[str]]]:
     """The lines of the cells of a row; an empty cell has none."""
     rng = sheet.rng
     cells: list[list[list[str]]] = []
@@ -112,7 +112,7 @@ def _start(pen: Pen, words: list[str], left: float, right: float, align: str) ->
     return float(left + 0.45 * pen.size + {"left": 0.0, "centre": 0.5, "right": 1.0}[align] * max(0.0, free))
 
 
-def _rules(sheet: Sheet, edges: np.ndarray, heights: list[float], style: str) -> None:  # type: ignore[type-arg]
+def _rules(sheet: Sheet, edges: np.ndarray, heights: list[float], style: str) -> None:
     """The level rules of a table at the tops of its rows and its foot, and the upright ones of a grid."""
     if style == "none" or len(heights) < 3:
         return

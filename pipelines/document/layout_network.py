@@ -11,7 +11,7 @@ order           that of the rules (`reading_order.py`)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,10 +74,9 @@ class LayoutNetwork:
         if not elements.lines or len(elements.boxes) > MOST:
             return None
         kinds, links, _ = (answer[0] for answer in self.network(elements.rows[None]))
-        groups = [
-            blocks for part in joined(chances(links), proposed) if (blocks := block_of(part, kinds, elements, texts))
-        ]
-        return in_order(nested(groups, elements.boxes), elements.boxes, order)
+        parts = joined(chances(links), proposed)
+        groups = [group for part in parts if (group := block_of(part, kinds, elements, texts))]
+        return in_order(with_something_to_say(nested(groups, elements.boxes), texts), elements.boxes, order)
 
 
 def chances(logits: NDArray[np.float32]) -> Floats:
@@ -142,6 +141,18 @@ def nested(groups: Sequence[Group], boxes: Floats) -> list[Group]:
             held[home] = around([held[home], area])
             found[home] = Group(lines=found[home].lines + group.lines, kind=group.kind, box=held[home])
     return found
+
+
+def with_something_to_say(groups: Sequence[Group], texts: Sequence[str] = ()) -> list[Group]:
+    """Blocks, captions of a page without picture or table as text, but for those whose words say what they are."""
+    if any(group.kind in ("figure", "table") for group in groups):
+        return list(groups)
+    return [
+        replace(group, kind="text")
+        if group.kind == "caption" and not (texts and CAPTION.match(texts[group.lines[0]]))
+        else group
+        for group in groups
+    ]
 
 
 def _joins(group: Group, area: Box, other: Group, larger: Box) -> bool:

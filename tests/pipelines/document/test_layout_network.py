@@ -18,7 +18,15 @@ from vitapps.pipelines.document.found_line import FoundLine, sloped_quad
 from vitapps.pipelines.document.lay_out import layout_page
 from vitapps.pipelines.document.layout import Group
 from vitapps.pipelines.document.layout_elements import FACTS, Elements, elements_of, pooled
-from vitapps.pipelines.document.layout_network import KINDS, block_of, chances, in_order, joined, nested
+from vitapps.pipelines.document.layout_network import (
+    KINDS,
+    block_of,
+    chances,
+    in_order,
+    joined,
+    nested,
+    with_something_to_say,
+)
 from vitapps.pipelines.document.read_page import ReadSettings
 
 FACES = find_faces(())  # Pillow's own, on every machine the same
@@ -106,6 +114,14 @@ def test_a_piece_of_a_table_inside_it_joins_it_and_text_inside_does_not() -> Non
     found = nested(groups, boxes)
     assert found[0] == Group(lines=(0, 1), kind="table", box=(0, 0, 100, 70))
     assert {group.lines for group in found[1:]} == {(2,), (3,)}
+
+
+def test_a_caption_needs_a_picture_a_table_or_words_that_say_so() -> None:
+    caption, table = Group(lines=(0,), kind="caption"), Group(lines=(1,), kind="table")
+    assert with_something_to_say([caption]) == [Group(lines=(0,))]
+    assert with_something_to_say([caption], ["Thank you"]) == [Group(lines=(0,))]
+    assert with_something_to_say([caption], ["Table 2: b"]) == [caption]
+    assert with_something_to_say([caption, table]) == [caption, table]
 
 
 def test_blocks_follow_the_rules_order_and_a_picture_stands_before_what_is_below_it() -> None:
