@@ -29,7 +29,7 @@ from vitapps.shared_backbones.weights.cards import Card
 
 WEIGHTS = "line-latin-words"
 READINGS = ("ctc", *GRANULARITIES)
-SURE = -0.02  # log probability of a word's path: above it, CTC is not asked again
+SURE = -0.2  # log probability of a word's path: above it hardly a word was changed, and CTC is not asked again
 CONTEST = math.log(0.1)  # of a reading: below it, it says nothing against CTC
 NEAR = 2  # characters (chosen on the lines that are calibrated on): what differs more is a guess at another word
 _TOGETHER = 32  # words a call
@@ -128,8 +128,8 @@ def contested(text: str, spellings: Sequence[Spelling]) -> bool:
 
 
 def is_near(text: str, other: str) -> bool:
-    """Whether a reading may stand for `text` of CTC: it is no empty one and differs in `NEAR` characters at most."""
-    return bool(other) and edit_distance(text, other) <= NEAR
+    """Whether a reading may stand for `text` of CTC: one word, which differs in `NEAR` characters at most."""
+    return bool(other) and " " not in other and edit_distance(text, other) <= NEAR
 
 
 def evidence_of(seen: WordEvidence, spellings: Sequence[Spelling], place: int) -> WordEvidence:

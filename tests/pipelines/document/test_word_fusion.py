@@ -106,9 +106,9 @@ def test_the_surest_reading_wins_and_ctc_where_it_is_as_sure(
 
 def test_a_reading_that_is_another_word_is_no_rival() -> None:
     fusion = WordFusion(network=nothing, vocabularies=VOCABULARIES)
-    spellings = [Spelling(text=text, path=math.log(0.99)) for text in ("xyz", "abcdef", "")]
+    spellings = [Spelling(text=text, path=math.log(0.99)) for text in ("xyz", "abcdef", "a c")]
     assert fusion.surest("abc", EVIDENCE, spellings)[0] is None
-    near = [Spelling(text="ayz", path=math.log(0.99)), *spellings[1:]]
+    near = [Spelling(text="ayz", path=math.log(0.99)), spellings[0], Spelling(text="", path=0.0)]
     assert fusion.surest("abc", EVIDENCE, near)[0] == near[0]
 
 
