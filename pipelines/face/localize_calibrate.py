@@ -3,7 +3,8 @@
 The pictures are edited by `datasets/synth/tampering.py`. Of the map, the offset is the threshold of best mean F1 over
 the edited ones less the share that it marks of the untouched, so that 0.5 is the operating point; the slope is that of
 the logistic regression through it. Of the whole picture, a logistic regression tells the edited ones from the same
-pictures with the same history but for the edit; a verdict begins where few of the other kind lie beyond.
+pictures without an edit, of the same first and another last compression; a verdict begins where few of the other kind
+lie beyond.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ the mean of its highest share is the picture's inconsistency. Copies count by th
 
     logit = inconsistency_weight * inconsistency + copy_weight * log(1 + inliers) + bias
 
-Both weights and the bias come from generated edits, each beside the same picture without the edit
+Both weights and the bias come from generated edits, each beside the same picture without an edit
 (`localize_calibrate.py`). Below `none_below` lie few of the edited, from `edited_from` few of the untouched; between
 them a picture is called neither.
 """
