@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -62,9 +63,12 @@ def load_published_trocr(spec: str, *, cache_dir: Path | None = None) -> Publish
     settings = files.json("config.json")
     pictures = files.json("preprocessor_config.json", optional=True)
     try:
-        config = config_from_trocr(settings)
+        with _named(spec):
+            config = config_from_trocr(settings)
         pieces = _special_pieces(files.json("generation_config.json", optional=True), settings)
         mean, std, resample = _preparation(pictures)
+    except UsageError:  # another architecture; it is a ValueError too
+        raise
     except (TypeError, ValueError, KeyError, AttributeError, ZeroDivisionError) as error:
         raise MissingError(f"{spec}: no settings of a TrOCR: {error}", hint="fetch its .json files again") from None
     if max(pieces.values()) >= config.vocabulary:
@@ -84,9 +88,11 @@ def load_published_trocr(spec: str, *, cache_dir: Path | None = None) -> Publish
 def load_published_parseq(path: Path) -> PublishedParseq:
     """Load a file of weights; raises UsageError for another model, MissingError for a file that is not there or not
     readable."""
-    state = parseq_state(read_checkpoint(path))
+    found = read_checkpoint(path)
     try:
-        config = config_from_parseq(state)
+        with _named(str(path)):
+            state = parseq_state(found)
+            config = config_from_parseq(state)
     except IndexError:  # a tensor with too few axes
         raise MissingError(f"{path}: no tensors of a PARSeq", hint="fetch the file again") from None
     if config.chars > len(CHARACTERS):
@@ -95,6 +101,15 @@ def load_published_parseq(path: Path) -> PublishedParseq:
         module = Parseq(config)
     load_state(module, convert_parseq(state), str(path))
     return PublishedParseq(module=module.eval(), characters=CHARACTERS[: config.chars], sha256=sha256_file(path))
+
+
+@contextmanager
+def _named(spec: str) -> Iterator[None]:
+    """Say of which checkpoint it is that another architecture is refused."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{spec}: {error.message}", hint=error.hint) from None
 
 
 def _preparation(pictures: Mapping[str, Any]) -> tuple[tuple[float, ...], tuple[float, ...], int]:

@@ -162,7 +162,7 @@ def test_wrong_files_and_options_are_refused(folder: Path, tmp_path: Path) -> No
     ):  # fmt: skip
         with pytest.raises(UsageError, match=text):
             load_reader(str(folder), options)
-    with pytest.raises(UsageError, match="no PARSeq"):
+    with pytest.raises(UsageError, match=r"pytorch_model\.bin: no PARSeq"):
         load_reader(str(folder / "pytorch_model.bin"), None)
     with pytest.raises(MissingError, match="no such weights file"):
         load_reader(str(tmp_path / "absent.pt"), None)
@@ -179,6 +179,10 @@ def test_wrong_files_and_options_are_refused(folder: Path, tmp_path: Path) -> No
         with pytest.raises(MissingError, match=r"no settings of a TrOCR|beyond 7 pieces"):
             load_reader(str(folder), None)
         (folder / name).write_text(kept)
+    (folder / "config.json").write_text(json.dumps(CONFIG | {"encoder": {"model_type": "swin"}}))
+    with pytest.raises(UsageError, match=r"trocr: .*encoder 'swin'"):
+        load_reader(str(folder), None)
+    (folder / "config.json").write_text(json.dumps(CONFIG))
     (folder / "vocab.json").unlink()
     with pytest.raises(MissingError, match=r"no tokenizer\.json and no readable vocab\.json"):
         load_reader(str(folder), None)
