@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -53,7 +54,7 @@ def liveness_lines(report: Any) -> Lines:
 def deepfake_lines(report: Any) -> Lines:
     """Of `deepfake_eval`; the changes only where more than the pictures as they are was scored."""
     cells = [
-        (row.source, row.method, row.pictures, row.videos, f"{row.auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
+        (row.source, row.method, row.pictures, row.videos, _figure(row.auc), _interval(row.low, row.high))
         for row in report.rows
     ]
     lines = columns(("source", "method", "pictures", "videos", "AUC", "95 %"), cells)
@@ -69,7 +70,7 @@ def localize_lines(report: Any) -> Lines:
     """Of `localize_eval`."""
     cells = [
         (row.source, row.method, row.edited, row.untouched, f"{row.best_f1:.3f}", f"{row.f1_at_half:.3f}",
-         f"{row.picture_auc:.3f}", f"{row.low:.2f} to {row.high:.2f}")
+         _figure(row.picture_auc), _interval(row.low, row.high))
         for row in report.rows
     ]  # fmt: skip
     head = ("source", "method", "edited", "untouched", "best F1", "F1 at 0.5", "picture AUC", "95 %")
@@ -80,6 +81,15 @@ def localize_lines(report: Any) -> Lines:
     ]  # fmt: skip
     verdicts = columns(("source", "truth", "pictures", "traces of editing", "no trace found", "unsure"), said)
     return [*columns(head, cells), "", *verdicts]
+
+
+def _figure(value: float) -> str:
+    """To three places; a dash where it could not be measured."""
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return "-" if math.isnan(low) else f"{low:.2f} to {high:.2f}"
 
 
 TABLES: dict[str, Callable[[Any], Lines]] = {
