@@ -115,10 +115,8 @@ def train_layout(
     )  # fmt: skip
     detector = LineDetector.load(weights, run.options)
     card, found = train(out, config=config, detector=detector, device=device, resume=resume, progress=run.progress)
-    run.emit({"card": str(card), "check": found}, [
-        f"wrote {card}",
-        f"{found.pages} pages held out: kinds {found.kinds:.3f}, links F {found.links:.3f}, order {found.order:.3f}",
-    ])  # fmt: skip
+    told = f"{found.pages} pages held out: {found}" if found.pages else "too few pages to hold one of twenty out"
+    run.emit({"card": str(card), "check": found}, [f"wrote {card}", told])
 
 
 def _device(run: Run) -> str:

@@ -65,6 +65,9 @@ class LayoutCheck:
     links: float
     order: float
 
+    def __str__(self) -> str:
+        return f"kinds {self.kinds:.3f}, links F {self.links:.3f}, order {self.order:.3f}"
+
 
 def train(
     out: Path, *, config: LayoutFit | None = None, detector: LineDetector | None = None, device: str = "cpu",
@@ -93,8 +96,9 @@ def train(
         "seed": config.seed,
         "split": "trained on synthetic pages only; every real page is unseen by the weights",
         "features": f"by {detector.facts.name}, {detector.facts.engine}, {detector.facts.precision}",
-        "held_out": f"kinds {found.kinds:.3f}, links F {found.links:.3f}, order {found.order:.3f}",
     }
+    if found.pages:
+        facts["held_out"] = str(found)
     return export(module, facts, detector, out), found
 
 
