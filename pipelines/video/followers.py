@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,6 +20,7 @@ from vitapps.pipelines.video.window import Look
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 EMBEDDED = "track-lorat-s"
+WIDTHS = (1.0, 1.25)  # of the search region, by turns
 
 
 class Follower(Protocol):
@@ -41,25 +42,50 @@ class Pull:
     sides: float = 0.6
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Offset:
+    """What the network saw against the filter's box: `shift` of the middle in sides, `growth` of the sides as natural
+    logarithms, `score` 0..1."""
+
+    shift: Floats
+    growth: Floats
+    score: float
+
+    @classmethod
+    def of(cls, own: Floats, seen: Floats, score: float) -> _Offset:
+        size = own[2:] - own[:2]
+        shift = (seen[:2] + seen[2:] - own[:2] - own[2:]) / 2 / size
+        return cls(shift=shift, growth=np.log(np.maximum(seen[2:] - seen[:2], 2) / size), score=score)
+
+
 class FusedTracker:
     """The filter says where the object is and whether it is lost; the network looks there, and the box that is told
-    lies between both. The filter goes on from its own box, so that a wrong look of the network leaves no trace."""
+    lies between both. The filter goes on from its own box, so that a wrong look of the network leaves no trace.
+
+    The network looks near and wide by turns (`WIDTHS`), and its last two looks count by their scores: two views of the
+    object at the cost of one a frame."""
 
     def __init__(self, frame: Picture, box: Floats, network: TrackNetwork, pull: Pull | None = None) -> None:
         self._pull = pull or Pull()
         look = Look(frame)
         self._filter, self._network = SingleTracker(look, box), NetworkTracker(look, box, network)
+        self._looks = 0
+        self._last: _Offset | None = None
 
     def update(self, frame: Picture) -> Sighting:
         """Where the object is now; score and state are the filter's."""
         look = Look(frame)
         found = self._filter.update(look)
         if found.state == "lost":
+            self._last = None
             return found
-        seen, score = self._network.look(look, found.box)
-        if score < LOST:
+        seen, score = self._network.look(look, found.box, WIDTHS[self._looks % len(WIDTHS)])
+        now = _Offset.of(found.box, seen, score) if score >= LOST else None
+        known = [item for item in (now, self._last) if item is not None]
+        self._looks, self._last = self._looks + 1, now
+        if not known:
             return found
-        return Sighting(box=_between(found.box, seen, self._pull), score=found.score, state=found.state)
+        return Sighting(box=_between(found.box, known, self._pull), score=found.score, state=found.state)
 
 
 def make_trackers(kind: TrackerKind, weights: str | None, options: RunOptions) -> tuple[Maker, list[NetworkFacts]]:
@@ -76,8 +102,9 @@ def make_trackers(kind: TrackerKind, weights: str | None, options: RunOptions) -
     return lambda frame, box: FusedTracker(frame, box, network), [facts]
 
 
-def _between(own: Floats, seen: Floats, pull: Pull) -> Floats:
-    size = own[2:] - own[:2]
-    shift = pull.centre * (seen[:2] + seen[2:] - own[:2] - own[2:]) / 2
-    growth = size * ((np.maximum(seen[2:] - seen[:2], 2) / size) ** pull.sides - 1) / 2
+def _between(own: Floats, seen: Sequence[_Offset], pull: Pull) -> Floats:
+    """The filter's box drawn towards the mean of what was seen."""
+    size, total = own[2:] - own[:2], sum(item.score for item in seen)
+    shift = pull.centre * size * sum(item.score * item.shift for item in seen) / total
+    growth = size * (np.exp(pull.sides * sum(item.score * item.growth for item in seen) / total) - 1) / 2
     return np.asarray(own + np.concatenate([shift - growth, shift + growth]))

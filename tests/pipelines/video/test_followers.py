@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fakes.clips import squares
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.video.followers import FusedTracker, Pull, make_trackers
+from vitapps.pipelines.video.followers import WIDTHS, FusedTracker, Pull, make_trackers
 from vitapps.pipelines.video.single import SingleTracker
 from vitapps.pipelines.video.track_network import TrackNetwork
 
@@ -49,11 +49,15 @@ def test_no_pull_and_no_trust_are_the_filter_bit_for_bit() -> None:
 def test_the_box_goes_to_the_networks_and_the_filter_goes_on_from_its_own() -> None:
     own, found = plain(), boxes(Pull(centre=1, sides=1), 0.9)
     scale = 4 * np.sqrt((own[:, 2:] - own[:, :2]).prod(axis=1)) / 96  # frame pixels a region pixel
+    wide = np.array([1.0, *[sum(WIDTHS) / 2] * 4])  # the first look is near, then near and wide count alike
+    tall = np.array([1.0, *[np.sqrt(WIDTHS[0] * WIDTHS[1])] * 4])
     middle = (own[:, :2] + own[:, 2:]) / 2
-    assert ((found[:, 0] + found[:, 2]) / 2 - middle[:, 0]).tolist() == pytest.approx((10 * scale).tolist())
-    assert (found[:, 3] - found[:, 1]).tolist() == pytest.approx((40 * scale).tolist())
+    assert ((found[:, 0] + found[:, 2]) / 2 - middle[:, 0]).tolist() == pytest.approx(
+        (10 * wide * scale).tolist(), 0.02
+    )
+    assert (found[:, 3] - found[:, 1]).tolist() == pytest.approx((40 * tall * scale).tolist(), 0.02)
     half = boxes(Pull(centre=0.5, sides=0.5), 0.9)
-    assert ((half[:, 0] + half[:, 2]) / 2 - middle[:, 0]).tolist() == pytest.approx((5 * scale).tolist())
+    assert ((half[:, 0] + half[:, 2]) / 2 - middle[:, 0]).tolist() == pytest.approx((5 * wide * scale).tolist(), 0.02)
 
 
 def test_a_filter_takes_no_weights() -> None:
