@@ -69,8 +69,8 @@ def quantize(
 ) -> None:
     """Round weights and activations to a few bits (simulated; ivit in integers): one table beside plain min-max.
 
-    The own metric of a model is a column where it can be computed: face-finder on scenes that are generated here,
-    trees-neon on the folder of --data. face-finder calibrates on generated scenes as well.
+    The own metric of a model is a column where it can be computed: line-latin on lines and face-finder on scenes that
+    are generated here, where they calibrate as well; trees-neon on the folder of --data.
     """
     from vitapps.pipelines.batch.record_inputs import calibration_inputs
     from vitapps.pipelines.runtime.quantize import QuantizeSettings, quantize_card

@@ -19,8 +19,9 @@ DataOption = Annotated[
 
 
 def judge_of(name: str, data: Path | None) -> Judge | None:
-    """The metric of the card `name`: finders of faces on generated scenes, tree crowns on the tiles of `data` as
-    `vitapps rs eval` scores them. None where neither serves; UsageError for `data` that no metric reads."""
+    """The metric of the card `name`: finders of faces on generated scenes, readers on rendered lines, tree crowns on
+    the tiles of `data` as `vitapps rs eval` scores them. None where neither serves; UsageError for `data` that no
+    metric reads."""
     from vitapps.shared_backbones.weights.cards import load_card
 
     task = load_card(name).task
@@ -28,6 +29,10 @@ def judge_of(name: str, data: Path | None) -> Judge | None:
         from vitapps.pipelines.video.scene_metric import scene_judge
 
         return scene_judge(name)
+    if task == "doc.read" and data is None:
+        from vitapps.pipelines.document.line_metric import line_judge
+
+        return line_judge(name)
     if task == "rs.detect" and data is not None:
         from vitapps.pipelines.rs.tile_metric import tile_judge
 

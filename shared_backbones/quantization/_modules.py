@@ -35,7 +35,9 @@ class Tap(nn.Module):
     def calibrate(self) -> None:
         """Hand the samples to the quantizer and let them go."""
         if self._samples and isinstance(self.quantizer, Quantizer):
-            self.quantizer.calibrate(torch.cat([part.reshape(-1, part.shape[-1]) for part in self._samples]))
+            widths = {part.shape[-1] for part in self._samples}
+            width = widths.pop() if len(widths) == 1 else 1  # attention maps of inputs of several sizes
+            self.quantizer.calibrate(torch.cat([part.reshape(-1, width) for part in self._samples]))
         self._samples = None
 
     def forward(self, x: Tensor) -> Tensor:
@@ -88,19 +90,20 @@ class QuantAttention(nn.Module):
         self.query, self.key, self.value, self.weights = query, key, value, weights
 
     def forward(
-        self, x: Tensor, *, rope: Rotation | None = None, key_size: Tensor | None = None, need: Collection[Need] = ()
-    ) -> tuple[Tensor, dict[Need, Tensor]]:
+        self, x: Tensor, *, rope: Rotation | None = None, key_size: Tensor | None = None, bias: Tensor | None = None,
+        need: Collection[Need] = (),
+    ) -> tuple[Tensor, dict[Need, Tensor]]:  # fmt: skip
         """B N C -> (B N C, by-products of `attend`)."""
         qkv = self.qkv(x).unflatten(-1, (3, self.heads, -1))  # B N C -> B N 3 h d
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # -> three of B h N d
         q, k = self.q_norm(q), self.k_norm(k)
         if self.weights.neutral:
-            out, products = attend(q, k, v, rope=rope, key_size=key_size, need=need)
+            out, products = attend(q, k, v, rope=rope, key_size=key_size, bias=bias, need=need)
         else:
             if rope is not None:  # rounded as the product sees them: after the rotation
                 q, k = rotate(q, rope), rotate(k, rope)
             q, k, v = self.query(q), self.key(k), self.value(v)
-            _, products = attend(q, k, v, key_size=key_size, need={*need, "map"})
+            _, products = attend(q, k, v, key_size=key_size, bias=bias, need={*need, "map"})
             out = self.weights(products["map"]) @ v  # B h N N, B h N d -> B h N d
             products = {name: products[name] for name in need}
         return self.proj(self.norm(out.transpose(1, 2).flatten(2))), products  # B h N d -> B N C

@@ -71,11 +71,16 @@ class RepQ(Method):
 
 
 def norm_pairs(model: nn.Module) -> list[tuple[nn.Module, QuantLinear]]:
-    """Every norm with the only quantized layer that reads it: norm1 and qkv, norm2 and fc1 of each block."""
+    """Every norm with the only quantized layer that reads it: norm1 (attn_norm) and qkv, norm2 (mlp_norm) and fc1 of
+    each block."""
     found: list[tuple[nn.Module, QuantLinear]] = []
     for block in model.modules():
         parts = dict(block.named_children())
-        readers = (("norm1", "attn", "qkv"), ("norm2", "mlp", "fc1"))
+        readers = tuple(
+            (norm, owner, reader)
+            for names, owner, reader in ((("norm1", "attn_norm"), "attn", "qkv"), (("norm2", "mlp_norm"), "mlp", "fc1"))
+            for norm in names
+        )
         for norm, owner, reader in readers:
             linear = getattr(parts.get(owner), reader, None)
             plain = owner == "mlp" or isinstance(parts.get(owner), QuantAttention)
