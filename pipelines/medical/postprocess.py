@@ -5,6 +5,8 @@ Scores are changed, not labels, so that the interpolation to the scan's grid sti
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +16,7 @@ from vitapps.pipelines.medical.upsample import foreground_of
 from vitapps.pipelines.windows.band import share_unit
 from vitapps.pipelines.windows.stitch import largest
 
+CLOSING, OPENING, SLACK = 3.0, 2.0, 0.5  # mm, of the brain mask
 SPECK = 0.05  # a component smaller than this share of the structure's largest one is a speck
 
 
@@ -34,19 +37,34 @@ def keep_main_component(scores: NDArray[Any]) -> None:
     scores[0, holes] = 0
 
 
-def close_mask(mask: NDArray[np.bool_], width: int = 2) -> NDArray[np.bool_]:
-    """Fill holes, and sulci up to twice `width` voxels wide, of X Y Z."""
+def rounded_mask(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.bool_]:
+    """The whole brain from what was labelled, X Y Z with `spacing` in mm.
+
+    Holes and sulci up to 2 CLOSING wide are filled, then what hangs on by a bridge below 2 OPENING is cut off (by
+    an opening that keeps all within SLACK of it).
+    """
     from scipy import ndimage
 
     boxes: Any = ndimage.find_objects(mask.astype(np.uint8))
     if not boxes:
         return mask
-    box = tuple(slice(max(0, part.start - 1), part.stop + 1) for part in boxes[0])
-    wide = np.pad(mask[box], width)  # closing at the edge of the array would erode
-    closed = ndimage.binary_fill_holes(ndimage.binary_closing(wide, iterations=width))
-    out = mask.copy()
-    out[box] |= closed[(slice(width, -width),) * mask.ndim]
+    box = boxes[0]
+    width = [math.ceil(CLOSING / step) + 1 for step in spacing]  # closing at the edge of the array would erode
+    wide = np.pad(mask[box], [(n, n) for n in width])
+    wide |= _depth(ndimage.binary_fill_holes(_depth(~wide, spacing) <= CLOSING), spacing) > CLOSING
+    core = main_component(_depth(wide, spacing) > OPENING)
+    if core.any():
+        wide &= _depth(~core, spacing) <= OPENING + SLACK
+    out = np.zeros_like(mask)
+    out[box] = wide[tuple(slice(n, -n) for n in width)]
     return out
+
+
+def _depth(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float32]:
+    """Distance in mm of each voxel to the nearest one outside of the mask."""
+    from scipy import ndimage
+
+    return np.asarray(ndimage.distance_transform_edt(mask, sampling=tuple(spacing)), np.float32)
 
 
 def drop_specks(scores: NDArray[Any]) -> None:

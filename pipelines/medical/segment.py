@@ -21,7 +21,7 @@ from vitapps.datasets.formats.label_map import label_format, write_label_files
 from vitapps.datasets.formats.volume import Volume, read_volume
 from vitapps.errors import UsageError, VitappsError
 from vitapps.options import RunOptions
-from vitapps.pipelines.medical.postprocess import close_mask, drop_specks, keep_main_component, main_component
+from vitapps.pipelines.medical.postprocess import drop_specks, keep_main_component, main_component, rounded_mask
 from vitapps.pipelines.medical.preview import draw_preview
 from vitapps.pipelines.medical.segment_outputs import check_outputs, output_name, output_names
 from vitapps.pipelines.medical.segment_types import SegmentChoices, SegmentResult, choose_structures
@@ -160,7 +160,8 @@ def label_volume(
             classes[~main_component(classes > 0)] = 0
         if choices.mask:
             inside = np.array([bool(info.value) and not info.optional for info in model.infos])
-            mask = close_mask(inside[classes]).astype(np.uint16)
+            spacing = [volume.meta.spacing[axis] for axis in prepared.turn.axes]
+            mask = rounded_mask(inside[classes], spacing).astype(np.uint16)
             return np.ascontiguousarray(prepared.turn.undo(mask)), (BRAIN,)
         kept = {info.value for info in infos}
         turned = np.array([info.value if info.value in kept else 0 for info in model.infos], np.uint16)[classes]
