@@ -26,11 +26,10 @@ Network = Callable[[NDArray[np.float32]], Arrays]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TaughtWord:
-    """Rows N D+2 of a word that CTC read as `read`, where `text` stands."""
+    """Rows N D+2 of a word, and what truly stands there."""
 
     rows: Floats
     text: str
-    read: str
 
 
 def taught_words(batch: Batch, network: Network) -> list[TaughtWord]:
@@ -51,7 +50,7 @@ def _words_of(log_probs: Floats, tokens: Floats, text: str) -> Iterator[TaughtWo
     rows = word_rows(log_probs, tokens, peaks, spans, SPACE)
     for place, truth in paired(read, text.split()):
         if len(rows[place]):
-            yield TaughtWord(rows=rows[place], text=truth, read=read[place])
+            yield TaughtWord(rows=rows[place], text=truth)
 
 
 def paired(read: Sequence[str], truth: Sequence[str]) -> Iterator[tuple[int, str]]:

@@ -223,7 +223,7 @@ def test_words_are_paired_with_the_text_where_blanks_agree() -> None:
 
     assert list(paired(["the", "cot", "sat"], ["the", "cat", "sat"])) == [(0, "the"), (1, "cat"), (2, "sat")]
     assert list(paired(["the", "c", "at", "sat"], ["the", "cat", "sat"])) == [(0, "the"), (3, "sat")]
-    word = TaughtWord(rows=np.ones((4, 5), np.float32), text="cab", read="cob")
+    word = TaughtWord(rows=np.ones((4, 5), np.float32), text="cab")
     rows, *targets = taught([word, dataclasses.replace(word, text="dab")], VOCABULARIES, (5, 3, 3))
     assert rows.shape == (2, 16, 5)
     assert [part.tolist() for part in targets] == [
