@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from itertools import islice, pairwise
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from vitapps.datasets.synth.text.charset import CHARSET
 from vitapps.pipelines.document.ctc_decode import best_path, word_spans
 from vitapps.pipelines.document.look_alikes import settle
+from vitapps.pipelines.document.word_fusion import Network
 from vitapps.pipelines.document.word_pieces import END, Vocabulary
 from vitapps.pipelines.document.word_tokens import Floats, padded, word_rows
 from vitapps.pipelines.runtime.fit import Batch
-from vitapps.shared_backbones.engines.model import Arrays
 
 IGNORED = -100  # no class: behind the end, and where a vocabulary cannot write the word
 SPACE = CHARSET.index(" ") + 1
-Network = Callable[[NDArray[np.float32]], Arrays]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
