@@ -74,7 +74,8 @@ class BoxGuide:
         margin = np.tile(_MARGIN * (self._box[2:] - self._box[:2]), 2) * [-1, -1, 1, 1]
         x0, y0, x1, y1 = self._box + margin
         y, x = np.arange(shape[0])[:, None], np.arange(shape[1])[None]
-        return np.maximum(np.maximum(x0 - x, x - x1), np.maximum(y0 - y, y - y1)).clip(0).astype(np.float32)
+        away = np.maximum(np.maximum(x0 - x, x - x1), np.maximum(y0 - y, y - y1))
+        return np.asarray(away.clip(0), np.float32)
 
     def _cut(self, mask: Floats) -> Floats:
         way = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
