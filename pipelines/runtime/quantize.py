@@ -256,7 +256,7 @@ def packed_size(quantized: nn.Module) -> int:
     from vitapps.shared_backbones.quantization._modules import QuantLinear
     from vitapps.shared_backbones.quantization._quantizers import Quantizer
 
-    size = sum(int(part.numel()) * min(4, part.element_size()) for part in quantized.state_dict().values())
+    size = sum(int(part.numel() * min(4, part.element_size())) for part in quantized.state_dict().values())
     for layer in quantized.modules():
         if isinstance(layer, QuantLinear) and isinstance(layer.weight_quantizer, Quantizer):
             size -= int(layer.weight.numel()) * (32 - layer.weight_quantizer.bits) // 8
