@@ -57,7 +57,8 @@ def test_pages_that_lie_on_their_side_teach_the_turn_but_no_kernel() -> None:
 
 def test_shapes_and_a_loss_that_falls_to_almost_nothing_for_the_right_answer() -> None:
     config = TextDetectorConfig(window=(64, 64), stem=(8, 8, 16), dim=16, depth=1, heads=2, pyramid=(8, 8))
-    kernel, sides, regions = TextDetector(config)(torch.rand(2, 1, 64, 64))
+    kernel, sides, regions, features = TextDetector(config)(torch.rand(2, 1, 64, 64))
+    assert features.shape == (2, 8 + 16, 8, 8)  # the fine map and the tokens at stride 8
     assert (kernel.shape, sides.shape, regions.shape) == ((2, 1, 16, 16), (2, 2, 16, 16), (2, 8, 4, 4))
     maps = page_maps(one_line())
     target = torch.from_numpy(maps.kernel)[None, None]
