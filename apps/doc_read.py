@@ -43,7 +43,7 @@ def read(
     from vitapps.pipelines.document.read_crops import read_crops
 
     found = read_crops(crops, weights=weights, options=run.options)
-    run.emit({"lines": found.readings, "network": found.facts}, [item.reading.text for item in found.readings])
+    run.emit({"lines": found.readings, "networks": found.networks}, [item.reading.text for item in found.readings])
 
 
 def synth(
@@ -83,7 +83,7 @@ def eval_lines(
     worst: Worst = 0,
 ) -> None:
     """Score the recogniser on lines whose text is known: CER and WER with 95 % intervals, confidence curve. Word heads
-    (-w line-latin-words) are scored beside each reading that they fuse."""
+    (unless -w line-latin) are scored beside each reading that they fuse."""
     from vitapps.pipelines.document.evaluate_lines import evaluate_lines
 
     rows, mistakes = evaluate_lines(

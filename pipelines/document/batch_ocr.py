@@ -9,7 +9,7 @@ from vitapps.pipelines.batch.task import Item, ItemResult, Task, TaskSpec, optio
 from vitapps.pipelines.document.formats import OcrFormat, TextMode
 from vitapps.pipelines.document.ocr import OcrSettings, check_settings, extension, ocr
 from vitapps.pipelines.document.ocr_many import reader_of
-from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS
+from vitapps.pipelines.document.recognise import DEFAULT_READER, cards_of
 from vitapps.provenance import preview_path, record_path
 
 _WORDS: dict[TextMode, list[str]] = {"auto": [], "skip": ["--skip-text"], "redo": ["--redo"], "force": ["--force"]}
@@ -31,7 +31,7 @@ class BatchTask(Task):
     summary = "text of scans, photographs and PDFs, or PDFs that can be searched"
     patterns = ("**/*.pdf", "**/*.png", "**/*.jpg", "**/*.tif")
     Settings = Settings
-    default_weights = DEFAULT_WEIGHTS
+    default_weights = DEFAULT_READER
 
     def __init__(self, spec: TaskSpec) -> None:
         super().__init__(spec)
@@ -45,6 +45,10 @@ class BatchTask(Task):
         return ItemResult(
             outputs=tuple(files), preview=found.preview, summary=summary, warnings=tuple(found.warnings)
         )  # fmt: skip
+
+    @classmethod
+    def weights(cls, spec: TaskSpec) -> dict[str, str]:
+        return {card.name: card.sha256 for card in cards_of(spec.weights or DEFAULT_READER) if card is not None}
 
     @classmethod
     def check(cls, spec: TaskSpec) -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.formats.picture import read_frames
 from vitapps.options import RunOptions
-from vitapps.pipelines.document.recognise import Reading, Recogniser
+from vitapps.pipelines.document.recognise import DEFAULT_READER, Reading, Recogniser
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.require import require
 
@@ -31,10 +31,10 @@ class FileReading:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CropReadings:
-    """Readings in the order of files and frames, and the network that read them."""
+    """Readings in the order of files and frames, and the networks that read them."""
 
     readings: tuple[FileReading, ...]
-    facts: NetworkFacts
+    networks: tuple[NetworkFacts, ...]
 
 
 def read_crops(files: Sequence[Path], *, weights: str | None = None, options: RunOptions | None = None) -> CropReadings:
@@ -50,14 +50,14 @@ def read_crops(files: Sequence[Path], *, weights: str | None = None, options: Ru
         if len(waiting) == _TOGETHER:
             done += _read(recogniser, waiting)
             waiting = []
-    return CropReadings(readings=(*done, *_read(recogniser, waiting)), facts=recogniser.facts)
+    return CropReadings(readings=(*done, *_read(recogniser, waiting)), networks=recogniser.networks)
 
 
 class CropReader(Protocol):
     """What reads crops H W 3 or H W uint8."""
 
     @property
-    def facts(self) -> NetworkFacts: ...
+    def networks(self) -> tuple[NetworkFacts, ...]: ...
 
     def read(self, crops: Sequence[NDArray[np.uint8]]) -> tuple[Reading, ...]: ...
 
@@ -69,7 +69,7 @@ def load_reader(weights: str | None, options: RunOptions | None) -> CropReader:
         from vitapps.pipelines.document.read_published import load_published_reader
 
         return load_published_reader(weights, options or RunOptions())
-    return Recogniser.load(weights, options)
+    return Recogniser.load(weights or DEFAULT_READER, options)
 
 
 def _is_published(weights: str) -> bool:

@@ -36,7 +36,7 @@ from vitapps.pipelines.document.pictures import (
     without_shadows,
 )
 from vitapps.pipelines.document.reading_order import reading_order
-from vitapps.pipelines.document.recognise import Recogniser
+from vitapps.pipelines.document.recognise import DEFAULT_READER, Recogniser
 from vitapps.pipelines.document.ruled_tables import level_rules, table_boxes
 from vitapps.pipelines.document.sheet import FlatSheet, find_sheet, flattened
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -99,7 +99,7 @@ class PageReader:
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> PageReader:
         """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
-        recogniser = Recogniser.load(weights, options)
+        recogniser = Recogniser.load(weights or DEFAULT_READER, options)
         detector = cache(partial(LineDetector.load, None, options))
         layout = cache(partial(LayoutNetwork.load, None, options))
         return cls(lines=recogniser, detector=detector, layout=layout, facts=recogniser.networks)

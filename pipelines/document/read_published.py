@@ -51,6 +51,10 @@ class PublishedReader:
     one_word: bool
     facts: NetworkFacts
 
+    @property
+    def networks(self) -> tuple[NetworkFacts, ...]:
+        return (self.facts,)
+
     def read(self, crops: Sequence[Crop]) -> tuple[Reading, ...]:
         """A text for each crop; empty crops (no pixel) read as nothing. The confidence is the product of the network's
         probabilities, as it comes."""

@@ -27,6 +27,10 @@ class WordReader:
     device: str = "cpu"
     facts: NetworkFacts
 
+    @property
+    def networks(self) -> tuple[NetworkFacts, ...]:
+        return (self.facts,)
+
     @classmethod
     def load(cls, spec: str, options: RunOptions | None = None) -> WordReader:
         """`hf:OWNER/REPO` or a folder; raises MissingError and UsageError as `load_published_words` does."""

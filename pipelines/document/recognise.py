@@ -29,7 +29,7 @@ from vitapps.pipelines.document.word_tokens import word_rows
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.weights.cards import Card
 
-DEFAULT_WEIGHTS = "line-latin"
+DEFAULT_WEIGHTS, DEFAULT_READER = "line-latin", "line-latin-words"  # what is trained; what reads, by CTC and words
 TASK, WORDS_TASK = "doc.read", "doc.read-words"
 TILE, OVERLAP = 2_400, 320  # columns
 DOUBT = -0.08  # log probability a character: below it, a crop is looked at again

@@ -43,7 +43,7 @@ def test_read_prints_a_line_for_each_crop(crop: Path, capsys: pytest.CaptureFixt
     result = json.loads(capsys.readouterr().out)
     words = result["lines"][0]["reading"]["words"]
     assert [word["text"] for word in words] == ["Amount", "12.50"] and words[0]["x1"] < words[1]["x0"]
-    assert result["network"]["name"] == "line-latin"
+    assert [network["name"] for network in result["networks"]] == ["line-latin", "line-latin-words"]
 
 
 def test_a_fused_reading_stands_beside_its_parts(

@@ -137,7 +137,7 @@ def test_a_parseq_file_reads_words(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = parseq_file(tmp_path / "parseq-1234abcd.pt")
     cv2.imwrite(str(tmp_path / "word.png"), np.full((20, 60, 3), 200, np.uint8))
     found = read_crops([tmp_path / "word.png"], weights=str(path))
-    assert found.facts.engine == "torch" and found.facts.sha256
+    assert found.networks[0].engine == "torch" and found.networks[0].sha256
     wanted = [1 + CHARACTERS.index(char) for char in "Ab~"]
 
     def said(self: Parseq, x: torch.Tensor) -> torch.Tensor:

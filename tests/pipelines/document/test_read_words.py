@@ -83,7 +83,7 @@ def test_the_surest_granularity_gives_the_word(checkpoint: Path, monkeypatch: py
 def test_doc_read_takes_the_folder(checkpoint: Path, tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "word.png"), np.full((20, 60, 3), 200, np.uint8))
     found = read_crops([tmp_path / "word.png"], weights=str(checkpoint))
-    assert found.facts.engine == "torch" and len(found.readings) == 1
+    assert found.networks[0].engine == "torch" and len(found.readings) == 1
 
 
 def test_what_is_no_mgp_str_is_refused(checkpoint: Path, tmp_path: Path) -> None:
