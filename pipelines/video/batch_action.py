@@ -9,7 +9,7 @@ from typing import Literal
 from vitapps.datasets.formats.video_choices import Decoder
 from vitapps.pipelines.batch.task import Item, ItemResult, TaskSpec
 from vitapps.pipelines.video.action import ActionSettings, action
-from vitapps.pipelines.video.batch_clip import ClipTask
+from vitapps.pipelines.video.clip_task import ClipTask
 from vitapps.provenance import preview_path, record_path
 
 
