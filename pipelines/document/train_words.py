@@ -30,10 +30,10 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.document.fit_words import fit_fusion
 from vitapps.pipelines.document.learn_pieces import count_words, learn_bpe, learn_wordpiece
 from vitapps.pipelines.document.line_batches import GROUP, LineGroups, Stage, batches_from
-from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, TASK, WORDS_TASK, Recogniser
+from vitapps.pipelines.document.recognise import DEFAULT_READER, DEFAULT_WEIGHTS, TASK, WORDS_TASK, Recogniser
 from vitapps.pipelines.document.train_confidence import is_fitted, rendered_lines
 from vitapps.pipelines.document.word_batches import IGNORED, word_batches
-from vitapps.pipelines.document.word_fusion import WEIGHTS, WordFusion, card_fields
+from vitapps.pipelines.document.word_fusion import WordFusion, card_fields
 from vitapps.pipelines.document.word_pieces import GRANULARITIES, Vocabulary
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import training_hardware
@@ -168,7 +168,7 @@ def export(module: WordHeads, fusion: WordFusion, recogniser: Card, facts: dict[
     from vitapps.shared_backbones.weights.publish import publish
 
     card: dict[str, Any] = {
-        "name": WEIGHTS,
+        "name": DEFAULT_READER,
         "task": WORDS_TASK,
         "arch": "word_heads",
         "config": {**asdict(module.config), "places": list(module.config.places)},

@@ -27,7 +27,6 @@ from vitapps.pipelines.document.word_tokens import Floats, like_lengths, padded
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.weights.cards import Card
 
-WEIGHTS = "line-latin-words"
 READINGS = ("ctc", *GRANULARITIES)
 SURE = -0.2  # log probability of a word's path: above it hardly a word was changed, and CTC is not asked again
 CONTEST = math.log(0.1)  # of a reading: below it, it says nothing against CTC

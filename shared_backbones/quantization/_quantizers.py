@@ -90,6 +90,19 @@ class Rows(Uniform):
         return super().forward(x.t()).t()
 
 
+class KeptRows(Rows):
+    """`Rows` that keeps the exact weight beside the nearest rounding, where a search or a reconstruction starts."""
+
+    def __init__(self, bits: int, out: int) -> None:
+        super().__init__(bits, out)
+        self.exact: Tensor | None = None
+
+    def settle(self, weight: Tensor) -> Tensor:
+        """Nearest rounding for now."""
+        self.exact = weight.detach().clone()
+        return super().settle(weight)
+
+
 def neutral_or(quantizer: Quantizer) -> nn.Module:
     """The quantizer, or an identity where its bits round nothing."""
     return nn.Identity() if quantizer.bits >= NEUTRAL_BITS else quantizer

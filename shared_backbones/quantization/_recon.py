@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from vitapps.shared_backbones.quantization._modules import QuantLinear
-from vitapps.shared_backbones.quantization._quantizers import Rows, Uniform
+from vitapps.shared_backbones.quantization._quantizers import KeptRows, Rows, Uniform
 from vitapps.shared_backbones.quantization.adaround import BETA, WARM, soft_rounding, start_of_rounding
 
 STEPS = 160
@@ -36,19 +36,6 @@ class Call:
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
     out: Tensor
-
-
-class KeptRows(Rows):
-    """`Rows` that keeps the exact weight beside the nearest rounding, for a reconstruction to start from."""
-
-    def __init__(self, bits: int, out: int) -> None:
-        super().__init__(bits, out)
-        self.exact: Tensor | None = None
-
-    def settle(self, weight: Tensor) -> Tensor:
-        """Nearest rounding for now."""
-        self.exact = weight.detach().clone()
-        return super().settle(weight)
 
 
 def block_names(model: nn.Module) -> list[str]:

@@ -13,10 +13,9 @@ from torch.nn import functional
 from vitapps.shared_backbones.layers.mlp import Mlp
 from vitapps.shared_backbones.quantization._modules import QuantLinear
 from vitapps.shared_backbones.quantization._protocol import Method, QuantConfig, Site
-from vitapps.shared_backbones.quantization._quantizers import Quantizer, Uniform
+from vitapps.shared_backbones.quantization._quantizers import KeptRows, Quantizer, Uniform
 from vitapps.shared_backbones.quantization._recon import (
     Call,
-    KeptRows,
     block_names,
     importance,
     reconstruct,

@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from vitapps.shared_backbones.quantization._modules import QuantLinear
 from vitapps.shared_backbones.quantization._protocol import Method, QuantConfig
-from vitapps.shared_backbones.quantization._quantizers import Quantizer, Rows, Uniform
+from vitapps.shared_backbones.quantization._quantizers import KeptRows, Quantizer, Uniform
 
 CARD = {
     "id": "S162",
@@ -31,18 +31,6 @@ TEMPERATURE = 0.2
 SEED = 0
 
 
-class FloatRows(Rows):
-    """`Rows` that keeps the float weight until the search is over, so that new scales round it anew."""
-
-    def __init__(self, bits: int, out: int) -> None:
-        super().__init__(bits, out)
-        self.exact: Tensor | None = None
-
-    def settle(self, weight: Tensor) -> Tensor:
-        self.exact = weight.detach().clone()
-        return super().settle(weight)
-
-
 def info_nce(answers: Tensor, wanted: Tensor) -> Tensor:
     """Mean cross entropy of matching each of `answers` B K with its own among `wanted` B K; B is 2 or more."""
     a, b = (functional.normalize(part.flatten(1).float(), dim=1) for part in (answers, wanted))
@@ -53,7 +41,7 @@ class EvolQ(Method):
     """Min-max, then the search."""
 
     def weight(self, linear: nn.Linear) -> Quantizer:
-        return FloatRows(self.config.weight_bits, linear.out_features)
+        return KeptRows(self.config.weight_bits, linear.out_features)
 
     def refine(self, quantized: nn.Module, model: nn.Module, batches: Sequence[Tensor]) -> None:
         generator = torch.Generator().manual_seed(SEED)
@@ -64,7 +52,7 @@ class EvolQ(Method):
             for block in groups:
                 best = _search(quantized, block, batches, wanted, best, generator)
         for layer in quantized.modules():
-            if isinstance(layer, FloatRows):
+            if isinstance(layer, KeptRows):
                 layer.exact = None
 
 
@@ -92,7 +80,7 @@ def _search(
 
 def _round_again(block: nn.Module) -> None:
     for layer in block.modules():
-        if isinstance(layer, QuantLinear) and isinstance(layer.weight_quantizer, FloatRows):
+        if isinstance(layer, QuantLinear) and isinstance(layer.weight_quantizer, KeptRows):
             exact = layer.weight_quantizer.exact
             if exact is not None:
                 layer.weight.copy_(layer.weight_quantizer(exact))

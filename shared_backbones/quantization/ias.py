@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from vitapps.shared_backbones.quantization._protocol import Method, QuantConfig, Site
-from vitapps.shared_backbones.quantization._quantizers import Quantizer, Uniform, round_through
-from vitapps.shared_backbones.quantization._recon import KeptRows, reconstruct
+from vitapps.shared_backbones.quantization._quantizers import KeptRows, Quantizer, Uniform, round_through
+from vitapps.shared_backbones.quantization._recon import reconstruct
 from vitapps.shared_backbones.quantization.repq import RepQ
 
 CARD = {
