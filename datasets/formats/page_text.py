@@ -27,6 +27,12 @@ def quad_of(box: Box) -> Quad:
     return ((x0, y0), (x1, y0), (x1, y1), (x0, y1))
 
 
+def shared_area(one: Box, other: Box) -> float:
+    """Area of what two boxes have in common."""
+    wide, high = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
+    return max(0.0, wide) * max(0.0, high)
+
+
 def around(boxes: list[Box]) -> Box:
     """The smallest box that holds all `boxes`; a box of no size at the origin for none."""
     if not boxes:

@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.page_text import Box
+from vitapps.datasets.formats.page_text import Box, shared_area
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.found_line import FoundLine, sloped_quad
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -225,6 +225,5 @@ def apart(lines: Sequence[FoundLine]) -> list[FoundLine]:
 
 def _shared(one: Box, other: Box) -> float:
     """Common area of two boxes over that of the smaller."""
-    wide, high = min(one[2], other[2]) - max(one[0], other[0]), min(one[3], other[3]) - max(one[1], other[1])
     areas = [(box[2] - box[0]) * (box[3] - box[1]) for box in (one, other)]
-    return max(0.0, wide) * max(0.0, high) / max(min(areas), 1e-9)
+    return shared_area(one, other) / max(min(areas), 1e-9)

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.page_text import BlockKind, Box, around
+from vitapps.datasets.formats.page_text import BlockKind, Box, around, shared_area
 from vitapps.errors import MissingError
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.detect_lines import LineDetector
@@ -157,10 +157,9 @@ def with_something_to_say(groups: Sequence[Group], texts: Sequence[str] = ()) ->
 
 def _joins(group: Group, area: Box, other: Group, larger: Box) -> bool:
     """Whether a block is a piece of another of its kind, whose box is larger."""
-    wide, high = min(area[2], larger[2]) - max(area[0], larger[0]), min(area[3], larger[3]) - max(area[1], larger[1])
-    shared = max(0.0, wide) * max(0.0, high)
     size = (area[2] - area[0]) * (area[3] - area[1])
-    return group.kind in ("table", "figure") and other.kind == group.kind and shared > NESTED * size
+    alike = group.kind in ("table", "figure") and other.kind == group.kind
+    return alike and shared_area(area, larger) > NESTED * size
 
 
 def _box(row: Floats) -> Box:

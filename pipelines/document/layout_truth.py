@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from vitapps.datasets.formats.page_text import Block, Box
+from vitapps.datasets.formats.page_text import Block, Box, shared_area
 from vitapps.shared_backbones.models.layout_head import LAYOUT_KINDS
 
 Ints = NDArray[np.int64]
@@ -41,8 +41,7 @@ def targets_of(boxes: Sequence[Box], blocks: Sequence[Block]) -> tuple[Ints, Int
 
 def _share(box: Box, other: Box) -> float:
     """Share of a box inside another."""
-    wide, high = min(box[2], other[2]) - max(box[0], other[0]), min(box[3], other[3]) - max(box[1], other[1])
-    return max(0.0, wide) * max(0.0, high) / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
+    return shared_area(box, other) / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
 
 
 def layout_loss(outputs: tuple[Tensor, Tensor, Tensor], kinds: Tensor, block: Tensor) -> Tensor:

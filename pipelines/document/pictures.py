@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.page_text import Box
+from vitapps.datasets.formats.page_text import Box, shared_area
 from vitapps.pipelines.document.components import Components, binarise, components_of, letter_like, x_height
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
@@ -73,7 +73,7 @@ def light_lines(grey: Grey, height: float) -> list[FoundLine]:
 
 def without_shadows(lines: list[FoundLine], light: list[FoundLine]) -> list[FoundLine]:
     """Lines but for the dark counters and edges of `light` letters, which are no writing."""
-    return [line for line in lines if all(_overlap(line.box, other.box) <= 0.2 * _area(line.box) for other in light)]
+    return [line for line in lines if all(shared_area(line.box, other.box) <= 0.2 * _area(line.box) for other in light)]
 
 
 def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list[Box]:
@@ -87,7 +87,7 @@ def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list
             continue
         edges = (x0 <= 1) + (x1 >= wide - 1), (y0 <= 1) + (y1 >= high - 1)
         border = (edges[0] and y1 - y0 > MARGIN_SHARE * high) or (edges[1] and x1 - x0 > MARGIN_SHARE * wide)
-        written = sum(_overlap((x0, y0, x1, y1), line.box) for line in lines)
+        written = sum(shared_area((x0, y0, x1, y1), line.box) for line in lines)
         if not border and written < 0.3 * (x1 - x0) * (y1 - y0):
             found.append((float(x0), float(y0), float(x1), float(y1)))
     return found
@@ -95,7 +95,3 @@ def figure_boxes(density: Floats, height: float, lines: list[FoundLine]) -> list
 
 def _area(box: Box) -> float:
     return (box[2] - box[0]) * (box[3] - box[1])
-
-
-def _overlap(a: Box, b: Box) -> float:
-    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))

@@ -19,6 +19,7 @@ from vitapps.errors import UsageError
 from vitapps.options import NO_REDUCTION, RunOptions
 from vitapps.pipelines.document.read_words import WordReader
 from vitapps.pipelines.document.recognise import Reading, ReadWord
+from vitapps.pipelines.runtime.devices import torch_device
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.convert.trocr import KIND
 from vitapps.shared_backbones.heads.a3 import reading_confidence
@@ -135,10 +136,8 @@ def _spelt(classes: Sequence[int], characters: str) -> str:
 
 def _placed(module: torch.nn.Module, spec: str, sha256: str, options: RunOptions) -> NetworkFacts:
     """Put the network on its device, and say how it runs."""
-    device = "cpu" if options.device == "auto" else options.device
+    device = torch_device(options, "cpu")
     module.to(device)
-    if options.threads and device == "cpu":
-        torch.set_num_threads(options.threads)
     return NetworkFacts(
         name=spec, sha256=sha256, engine="torch", precision="exact", device=device, threads=options.threads
     )

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.recognise import Reading, ReadWord
+from vitapps.pipelines.runtime.devices import torch_device
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.heads.a3 import reading_confidence
 from vitapps.shared_backbones.weights.published_words import PublishedWords, load_published_words
@@ -35,11 +36,9 @@ class WordReader:
     def load(cls, spec: str, options: RunOptions | None = None) -> WordReader:
         """`hf:OWNER/REPO` or a folder; raises MissingError and UsageError as `load_published_words` does."""
         options = options or RunOptions()
-        device = "cpu" if options.device == "auto" else options.device
         network = load_published_words(spec)
+        device = torch_device(options, "cpu")
         network.module.to(device)
-        if options.threads and device == "cpu":
-            torch.set_num_threads(options.threads)
         facts = NetworkFacts(
             name=spec, sha256=network.sha256, engine="torch", precision="exact", device=device,
             threads=options.threads or 0,

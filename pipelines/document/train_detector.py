@@ -21,7 +21,7 @@ from vitapps.datasets.synth.scenes import make_scene, on_ground
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.pipelines.document.detector_targets import Sample, detector_loss, windows_of
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.text_detector import TextDetector, TextDetectorConfig, window_example
 
@@ -80,9 +80,7 @@ def fit_detector(
     progress: Progress = null_progress,
 ) -> TextDetector:  # fmt: skip
     """The EMA weights after `config.steps` steps."""
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     module = TextDetector(TextDetectorConfig()).to(device)
     schedule = FitConfig(
         steps=config.steps, rate=config.rate, warmup=min(100, config.steps), cooldown=0.4, ema=0.995,

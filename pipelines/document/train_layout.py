@@ -29,7 +29,7 @@ from vitapps.pipelines.document.layout_network import TASK
 from vitapps.pipelines.document.layout_truth import layout_loss, targets_of
 from vitapps.pipelines.document.read_page import ReadSettings, find_on, look_at
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.layout_head import LAYOUT_KINDS, LayoutHead, LayoutHeadConfig, layout_example
 
@@ -154,9 +154,7 @@ def fit_head(
     progress: Progress = null_progress,
 ) -> LayoutHead:  # fmt: skip
     """The EMA weights after `config.steps` steps."""
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     module = LayoutHead(LayoutHeadConfig()).to(device)
     schedule = FitConfig(
         steps=config.steps, rate=config.rate, warmup=min(200, config.steps), cooldown=0.4, ema=0.998,

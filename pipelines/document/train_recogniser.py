@@ -32,7 +32,7 @@ from vitapps.pipelines.document.line_strips import LENGTH, Gap, laid_out, plan_s
 from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, TASK, Recogniser
 from vitapps.pipelines.document.text_scores import character_errors, folded_text
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.sequence import ctc_loss
 from vitapps.shared_backbones.models.line_recogniser import (
@@ -111,9 +111,7 @@ def fit_recogniser(
     resume: bool = False, device: str = "cpu", progress: Progress = null_progress,
 ) -> LineRecogniser:  # fmt: skip
     """The EMA weights after `config.steps` steps on rendered lines."""
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     shape = LineRecogniserConfig(num_chars=len(CHARSET))
     module = LineRecogniser(shape).to(device)
     groups = LineGroups(faces, source, stages(config.steps), batch=config.batch, height=shape.height, seed=config.seed)

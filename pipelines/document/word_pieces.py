@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
 from typing import Literal
+
+from vitapps.shared_backbones.weights.byte_pieces import joined_pairs
 
 Granularity = Literal["chars", "bpe", "wordpiece"]
 GRANULARITIES: tuple[Granularity, ...] = ("chars", "bpe", "wordpiece")
@@ -41,7 +42,7 @@ class Vocabulary:
         if self.kind == "chars":
             parts: list[str] | None = list(word)
         elif self.kind == "bpe":
-            parts = _merged(word, self._places)
+            parts = joined_pairs(word, lambda one, other: self._places.get(one + other))
         else:
             parts = _longest(START_MARK + word, self._places)
         if parts is None or not set(parts) <= self._places.keys():
@@ -53,20 +54,6 @@ class Vocabulary:
         kept = list(classes)
         kept = kept[: kept.index(END)] if END in kept else kept
         return "".join(self.pieces[place - 1] for place in kept).replace(START_MARK, "")
-
-
-def _merged(word: str, ranks: Mapping[str, int]) -> list[str]:
-    """Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909, section 3.2): the pair learned first is joined first,
-    wherever it stands."""
-    parts = list(word)
-    while True:
-        pairs = [one + other for one, other in pairwise(parts)]
-        known = [pair for pair in pairs if pair in ranks]
-        if not known:
-            return parts
-        best = min(known, key=ranks.__getitem__)
-        place = pairs.index(best)
-        parts[place : place + 2] = [best]
 
 
 def _longest(word: str, known: Mapping[str, int]) -> list[str] | None:

@@ -17,6 +17,7 @@ from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.jsonable import json_text
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
+from vitapps.pipelines.runtime.hardware import start_training
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
 from vitapps.shared_backbones.models.vit import ViT, ViTConfig
@@ -49,9 +50,7 @@ def pretrain(
     config = config or PretrainFit()
     paths = pictures_of(data)
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     learner = Fsfm(ViT(config.encoder), config.objective).to(device)
 
     def batches(first: int) -> Iterator[Batch]:

@@ -36,7 +36,7 @@ from vitapps.pipelines.face.deepfake_fit import (
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
 from vitapps.pipelines.face.scores import auc
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.hypersphere_vit import HypersphereViT, HypersphereViTConfig
@@ -134,9 +134,7 @@ def cues_of(
 def _learn(
     cues: Cues, config: DeepfakeFit, out: Path, *, device: str, resume: bool, progress: Progress
 ) -> HypersphereViT:
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     shown = cues.values[~cues.held]
     spread = shown.astype(np.float32).std(axis=(0, 1, 3, 4)) + 1e-3
     vit = {

@@ -33,7 +33,7 @@ from vitapps.pipelines.face.deepfake_fit import (
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance, colours
 from vitapps.pipelines.face.scores import auc
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
@@ -71,9 +71,7 @@ def train(
     if len({cut.held for cut in cuts}) < 2:
         raise UnreadableInputError(f"{len(cuts)} faces of too few people", hint="give faces of several people")
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     tune_norms(module.vit)
     schedule = FitConfig(steps=config.steps, rate=config.rate, weight_decay=0.0, warmup=min(50, config.steps), ema=0.99)
     average = fit(

@@ -19,7 +19,7 @@ from vitapps.pipelines.face.detector_data import face_sets, read_backgrounds, re
 from vitapps.pipelines.face.find_faces import DEFAULT_WEIGHTS
 from vitapps.pipelines.face.landmark_cascade import DEFAULT_WEIGHTS as LANDMARKS
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.windows.boxes import decode, match, nms
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.detect_loss import detection_loss, make_targets
@@ -92,9 +92,7 @@ def fit_detector(
     progress: Progress = null_progress,
 ) -> PlainDetector:  # fmt: skip
     """The EMA weights after `config.steps` steps on composites."""
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     module = PlainDetector(CONFIG).to(device)
 
     def batches(first: int) -> Iterator[Batch]:

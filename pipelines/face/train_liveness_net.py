@@ -28,7 +28,7 @@ from vitapps.pipelines.face.liveness_data import as_input, crop_of, face_of
 from vitapps.pipelines.face.liveness_model import OperatingPoint, fit_point
 from vitapps.pipelines.face.scores import Bools, Floats, auc
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
 from vitapps.shared_backbones.models import tuples
@@ -95,9 +95,7 @@ def learn(
     if not domains:
         raise UnreadableInputError("no source with live faces and attacks", hint="SOURCE/real and SOURCE/print")
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     module = LivenessViT(shape).to(device)
     if config.encoder is not None:
         load_encoder(module, config.encoder)

@@ -25,7 +25,7 @@ from vitapps.pipelines.face.evidence.fuse import gather
 from vitapps.pipelines.face.evidence.network import STRIDE, network_evidence
 from vitapps.pipelines.face.scores import f1_of
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.iml_vit import ImlViT, ImlViTConfig, localization_loss
 
@@ -56,9 +56,7 @@ def train(
     config = config or LocalizerFit()
     shown, held = _divided(data, config.model.window)
     out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     clock = time.monotonic()
 
     def batches(first: int) -> Iterator[Batch]:

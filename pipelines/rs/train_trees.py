@@ -26,7 +26,7 @@ from vitapps.pipelines.rs.spec import spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.detect_loss import detection_loss
 from vitapps.shared_backbones.models.plain_detector import (
@@ -124,9 +124,7 @@ def fit_detector(
 ) -> PlainDetector:  # fmt: skip
     """The EMA weights after `config.steps` steps on random windows of `tiles`; `start`: a checkpoint to begin from;
     `mixed`: lists of other tiles and the share of the windows that they get."""
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     windows = TreeWindows(tiles, WindowConfig(stride=STRIDE), mixed)
     module = PlainDetector(PlainDetectorConfig()).to(device)
     if start is not None:

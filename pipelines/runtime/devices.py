@@ -1,4 +1,4 @@
-"""Which processors are here, asked of the operating system and of the CUDA driver: no torch is imported."""
+"""Which processors are here, asked of the operating system and of the CUDA driver; torch only by `torch_device`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import ctypes
 import platform
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vitapps.errors import MissingError
+from vitapps.options import RunOptions
 from vitapps.shared_backbones.engines.machine import cuda_driver
 
 _NAME_BYTES = 128
@@ -39,6 +41,18 @@ def require_cuda(index: int) -> None:
         raise MissingError("no CUDA GPU was found by the driver", hint="`--device cpu`, or see `vitapps doctor`")
     names = ", ".join(f"cuda:{device.index} ({device.name})" for device in found)
     raise MissingError(f"cuda:{index}: no such GPU", hint=f"present: {names}")
+
+
+def torch_device(options: RunOptions, automatic: Literal["cpu", "gpu"] = "gpu") -> str:
+    """Where torch computes; `--device auto` takes the GPU that is here, or the processor where `automatic` is `cpu`. On
+    the processor it computes by `options.threads` from now on."""
+    import torch
+
+    chosen = "cuda" if automatic == "gpu" and torch.cuda.is_available() else "cpu"
+    device = chosen if options.device == "auto" else options.device
+    if options.threads and device == "cpu":
+        torch.set_num_threads(options.threads)
+    return device
 
 
 def cpu_name() -> str:

@@ -1,8 +1,17 @@
-"""What a card says of the machine that trained it."""
+"""What a training asks of the machine, and what its card says of it."""
 
 from __future__ import annotations
 
 from vitapps.pipelines.runtime.devices import cpu_name
+
+
+def start_training(seed: int, device: str, threads: int) -> None:
+    """Draw everything random of torch from `seed`; compute by `threads` where the device is the processor."""
+    import torch
+
+    torch.manual_seed(seed)
+    if device == "cpu":
+        torch.set_num_threads(threads)
 
 
 def training_hardware(device: str, threads: int, *, bf16: bool = False, generators: int = 0) -> str:

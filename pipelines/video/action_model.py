@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.devices import torch_device
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.video.action_scores import shares_of
 from vitapps.pipelines.video.clip_input import ClipInput
@@ -69,9 +70,7 @@ def _published(weights: str, options: RunOptions) -> ActionModel:
     from vitapps.shared_backbones.weights.published_video import load_published_video
 
     found = load_published_video(weights)
-    device = "cuda" if options.device == "auto" and torch.cuda.is_available() else options.device.replace("auto", "cpu")
-    if options.threads and device == "cpu":
-        torch.set_num_threads(options.threads)
+    device = torch_device(options)
     module = reduced_model(found.module, options.reduce).to(device)
     frames, height, _ = found.config.image_size
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from vitapps.pipelines.video.optical_flow import Floats
 from vitapps.pipelines.video.single import Sighting, SingleTracker
+from vitapps.pipelines.video.window import Look
 from vitapps.pipelines.windows.boxes import box_iou
 
 Pixels = NDArray[np.uint8]
@@ -40,12 +41,12 @@ class BoxGuide:
         self._trust, self._agreed, self._box = 1.0, 1.0, box * self._ratio
         self._shape = self._cut(mask)
 
-    def look(self, pixels: Pixels, mask: Floats) -> None:
+    def look(self, frame: Pixels | Look, mask: Floats) -> None:
         """Take the next frame; `mask` is that of the last."""
         if (mask > 0.5).any():
             overlap = float(box_iou(_box_of(mask > 0.5)[None], self._box[None])[0, 0])
             self._agreed = float(np.clip((overlap - _APART) / (_TOGETHER - _APART), 0, 1))
-        seen: Sighting = self._tracker.update(pixels)
+        seen: Sighting = self._tracker.update(frame)
         self._trust = 0.0 if seen.state == "lost" else float(np.clip((seen.score - _UNSURE) / (_SURE - _UNSURE), 0, 1))
         self._box = seen.box * self._ratio
 

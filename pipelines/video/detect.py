@@ -119,9 +119,7 @@ def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -
         float(label.get("threshold", 0.5)) if settings.min_score is None else settings.min_score
         for label in card.labels
     )
-    rough, scale = settings.rough, settings.scale
-    if settings.smallest is not None:
-        rough, scale = scales_for(settings.smallest, float(card.preprocess.get("smallest", _VISIBLE)))
+    rough, scale = _scales(settings, float(card.preprocess.get("smallest", _VISIBLE)))
     config = TwoPassConfig(
         window=window, thresholds=thresholds, overlap=float(card.preprocess.get("overlap", 0.25)),
         nms_iou=float(card.preprocess.get("nms_iou", 0.5)), rough=rough, scale=scale, refresh=settings.refresh,
@@ -133,11 +131,16 @@ def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -
     )
 
 
+def _scales(settings: DetectSettings, visible: float) -> tuple[float, float]:
+    """Those of the settings, or what makes their smallest object `visible` pixels large."""
+    if settings.smallest is None:
+        return settings.rough, settings.scale
+    return scales_for(settings.smallest, visible)
+
+
 def _by_words(weights: str, settings: DetectSettings, options: RunOptions) -> Detector:
     network = load_word_network(weights, settings.words, options)
-    rough, scale = settings.rough, settings.scale
-    if settings.smallest is not None:
-        rough, scale = scales_for(settings.smallest, _VISIBLE_TO_OWL * network.side / network.grid[0])
+    rough, scale = _scales(settings, _VISIBLE_TO_OWL * network.side / network.grid[0])
     least = MIN_SCORE if settings.min_score is None else settings.min_score
     config = TwoPassConfig(
         window=network.side, thresholds=(least,) * len(network.words), rough=rough, scale=scale,

@@ -28,7 +28,7 @@ from vitapps.datasets.formats.video_read import open_clip
 from vitapps.datasets.sets.action_lists import read_list
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.video.action_model import TASK
 from vitapps.pipelines.video.clip_input import ClipInput
 from vitapps.pipelines.video.clip_sampling import ClipRule, indices
@@ -75,9 +75,7 @@ def pretrain(
     teacher that is not there."""
     config = config or PretrainFit()
     paths = find_clips([data]) if data.is_dir() else [clip.path for clip in read_list(data, root)]
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     teacher, seen, patch = _teacher(config)
     if seen.rule.frames % patch[0] or seen.size % patch[1]:
         raise UsageError(

@@ -21,6 +21,7 @@ from vitapps.pipelines.video.box_guide import BoxGuide
 from vitapps.pipelines.video.edge_filter import GuidedFilter
 from vitapps.pipelines.video.mask_colours import ColourModel, lab_of
 from vitapps.pipelines.video.optical_flow import Floats, dense_flow, grey_of, uncovered, warp_back
+from vitapps.pipelines.video.window import Look
 
 Pixels = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
@@ -86,9 +87,10 @@ class MaskPropagator:
         backward = dense_flow(grey, self._grey)
         motion = _Motion(backward=backward, hidden=uncovered(backward, dense_flow(self._grey, grey)))
         edges = GuidedFilter(lab, self._config.radius, self._config.softness)
+        look = Look(pixels)  # its halves serve the trackers of all objects
         for item in self._objects:
             if item.guide is not None:
-                item.guide.look(pixels, item.mask)
+                item.guide.look(look, item.mask)
             item.mask = self._segment(item, lab, motion, edges)
         self._grey = grey
         self._settle_overlaps()

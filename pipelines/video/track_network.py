@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.devices import torch_device
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.video.single import Sighting, State
 from vitapps.pipelines.video.window import Look, crop
@@ -122,9 +123,7 @@ def _published(weights: str, options: RunOptions) -> tuple[TrackNetwork, Network
     from vitapps.shared_backbones.weights.published_tracker import load_published_tracker
 
     found = load_published_tracker(weights)
-    device = "cuda" if options.device == "auto" and torch.cuda.is_available() else options.device.replace("auto", "cpu")
-    if options.threads and device == "cpu":
-        torch.set_num_threads(options.threads)
+    device = torch_device(options)
     module = found.module.to(device)
 
     def run(image: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:

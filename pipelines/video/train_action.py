@@ -25,7 +25,7 @@ from vitapps.datasets.formats.video_read import open_clip
 from vitapps.datasets.sets.action_lists import LabelledClip, group_folds, read_list
 from vitapps.errors import UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.video.action_model import TASK
 from vitapps.pipelines.video.action_scores import ActionScore, best_temperature, score_action
 from vitapps.pipelines.video.clip_sampling import ClipRule, indices, starts
@@ -136,9 +136,7 @@ def fit_classifier(
     progress: Progress = null_progress,
 ) -> ClipClassifier:  # fmt: skip
     """The EMA weights after `config.steps` steps on windows of `data`, each class equally often."""
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     by_class = [[item for item in data if item.label == label] for label in range(classes)]
     if not all(by_class):
         raise UsageError("a fold has no clip of some class", hint="fewer --folds, or more sources")

@@ -17,7 +17,7 @@ from vitapps.datasets.sets.digits import read_digits, split_digits
 from vitapps.datasets.synth.moving_digits import MovingDigits
 from vitapps.errors import UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.video.predict_model import NAME, TASK
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.predformer import PredFormer, PredFormerConfig, clip_example
@@ -53,9 +53,7 @@ def train(
     sprites, _ = split_digits(read_digits(data), config.held)
     out.mkdir(parents=True, exist_ok=True)
     clock = time.monotonic()
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     module = PredFormer(network(config)).to(device)
     schedule = FitConfig(
         steps=config.steps, rate=config.rate, warmup=min(100, config.steps), cooldown=0.5, ema=0.99,

@@ -16,7 +16,7 @@ from torch.nn import functional
 from vitapps.datasets.synth.mask_triples import MaskTriples, joined
 from vitapps.errors import UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.video.segment_network import TASK
 from vitapps.pipelines.video.track_data import read_photos
 from vitapps.progress import Progress, null_progress
@@ -55,9 +55,7 @@ def train(
     config = config or SegmentFit()
     if config.steps < 1 or config.batch < 1:
         raise UsageError(f"steps is {config.steps}, batch is {config.batch}; both start at 1", hint="raise them")
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     module = _network(config).to(device)
     triples = MaskTriples(photos=read_photos(data, config.photos), side=config.size, seed=config.seed)
     out.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from vitapps.datasets.synth.tracking import Pair, TrackingPairs
 from vitapps.errors import MissingError, UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.video.track_data import find_clips, read_photos, read_tracks_of_clips
 from vitapps.pipelines.video.track_loss import misfit, tracking_loss
 from vitapps.progress import Progress, null_progress
@@ -64,9 +64,7 @@ def train(
         raise UsageError(f"steps is {config.steps}, batch is {config.batch}; both start at 1", hint="raise them")
     out.mkdir(parents=True, exist_ok=True)
     clock = time.monotonic()
-    torch.manual_seed(config.seed)
-    if device == "cpu":
-        torch.set_num_threads(config.threads)
+    start_training(config.seed, device, config.threads)
     teacher = _teacher(config.teacher)
     module = (_student(teacher) if teacher else Tracker(TrackerConfig())).to(device)
     objective = Objective(config, teacher.to(device) if teacher else None)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.devices import torch_device
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.video.carried_queries import CarriedQueries
 from vitapps.pipelines.video.two_pass import FrameFound, Pixels
@@ -115,9 +116,7 @@ def load_word_network(weights: str, words: Sequence[str], options: RunOptions) -
     from vitapps.shared_backbones.weights.published_owl import load_published_owl
 
     found = load_published_owl(weights)
-    device = "cuda" if options.device == "auto" and torch.cuda.is_available() else options.device.replace("auto", "cpu")
-    if options.threads and device == "cpu":
-        torch.set_num_threads(options.threads)
+    device = torch_device(options)
     queries = found.queries(asked).to(device)
     module = reduced_model(found.module, options.reduce).to(device)
     mean, std = (torch.tensor(values, device=device)[:, None, None] for values in (found.mean, found.std))

@@ -7,11 +7,10 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from vitapps.errors import MissingError, UsageError
-from vitapps.shared_backbones.weights.byte_pieces import stand_ins
+from vitapps.shared_backbones.weights.byte_pieces import joined_pairs, stand_ins
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
@@ -44,15 +43,7 @@ class ClipPieces:
 
     def _pieces(self, word: str) -> list[str]:
         """A word's letters, joined pair by pair in the order that the vocabulary was made in."""
-        parts = [*word[:-1], word[-1] + _WORD_END]
-        while len(parts) > 1:
-            known = enumerate(pairwise(parts))
-            ranked = [(self.ranks[pair], place) for place, pair in known if pair in self.ranks]
-            if not ranked:
-                break
-            _, place = min(ranked)
-            parts[place : place + 2] = [parts[place] + parts[place + 1]]
-        return parts
+        return joined_pairs([*word[:-1], word[-1] + _WORD_END], lambda one, other: self.ranks.get((one, other)))
 
 
 def read_clip_pieces(vocabulary: Path, merges: Path) -> ClipPieces:
