@@ -32,7 +32,7 @@ from vitapps.pipelines.document.learn_pieces import count_words, learn_bpe, lear
 from vitapps.pipelines.document.line_batches import GROUP, LineGroups, Stage, batches_from
 from vitapps.pipelines.document.recognise import DEFAULT_READER, DEFAULT_WEIGHTS, TASK, WORDS_TASK, Recogniser
 from vitapps.pipelines.document.train_confidence import is_fitted, rendered_lines
-from vitapps.pipelines.document.word_batches import IGNORED, word_batches
+from vitapps.pipelines.document.word_batches import IGNORED, PASSES, word_batches
 from vitapps.pipelines.document.word_fusion import WordFusion, card_fields
 from vitapps.pipelines.document.word_pieces import GRANULARITIES, Vocabulary
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
@@ -123,7 +123,7 @@ def fit_heads(
     )  # fmt: skip
 
     def batches(first: int) -> Iterator[Batch]:
-        lines = batches_from(groups, first, config.steps + _SPARE, config.generators)
+        lines = batches_from(groups, first // PASSES, config.steps // PASSES + _SPARE, config.generators)
         return word_batches(
             lines, reader.network, vocabularies, shape.places, group=GROUP, seed=config.seed + first
         )  # fmt: skip

@@ -18,6 +18,7 @@ from vitapps.pipelines.document.word_pieces import END, Vocabulary
 from vitapps.pipelines.document.word_tokens import Floats, padded, word_rows
 from vitapps.pipelines.runtime.fit import Batch
 
+PASSES = 2  # batches of words from one of lines: drawing and reading lines costs as much as a step of the heads
 IGNORED = -100  # no class: behind the end, and where a vocabulary cannot write the word
 SPACE = CHARSET.index(" ") + 1
 
@@ -63,17 +64,18 @@ def word_batches(
     lines: Iterator[Batch], network: Network, vocabularies: Sequence[Vocabulary], places: Sequence[int], *, group: int,
     seed: int,
 ) -> Iterator[Batch]:  # fmt: skip
-    """Rows B N D+2 and classes B T of each granularity, as many batches as there are of lines. The words of `group`
-    batches of lines are sorted by length and dealt out again, so that little is padding; a group of fewer words than
-    batches, with which nothing can be taught, is left out."""
+    """Rows B N D+2 and classes B T of each granularity, `PASSES` batches for each of lines. The words of `group`
+    batches of lines are sorted by length and dealt out again in every pass, words of one length to other batches, so
+    that little is padding; of fewer words than batches there are fewer batches."""
     rng = np.random.default_rng(seed)
     while batches := list(islice(lines, group)):
         words = [word for batch in batches for word in taught_words(batch, network)]
-        words.sort(key=lambda word: len(word.rows))
         edges = np.linspace(0, len(words), len(batches) + 1).astype(int)
-        parts = [words[start:stop] for start, stop in pairwise(edges.tolist()) if stop > start]
-        for place in rng.permutation(len(parts)):
-            yield taught(parts[place], vocabularies, places)
+        for _ in range(PASSES):
+            order = sorted(range(len(words)), key=lambda place: (len(words[place].rows), rng.random()))
+            parts = [order[start:stop] for start, stop in pairwise(edges.tolist()) if stop > start]
+            for number in rng.permutation(len(parts)):
+                yield taught([words[place] for place in parts[number]], vocabularies, places)
 
 
 def taught(words: Sequence[TaughtWord], vocabularies: Sequence[Vocabulary], places: Sequence[int]) -> Batch:

@@ -230,3 +230,19 @@ def test_words_are_paired_with_the_text_where_blanks_agree() -> None:
         [[3, 1, 2, 0, IGNORED], [IGNORED] * 5], [[3, 4, 0], [IGNORED] * 3], [[1, 2, 0], [IGNORED] * 3],
     ]  # fmt: skip
     assert taught([word], VOCABULARIES, (3, 2, 2))[1].tolist() == [[IGNORED] * 3]  # no room for the end
+
+
+def test_every_word_is_taught_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+    from vitapps.pipelines.document import word_batches
+
+    def drawn(batch: int, network: object) -> list[word_batches.TaughtWord]:
+        return [word_batches.TaughtWord(rows=np.full((4, 5), batch * 3 + place, np.float32), text="cab")
+                for place in range(3)]  # fmt: skip
+
+    monkeypatch.setattr(word_batches, "taught_words", drawn)
+    made = word_batches.word_batches(iter([0, 1]), lambda rows: (rows,), VOCABULARIES, (5, 3, 3), group=2, seed=0)  # type: ignore[arg-type]
+    seen = [sorted({int(value) for value in rows[:, 0, 0]}) for rows, *_ in made]
+    assert len(seen) == 2 * word_batches.PASSES
+    assert sorted(seen[0] + seen[1]) == sorted(seen[2] + seen[3]) == list(range(6))
+    assert sorted(seen[:2]) != sorted(seen[2:])  # dealt out anew: seed 0 deals otherwise in the second pass
