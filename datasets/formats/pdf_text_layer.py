@@ -164,7 +164,7 @@ def _inset(edges: list[Point], step: float) -> list[Point]:
 def _upright(along: Point) -> Point:
     """The nearest quarter turn to a direction that is a little askew, else the direction itself."""
     quarter = (float(round(along[0])), float(round(along[1])))
-    return quarter if abs(along[0] * quarter[1] - along[1] * quarter[0]) < 0.2 and any(quarter) else along
+    return quarter if abs(along[0] * quarter[1] - along[1] * quarter[0]) < 0.55 and any(quarter) else along
 
 
 def _edges(word: Word, origin: Point, along: Point, frame: PageFrame) -> Point:

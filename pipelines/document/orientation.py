@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.formats.page_text import Quad
 from vitapps.pipelines.document.components import Components, binarise, components_of, letter_like, x_height
-from vitapps.pipelines.document.deskew import resized, skew_of, turned
+from vitapps.pipelines.document.deskew import make_upright, resized, skew_of, turned
 from vitapps.pipelines.document.find_lines import core_names, lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
+from vitapps.pipelines.document.steep_skew import steep_skew
 
 Grey = NDArray[np.uint8]
 LONGEST = 1700  # pixels of the longer side at which a page is surveyed
@@ -52,6 +53,10 @@ def survey(grey: Grey, *, turn: int | None = None, confidence: Confidence | None
         height = x_height(found)
     if height == 0:
         return Survey(turn=turn or 0)
+    steep = steep_skew(found, height)
+    if steep:
+        small = make_upright(small, turn=0, skew=steep).grey
+        found = components_of(binarise(small))
     ways = {quarter: _stand(found, quarter) for quarter in ((0, 90) if turn is None else (turn % 180,))}
     quarter = max(ways, key=lambda way: ways[way].level)
     stand = ways[quarter]
@@ -62,7 +67,7 @@ def survey(grey: Grey, *, turn: int | None = None, confidence: Confidence | None
         lead = _by_reading(small, quarter, confidence, lines) if confidence and lines else 0.0
     found_turn = quarter if lead >= 0 else quarter + 180
     return Survey(
-        turn=found_turn if turn is None else turn, skew=skew_of(lines), x_height=stand.x_height / scale,
+        turn=found_turn if turn is None else turn, skew=steep + skew_of(lines), x_height=stand.x_height / scale,
         sure=1.0 if turn is not None else min(1.0, abs(lead)),
     )  # fmt: skip
 

@@ -1,6 +1,7 @@
 """Pages that were read, kept on disk: an interrupted job of a thousand pages goes on where it stopped.
 
-A page is found again by its pixels, the weights and the settings that it was read with, whatever its file is called.
+A page is found again by its pixels and by the weights, the settings and the code that it was read with, whatever its
+file is called.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import json
 import logging
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -63,8 +66,17 @@ class ReadPages:
             "pixels": hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest(),
             "shape": picture.pixels.shape, "dpi": picture.dpi, "warnings": picture.warnings,
             "weights": [facts.sha256 for facts in reader.facts], "settings": asdict(self.settings),
-            "version": __version__,
+            "version": __version__, "code": _code(),
         })  # fmt: skip
+
+
+@lru_cache(maxsize=1)
+def _code() -> str:
+    """A digest of the code that reads pages: what an older state of it read is not what this one would."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
 def page_cache() -> DiskCache | None:

@@ -35,6 +35,7 @@ from vitapps.pipelines.document.pictures import (
     picture_density,
     without_shadows,
 )
+from vitapps.pipelines.document.polarity import dark_on_light
 from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.document.recognise import DEFAULT_READER, Recogniser
 from vitapps.pipelines.document.ruled_tables import level_rules, table_boxes
@@ -188,8 +189,8 @@ def survey_page(grey: Grey, reader: LineReader | None, turn: int | None = None) 
 
 
 def grey_of(picture: Picture) -> Grey:
-    """Luma, H W uint8."""
-    return np.asarray(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), np.uint8)
+    """Luma, H W uint8; of a page that is light on dark throughout, the negative."""
+    return dark_on_light(np.asarray(cv2.cvtColor(picture.pixels, cv2.COLOR_RGB2GRAY), np.uint8))
 
 
 def look_at(grey: Grey, reader: LineReader | None, settings: ReadSettings) -> tuple[Survey, Upright]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PIL import Image, ImageDraw, ImageFont
 
 from fakes.line_readers import FakeReader
 from vitapps.datasets.formats.page_text import Line, Page
 from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.pages import make_page
 from vitapps.datasets.synth.text.fonts import find_faces
+from vitapps.pipelines.document.polarity import is_negative, lean
 from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
 
 FACES = find_faces(())  # Pillow's own, on every machine the same
@@ -41,6 +43,36 @@ def test_lines_are_found_whatever_the_turn_and_lie_in_the_picture_given(turn: in
     assert page.skew == pytest.approx(1.5, abs=0.3)
     assert (page.width, page.height) == (made.image.shape[1], made.image.shape[0])
     assert share_found(made.page, page) > 0.9
+
+
+@pytest.mark.parametrize(("turn", "skew"), [(0, 13.0), (90, -9.0), (180, 24.0)])
+def test_steep_pages_are_straightened(turn: int, skew: float) -> None:
+    sheet = Image.new("L", (700, 500), 255)
+    words = "whom nature made, a hundred houses on that mountain".split()
+    for row in range(9):  # no gutter runs through rows that begin at another word
+        text = " ".join(words[row:] + words[:row])
+        ImageDraw.Draw(sheet).text((60, 50 + 44 * row), text, fill=0, font=ImageFont.load_default(24))
+    seen = sheet.rotate(-turn - skew, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
+    page = read_page(picture_of(np.asarray(seen)), PageReader(lines=FakeReader()))
+    assert page.rotation == (360 - turn) % 360
+    assert page.skew == pytest.approx(skew, abs=0.5)
+    assert len(page.lines) == 9
+
+
+def test_a_negative_is_read_as_the_page() -> None:
+    made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=0, skew=0.0, worn=False, largest=900)
+    page, negative = (
+        read_page(picture_of(image), PageReader(lines=FakeReader())) for image in (made.image, 255 - made.image)
+    )
+    assert negative == page and page.lines
+
+
+def test_pages_on_a_dark_desk_and_pages_without_strokes_are_no_negatives() -> None:
+    made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=0, skew=0.0, worn=False, largest=900)
+    desk = np.full((1400, 1400), 60, np.uint8)
+    desk[200 : 200 + made.image.shape[0], 200 : 200 + made.image.shape[1]] = made.image
+    assert not is_negative(desk) and not is_negative(made.image) and not is_negative(np.zeros((50, 40), np.uint8))
+    assert is_negative(255 - made.image) and lean(np.full((9, 9), 7, np.uint8)) == 0.0
 
 
 def test_quads_stand_as_the_writing_does() -> None:
