@@ -23,7 +23,7 @@ TextOutOption = Annotated[
     Path | None,
     typer.Option(
         "--out", "-o", show_default=False,
-        help="File (.txt .json .hocr .alto.xml .page.xml .tsv .pdf) or folder; else the text is printed.",
+        help="File (.txt .json .hocr .alto.xml .page.xml .tsv .pdf), or folder (no suffix); else the text is printed.",
     ),
 ]  # fmt: skip
 OcrFormatOption = Annotated[
@@ -128,4 +128,5 @@ def _lines(item: object) -> list[str]:
         return item.text.removesuffix("\n").split("\n")
     known = f", {item.known} known from before" if item.known else ""
     kept = f", {item.kept} had their text" if item.kept else ""
-    return [f"wrote {item.out}: {item.words} words on {item.pages} pages{kept}{known}"]
+    blank = f", {item.blank} blank" if item.blank else ""
+    return [f"wrote {item.out}: {item.words} words on {item.pages} pages{kept}{known}{blank}"]

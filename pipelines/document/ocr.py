@@ -20,6 +20,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.document.formats import DetectorName, OcrFormat, TextMode
 from vitapps.pipelines.document.page_cache import ReadPages
 from vitapps.pipelines.document.page_preview import draw_page
+from vitapps.pipelines.document.page_ranges import named_pages
 from vitapps.pipelines.document.page_source import PageItem, Source, blank_page, open_source
 from vitapps.pipelines.document.searchable_pdf import SearchablePdf
 from vitapps.pipelines.runtime.network_facts import new_record
@@ -83,8 +84,8 @@ class _Tally:
 
     pages: int = 0
     kept: int = 0
-    failed: int = 0
-    blank: int = 0
+    failed: list[int] = field(default_factory=list)  # page numbers
+    blank: list[int] = field(default_factory=list)
     words: int = 0
     sure: float = 0.0
     read_words: int = 0
@@ -94,12 +95,13 @@ class _Tally:
         words = page.words
         self.pages += 1
         self.kept += not read
-        self.blank += not words
+        if not words:
+            self.blank.append(page.number)
         self.words += len(words)
         if read:
             self.read_words += len(words)
             self.sure += sum(word.confidence for word in words)
-        if words:  # that a page is blank stands in `blank`
+        if words:  # of blank ones one warning tells for all
             self.warnings += page.warnings
 
 
@@ -158,12 +160,13 @@ def ocr(
     tally, known, text = _Tally(), read.found, ""
     with record.timed("read"), _output(out, overwrite=options.overwrite) as target:
         _write(source, target, read, settings, tally, progress)
-        if tally.failed == tally.pages:
+        _say_blank(source, tally)
+        if len(tally.failed) == tally.pages:
             raise UnreadableInputError(tally.warnings[0], hint="open it in a viewer")
         text = target.read_text(encoding="utf-8") if out is None else ""
     result = OcrResult(
         input=source.name, out=out, pages=tally.pages, kept=tally.kept, read=tally.pages - tally.kept,
-        known=read.found - known, blank=tally.blank, words=tally.words,
+        known=read.found - known, blank=len(tally.blank), words=tally.words,
         confidence=round(tally.sure / tally.read_words, 4) if tally.read_words else None,
         preview=preview_path(out) if out and settings.preview else None, text=text, timings=record.timings,
         warnings=tally.warnings,
@@ -173,6 +176,16 @@ def ocr(
         if out is None
         else replace(result, record=_write_record(out, source, read, settings, options, result, command))
     )
+
+
+def _say_blank(source: Source, tally: _Tally) -> None:
+    """One warning that names the pages without writing, but for those that were damaged and said so."""
+    blank = [number for number in tally.blank if number not in tally.failed]
+    if not blank:
+        return
+    where = f" on page {named_pages(blank)}" if tally.pages > 1 else ""
+    tally.warnings.append(f"{source.name}: no writing found{where}")
+    _LOGGER.warning("%s", tally.warnings[-1])
 
 
 def _write_record(
@@ -254,7 +267,7 @@ def _pages(
             page, was_read = _page(item, source, read, settings)
         except UnreadableInputError as error:
             _LOGGER.warning("%s", error.message)
-            tally.failed += 1
+            tally.failed.append(item.number)
             tally.warnings.append(error.message)
             page, was_read = blank_page(item, error.message), False
         tally.add(page, read=was_read)
@@ -271,4 +284,7 @@ def _page(item: PageItem, source: Source, read: ReadPages, settings: OcrSettings
     picture = item.picture()
     if settings.dpi and sheet is None:
         picture = replace(picture, dpi=(settings.dpi, settings.dpi))
-    return replace(read(picture), number=item.number), True
+    page = replace(read(picture), number=item.number)
+    if sheet is not None and picture.dpi:  # at which it was drawn, whatever the size of its type
+        page = replace(page, dpi=picture.dpi, dpi_guessed=False)
+    return page, True

@@ -40,13 +40,16 @@ def ocr_many(
     progress: Progress = null_progress,
     command: str = "",
 ) -> OcrBatch:
-    """Read each document; a folder stands for the pictures and PDFs in it. `out` is a file (one input), a folder (made
-    if need be) or None: text comes back. The error of a single input is raised, those of several are collected."""
+    """Read each document; a folder stands for the pictures and PDFs in it. `out` is a file (one input), a folder (a
+    name without suffix, made if need be) or None: text comes back. The error of a single input is raised, those of
+    several are collected."""
     settings, options = settings or OcrSettings(), options or RunOptions()
     jobs = _jobs(paths, out, settings)
     reader = reader_of(weights, options, cached=cached, settings=settings)
     if len(jobs) == 1 and not is_folder(paths[0]):
         path, target = jobs[0]
+        if out is not None and target is not None and target.parent == out:
+            out.mkdir(parents=True, exist_ok=True)
         only = ocr(path, target, reader, settings, options=options, progress=progress, command=command)
         return OcrBatch(done=[only], failed=[])
     if settings.sidecar:
@@ -87,7 +90,7 @@ def _jobs(paths: Sequence[Path], out: Path | None, settings: OcrSettings) -> lis
     if out is None:
         check_ocr(files[0][0], None, settings, overwrite=False, sources=paths)
         return [(item, None) for item, _ in files]
-    if not several and not out.is_dir():
+    if not several and not out.is_dir() and (out.suffix or out.exists()):
         return [(files[0][0], out)]
     form = settings.format or "txt"
     if out.suffix and not out.is_dir():

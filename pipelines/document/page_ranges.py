@@ -1,8 +1,9 @@
-"""`1-5,8,12-`: which pages of a document are meant."""
+"""`1-5,8,12-`: which pages of a document are meant, and the same the other way."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from vitapps.errors import UsageError
 
@@ -25,3 +26,14 @@ def chosen_pages(text: str, total: int) -> list[int]:
             raise UsageError(f"--pages {text!r}: there are {total} pages", hint="number them from 1, the smaller first")
         chosen.update(range(first - 1, last))
     return sorted(chosen)
+
+
+def named_pages(numbers: Sequence[int]) -> str:
+    """Page numbers in rising order as ranges: `1-5, 8`."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)

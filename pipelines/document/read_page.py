@@ -51,6 +51,7 @@ BARE = 6.0  # grey values: deviation of a picture with nothing on it
 SURE_TURN = 0.25  # of a survey: from there on its turn and size hold
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
 USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
+SIZES = (1.4, 18.0)  # points: x-heights of type that a page can have, from 3 to 38 points
 POINTS = 4.7  # x-height of 10-point type in points, for a guess at the resolution
 
 
@@ -295,10 +296,11 @@ def _groups(
 
 
 def dpi_of(picture: Picture, height: float, settings: ReadSettings) -> tuple[tuple[float, float], bool]:
-    """Dots an inch, and whether they were guessed: from 10-point type, where neither user nor file says."""
+    """Dots an inch, and whether they were guessed: from 10-point type, where neither user nor file says, or where
+    the file says what would make of its type a size of no page, as cameras and programs do that write 72 always."""
     if settings.dpi:
         return (settings.dpi, settings.dpi), False
-    if picture.dpi:
+    if picture.dpi and (not height or SIZES[0] <= height * 72 / picture.dpi[1] <= SIZES[1]):
         return picture.dpi, False
     if not height:
         return (300.0, 300.0), True

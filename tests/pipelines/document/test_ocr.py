@@ -25,7 +25,7 @@ from vitapps.datasets.formats.pdf_pages import open_pdf
 from vitapps.datasets.formats.pdf_text_layer import TextLayer
 from vitapps.errors import UsageError
 from vitapps.pipelines.document.ocr import without_password
-from vitapps.pipelines.document.page_ranges import chosen_pages
+from vitapps.pipelines.document.page_ranges import chosen_pages, named_pages
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -224,6 +224,24 @@ def test_a_blank_page_says_so(tmp_path: Path, reading: Reading) -> None:
     assert page.text == "" and page.warnings == ("no writing found",)
 
 
+def test_blank_pages_are_named(tmp_path: Path, reading: Reading, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = io.BytesIO()
+    frames = [Image.new("L", (50, 50), 255 if number in (2, 3, 5) else 0) for number in range(1, 6)]
+    frames[0].save(stream, "TIFF", save_all=True, append_images=frames[1:])
+    source = write(tmp_path / "many.tif", stream.getvalue())
+    assert main(["doc", "ocr", str(source), "-o", str(tmp_path / "out.txt"), "--no-cache"]) == 0
+    shown = capsys.readouterr()
+    assert ", 3 blank" in shown.out and "no writing found on page 2-3, 5" in shown.err
+    record = json.loads((tmp_path / "out.txt.run.json").read_text())
+    assert record["results"]["blank"] == 3 and record["warnings"] == [f"{source}: no writing found on page 2-3, 5"]
+
+
+def test_a_name_without_suffix_is_a_folder(tmp_path: Path, reading: Reading) -> None:
+    source = write(tmp_path / "scan.jpg", jpeg())
+    assert run(source, "-o", f"{tmp_path / 'new'}/", "--format", "json") == 0
+    assert read_pages(tmp_path / "new" / "scan.json")[0].text == TEXT
+
+
 def test_an_encrypted_file(tmp_path: Path, reading: Reading, capsys: pytest.CaptureFixture[str]) -> None:
     source = write(tmp_path / "locked.pdf", saved(scan_pdf(), encryption=pikepdf.Encryption(owner="o", user="u")))
     assert run(source, "-o", tmp_path / "out.pdf") == 3
@@ -266,6 +284,7 @@ def test_what_makes_no_sense(
 
 
 def test_ranges() -> None:
+    assert named_pages([1, 2, 3, 5, 8, 9]) == "1-3, 5, 8-9" and named_pages([]) == ""
     assert chosen_pages("", 3) == [0, 1, 2]
     assert (
         chosen_pages("3,1-2, 2", 4) == [0, 1, 2] and chosen_pages("3-", 4) == [2, 3] and chosen_pages("-2", 4) == [0, 1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
@@ -12,7 +14,7 @@ from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.pages import make_page
 from vitapps.datasets.synth.text.fonts import find_faces
 from vitapps.pipelines.document.polarity import is_negative, lean
-from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
+from vitapps.pipelines.document.read_page import PageReader, ReadSettings, dpi_of, read_page
 
 FACES = find_faces(())  # Pillow's own, on every machine the same
 
@@ -48,7 +50,7 @@ def test_lines_are_found_whatever_the_turn_and_lie_in_the_picture_given(turn: in
 @pytest.mark.parametrize(("turn", "skew"), [(0, 13.0), (90, -9.0), (180, 24.0)])
 def test_steep_pages_are_straightened(turn: int, skew: float) -> None:
     sheet = Image.new("L", (700, 500), 255)
-    words = "whom nature made, a hundred houses on that mountain".split()
+    words = ["whom", "nature", "made,", "a", "hundred", "houses", "on", "that", "mountain"]
     for row in range(9):  # no gutter runs through rows that begin at another word
         text = " ".join(words[row:] + words[:row])
         ImageDraw.Draw(sheet).text((60, 50 + 44 * row), text, fill=0, font=ImageFont.load_default(24))
@@ -101,6 +103,16 @@ def test_words_have_their_own_boxes_in_order() -> None:
     first, second = long.words
     assert first.box[2] <= second.box[0] + 1
     assert (first.text, second.text) == ("ab", "cd")
+
+
+@pytest.mark.parametrize(
+    ("says", "dpi", "guessed"),
+    [(300.0, 300.0, False), (72.0, 300.0, True), (2400.0, 300.0, True), (None, 300.0, True), (150.0, 150.0, False)],
+)
+def test_a_resolution_that_suits_no_type_is_guessed(says: float | None, dpi: float, guessed: bool) -> None:
+    picture = replace(picture_of(np.zeros((9, 9), np.uint8)), dpi=(says, says) if says else None)
+    assert dpi_of(picture, 20.0, ReadSettings()) == ((dpi, dpi), guessed)
+    assert dpi_of(picture, 20.0, ReadSettings(dpi=77.0)) == ((77.0, 77.0), False)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (7, 5)])
