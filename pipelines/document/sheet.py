@@ -1,7 +1,9 @@
 """A sheet of paper in a photograph: its outline is found and the perspective undone, where that is certain.
 
 The sheet is the largest light region with four straight sides, all within the picture, that is clearly lighter than
-what lies around each of them. A scan, or a sheet that lies square in its picture, is left as it is.
+what lies around each of them. Where there is none, on an even desk, it is the largest region unlike the desk, whose
+light paper may have dark pictures or borders at its edges. A scan, or a sheet that lies square in its picture, is left
+as it is.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ SIDE = 500  # pixels of the longer side at which the outline is sought
 LEAST_SHARE = 0.2  # of the picture: no smaller region is the page
 FIT = 0.96  # of region and quadrilateral in common: a sheet that is bent or covered is none
 CONTRAST = 25.0  # grey values from the desk to the paper, along each side
+EDGE = 0.03  # of the longer side: a strip along the picture's edges that shows the desk alone
+UNEVEN, UNLIKE = 8.0, 16.0  # grey values: the desk's mean deviation at most; from there on something is no desk
+STRAY = 0.02  # of the desk at most may look otherwise
 SQUARE, LEVEL = 0.7, 8.0  # degrees: corners nearer to 90, sides nearer to level need no undoing
 SHARPEST = 45.0  # degrees: no photograph that can be read shows a corner sharper
 NEAR = 0.015  # of the longer side: how far inside and outside a side the shades are taken
@@ -40,13 +45,21 @@ def find_sheet(grey: Grey) -> Quad | None:
     if min(grey.shape) * scale < 50:
         return None
     size = (round(grey.shape[1] * scale), round(grey.shape[0] * scale))
-    small = cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (5, 5), 0)
-    region = _light_region(np.asarray(small, np.uint8))
-    corners = _four_sides(region) if region is not None else None
-    if corners is None or not _is_photographed(corners) or not _stands_out(np.asarray(small), corners):
-        return None
+    small = np.asarray(cv2.GaussianBlur(cv2.resize(grey, size, interpolation=cv2.INTER_AREA), (5, 5), 0), np.uint8)
+    corners = _corners(_light_region(small))
+    if corners is None or not _stands_out(small, corners):
+        desk = _desk_of(small)
+        corners = _corners(_unlike(small, desk)) if desk is not None else None
+        if corners is None or desk is None or not _is_apart(small, desk, corners):
+            return None
     a, b, c, d = (corners / scale).tolist()
     return ((a[0], a[1]), (b[0], b[1]), (c[0], c[1]), (d[0], d[1]))
+
+
+def _corners(region: NDArray[np.uint8] | None) -> Floats | None:
+    """Corners 4 2 of a region that may be a sheet in perspective."""
+    corners = _four_sides(region) if region is not None else None
+    return corners if corners is not None and _is_photographed(corners) else None
 
 
 def flattened(grey: Grey, sheet: Quad) -> FlatSheet:
@@ -64,18 +77,50 @@ def flattened(grey: Grey, sheet: Quad) -> FlatSheet:
 
 
 def _light_region(small: Grey) -> NDArray[np.uint8] | None:
-    """The largest light region with its holes filled; None where it is small or reaches the picture's edge."""
+    """The largest light region."""
     _, mask = cv2.threshold(small, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    return _largest(np.asarray(mask, np.uint8))
+
+
+def _desk_of(small: Grey) -> Floats | None:
+    """The shade of the desk at each pixel, H W: a plane through what is seen along the picture's edges, None where
+    that is uneven or so light that no sheet is lighter."""
+    height, width = small.shape
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    edge = np.minimum(np.minimum(x, width - 1 - x), np.minimum(y, height - 1 - y)) < EDGE * max(small.shape)
+    planes = np.stack([np.ones_like(x), x, y], axis=-1)  # H W 3
+    slope, *_ = np.linalg.lstsq(planes[edge], small[edge].astype(np.float64), rcond=None)
+    desk: Floats = planes @ slope
+    uneven = float(np.abs(small[edge] - desk[edge]).mean())
+    return desk if uneven < UNEVEN and float(desk.max()) < 255 - CONTRAST else None
+
+
+def _unlike(small: Grey, desk: Floats) -> NDArray[np.uint8] | None:
+    """The largest region that is no desk."""
+    return _largest((np.abs(small - desk) > UNLIKE).astype(np.uint8))
+
+
+def _is_apart(small: Grey, desk: Floats, corners: Floats) -> bool:
+    """Whether what lies inside the corners is lighter than the desk for the most part, and all outside them is desk."""
+    inside = np.zeros(small.shape, np.uint8)
+    cv2.fillConvexPoly(inside, np.round(corners).astype(np.int32), 1)
+    around = cv2.dilate(inside, np.ones((5, 5), np.uint8)) == 0
+    lighter = float(np.median(small[inside > 0] - desk[inside > 0]))
+    return lighter > CONTRAST and float((np.abs(small - desk)[around] > UNLIKE).mean()) < STRAY
+
+
+def _largest(mask: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
+    """The largest region of a mask with its holes filled; None where it is small or reaches the picture's edge."""
+    mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)), np.uint8)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
     largest = max(outlines, key=cv2.contourArea)
     x, y, width, height = cv2.boundingRect(largest)
-    inside = x > 1 and y > 1 and x + width < small.shape[1] - 1 and y + height < small.shape[0] - 1
-    if not inside or cv2.contourArea(largest) < LEAST_SHARE * small.size:
+    inside = x > 1 and y > 1 and x + width < mask.shape[1] - 1 and y + height < mask.shape[0] - 1
+    if not inside or cv2.contourArea(largest) < LEAST_SHARE * mask.size:
         return None
-    region = np.zeros(small.shape, np.uint8)
+    region = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(region, [largest], -1, 1, cv2.FILLED)
     return region
 
