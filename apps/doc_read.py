@@ -50,19 +50,22 @@ def synth(
     run: Run,
     out: FolderOption,
     number: Annotated[int, typer.Option("--number", "-n", min=1, help="Samples.")] = 100,
-    kind: Annotated[Literal["line", "page", "journal"], typer.Option(help="What to draw.")] = "line",
+    kind: Annotated[Literal["line", "page", "journal", "photo"], typer.Option(help="What to draw.")] = "line",
     strength: Annotated[float, typer.Option(min=0, max=1, help="Of the defects; 0: clean print.")] = 1.0,
     words: WordsOption = None,
     regions: Annotated[
         bool, typer.Option("--regions", help="Of pages: their regions drawn too: NUMBER.png.preview.png.")
     ] = False,
+    camera: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of lines seen by a camera: bent, moire, few dots, show-through.")
+    ] = 0.0,
 ) -> None:
     """Draw samples of the training data with their text: NUMBER.png and NUMBER.gt.txt."""
     from vitapps.pipelines.document.synth_samples import write_samples
 
     written = write_samples(
-        out, number, kind=kind, strength=strength, word_list=words, regions=regions, options=run.options,
-        progress=run.progress,
+        out, number, kind=kind, strength=strength, word_list=words, regions=regions, camera=camera,
+        options=run.options, progress=run.progress,
     )  # fmt: skip
     run.emit({"folder": str(out), "samples": len(written)}, [f"wrote {len(written)} samples to {out}"])
 

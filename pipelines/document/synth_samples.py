@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from vitapps.atomic import atomic_path, write_text
 from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.journal_pages import make_journal_page
+from vitapps.datasets.synth.page_photo import photographed
 from vitapps.datasets.synth.pages import SyntheticPage, make_page
 from vitapps.datasets.synth.text.fonts import find_faces
 from vitapps.datasets.synth.text.line import Difficulty, LineMaker
@@ -20,25 +21,28 @@ from vitapps.options import RunOptions
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path
 
-SampleKind = Literal["line", "page", "journal"]
+SampleKind = Literal["line", "page", "journal", "photo"]
 
 
 def write_samples(
     out: Path, number: int, *, kind: SampleKind = "line", strength: float = 1.0, word_list: Path | None = None,
-    regions: bool = False, options: RunOptions | None = None, progress: Progress = null_progress,
+    regions: bool = False, camera: float = 0.0, options: RunOptions | None = None, progress: Progress = null_progress,
 ) -> list[Path]:  # fmt: skip
     """Write `NUMBER.png` with `NUMBER.gt.txt` to the folder `out`, from the seed of `options` on; returns the pictures.
 
-    `strength` 0 to 1 of the defects of lines; a page is worn or, at 0, clean. `regions`: beside each page its blocks
-    drawn, `NUMBER.png.preview.png`. Raises UsageError for regions of lines.
+    `strength` 0 to 1 of the defects of lines; a page is worn or, at 0, clean. `photo`: a page askew on a desk.
+    `regions`: beside each page its blocks drawn, `NUMBER.png.preview.png`. `camera`: share of the lines that a camera
+    sees. Raises UsageError for regions of lines and photographs and a camera for anything but lines.
     """
-    if regions and kind == "line":
-        raise UsageError("a line has no regions", hint="--kind page or --kind journal")
+    if regions and kind in ("line", "photo"):
+        raise UsageError(f"a {kind} has no regions", hint="--kind page or --kind journal")
+    if camera and kind != "line":
+        raise UsageError("--camera is for lines", hint="--kind photo")
     options = options or RunOptions()
     out.mkdir(parents=True, exist_ok=True)
     maker = None
     if kind == "line":
-        maker = LineMaker(find_faces(), TextSource.open(word_list), Difficulty(strength=strength))
+        maker = LineMaker(find_faces(), TextSource.open(word_list), Difficulty(strength=strength, camera=camera))
     written = []
     with progress.task("drawing", total=number) as task:
         for place in range(number):
@@ -47,8 +51,11 @@ def write_samples(
                 sample = maker.sample(seed)
                 picture, text = sample.picture, sample.text
             else:
-                made = (make_page if kind == "page" else make_journal_page)(seed, worn=strength > 0)
+                made = (make_journal_page if kind == "journal" else make_page)(seed, worn=strength > 0)
                 picture, text = made.image, made.page.text
+                if kind == "photo":
+                    flat = np.repeat(picture[..., None], 3, axis=2)  # H W -> H W 3
+                    picture, _ = photographed(flat, np.random.default_rng(seed), strength)
                 if regions:
                     _write_regions(preview_path(path), made, overwrite=options.overwrite)
             _write_png(path, picture, overwrite=options.overwrite)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from vitapps.datasets.synth.text.camera import by_camera
 from vitapps.datasets.synth.text.degrade import STYLES, Style, degrade
 from vitapps.datasets.synth.text.fonts import Face, Kind
 from vitapps.datasets.synth.text.render import DrawnLine, Run, Setting, draw_line, size_for
@@ -38,10 +39,12 @@ class LineSample:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Difficulty:
-    """`lengths`: characters, least and most; `strength` 0 to 1 of degradations, margins, tilt and spacing."""
+    """`lengths`: characters, least and most; `strength` 0 to 1 of degradations, margins, tilt and spacing; `camera`:
+    share of the lines that are seen by a camera too (`camera.py`), 0 draws what it always drew."""
 
     lengths: tuple[int, int] = (1, 90)
     strength: float = 1.0
+    camera: float = 0.0
 
 
 class LineMaker:
@@ -79,7 +82,10 @@ class LineMaker:
 
     def _picture(self, line: DrawnLine, style: Style, rng: Generator) -> NDArray[np.uint8]:
         strength = self.difficulty.strength * (0.15 + 0.85 * float(rng.random()))
-        return degrade(crop_line(line, rng, loose=style == "thermal", strength=strength), style, rng, strength)
+        picture = degrade(crop_line(line, rng, loose=style == "thermal", strength=strength), style, rng, strength)
+        if self.difficulty.camera and rng.random() < self.difficulty.camera:
+            return by_camera(picture, rng, strength)
+        return picture
 
     def _family(self, style: Style, words: random.Random) -> list[Face]:
         shares = [share if self._families[kind] else 0 for kind, share in zip(KINDS, _FACES[style], strict=True)]
