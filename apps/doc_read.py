@@ -61,12 +61,10 @@ def synth(
     ] = 0.0,
 ) -> None:
     """Draw samples of the training data with their text: NUMBER.png and NUMBER.gt.txt."""
-    from vitapps.pipelines.document.synth_samples import write_samples
+    from vitapps.pipelines.document.synth_samples import SampleSettings, write_samples
 
-    written = write_samples(
-        out, number, kind=kind, strength=strength, word_list=words, regions=regions, camera=camera,
-        options=run.options, progress=run.progress,
-    )  # fmt: skip
+    settings = SampleSettings(kind=kind, strength=strength, word_list=words, regions=regions, camera=camera)
+    written = write_samples(out, number, settings, options=run.options, progress=run.progress)
     run.emit({"folder": str(out), "samples": len(written)}, [f"wrote {len(written)} samples to {out}"])
 
 

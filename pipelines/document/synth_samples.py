@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,25 +25,36 @@ from vitapps.provenance import preview_path
 SampleKind = Literal["line", "page", "journal", "photo"]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SampleSettings:
+    """`strength` 0 to 1 of the defects of lines; a page is worn or, at 0, clean. `photo`: a page askew on a desk.
+    `regions`: beside each page its blocks drawn, `NUMBER.png.preview.png`. `camera`: share of the lines that a camera
+    sees. `word_list` for lines, None: those of the machine."""
+
+    kind: SampleKind = "line"
+    strength: float = 1.0
+    word_list: Path | None = None
+    regions: bool = False
+    camera: float = 0.0
+
+
 def write_samples(
-    out: Path, number: int, *, kind: SampleKind = "line", strength: float = 1.0, word_list: Path | None = None,
-    regions: bool = False, camera: float = 0.0, options: RunOptions | None = None, progress: Progress = null_progress,
+    out: Path, number: int, settings: SampleSettings | None = None, *, options: RunOptions | None = None,
+    progress: Progress = null_progress,
 ) -> list[Path]:  # fmt: skip
     """Write `NUMBER.png` with `NUMBER.gt.txt` to the folder `out`, from the seed of `options` on; returns the pictures.
-
-    `strength` 0 to 1 of the defects of lines; a page is worn or, at 0, clean. `photo`: a page askew on a desk.
-    `regions`: beside each page its blocks drawn, `NUMBER.png.preview.png`. `camera`: share of the lines that a camera
-    sees. Raises UsageError for regions of lines and photographs and a camera for anything but lines.
-    """
-    if regions and kind in ("line", "photo"):
+    Raises UsageError for regions of lines and photographs, and for a camera over pages."""
+    settings, options = settings or SampleSettings(), options or RunOptions()
+    kind, strength = settings.kind, settings.strength
+    if settings.regions and kind in ("line", "photo"):
         raise UsageError(f"a {kind} has no regions", hint="--kind page or --kind journal")
-    if camera and kind != "line":
+    if settings.camera and kind != "line":
         raise UsageError("--camera is for lines", hint="--kind photo")
-    options = options or RunOptions()
     out.mkdir(parents=True, exist_ok=True)
     maker = None
     if kind == "line":
-        maker = LineMaker(find_faces(), TextSource.open(word_list), Difficulty(strength=strength, camera=camera))
+        difficulty = Difficulty(strength=strength, camera=settings.camera)
+        maker = LineMaker(find_faces(), TextSource.open(settings.word_list), difficulty)
     written = []
     with progress.task("drawing", total=number) as task:
         for place in range(number):
@@ -56,7 +68,7 @@ def write_samples(
                 if kind == "photo":
                     flat = np.repeat(picture[..., None], 3, axis=2)  # H W -> H W 3
                     picture, _ = photographed(flat, np.random.default_rng(seed), strength)
-                if regions:
+                if settings.regions:
                     _write_regions(preview_path(path), made, overwrite=options.overwrite)
             _write_png(path, picture, overwrite=options.overwrite)
             write_text(path.with_suffix(".gt.txt"), text + "\n", overwrite=options.overwrite)

@@ -123,6 +123,22 @@ def test_samples_come_with_their_text_and_are_not_clobbered(tmp_path: Path, monk
     assert (out / "00000.png").read_bytes() == first
 
 
+def test_lines_and_pages_as_a_camera_sees_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vitapps.pipelines.document.synth_samples.find_faces", lambda: find_faces(()))
+    monkeypatch.setattr("vitapps.datasets.synth.page_sheet.installed_faces", lambda: find_faces(()))
+    assert main(["doc", "synth", "-o", str(tmp_path / "plain"), "-n", "2"]) == 0
+    assert main(["doc", "synth", "-o", str(tmp_path / "seen"), "-n", "2", "--camera", "1"]) == 0
+    for name in ("00000", "00001"):
+        plain, seen = (tmp_path / part / name for part in ("plain", "seen"))
+        assert plain.with_suffix(".gt.txt").read_text() == seen.with_suffix(".gt.txt").read_text()
+        assert plain.with_suffix(".png").read_bytes() != seen.with_suffix(".png").read_bytes()
+    assert main(["doc", "synth", "-o", str(tmp_path / "photo"), "-n", "1", "--kind", "photo"]) == 0
+    with Image.open(tmp_path / "photo" / "00000.png") as photo:
+        assert photo.mode == "RGB"
+    for wrong in (["--kind", "photo", "--regions"], ["--kind", "page", "--camera", "0.5"]):
+        assert main(["doc", "synth", "-o", str(tmp_path / "no"), "-n", "1", *wrong]) == 2
+
+
 def test_pages_are_drawn_with_their_regions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("vitapps.datasets.synth.journal_pages.installed_faces", lambda: find_faces(()))
     out = tmp_path / "pages"
