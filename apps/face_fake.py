@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from vitapps.apps.console import InputArgument, Run, WeightsOption, command
+from vitapps.apps.console import InputArgument, OutputOption, Run, WeightsOption, command
 from vitapps.apps.face_groups import app, eval_app, train_app
 from vitapps.apps.face_live import CropOption, JsonFileOption, ModelOption
-from vitapps.apps.face_tables import deepfake_lines
-from vitapps.apps.face_trust import DataOption
+from vitapps.apps.face_tables import deepfake_lines, trade_off_lines
+from vitapps.apps.face_trust import AlarmsOption, CalibrationOption, DataOption, MissedOption, calibrate_app
 
 FacesOption = Annotated[
     list[Path], typer.Option("--data", show_default=False, help="Folder or table of real faces with landmarks; again.")
@@ -27,16 +27,51 @@ def deepfake(
     picture: InputArgument,
     out: JsonFileOption = None,
     weights: WeightsOption = None,
+    calibration: CalibrationOption = None,
     crop: CropOption = False,
     preview: Annotated[bool, typer.Option("--preview", help="What speaks for a fake: OUT.preview.png.")] = False,
 ) -> None:
     """Traces of blending in the face of a picture or clip; the verdict is withheld outside of the tested range."""
     from vitapps.pipelines.face.deepfake import Deepfake, DeepfakeSettings
 
-    settings = DeepfakeSettings(crop=crop, preview=preview)
+    settings = DeepfakeSettings(crop=crop, band=calibration, preview=preview)
     result = Deepfake(weights, settings, run.options).judge(picture, out, command=run.command_line)
     lines = [f"{result.verdict} (score {result.score:.2f}, {result.frames} frame{'s' * (result.frames != 1)})"]
     run.emit(result.to_json(), lines + [f"note: {note}" for note in [*result.withheld, *result.warnings]])
+
+
+@command(calibrate_app, "deepfake")
+def calibrate_deepfake(
+    run: Run,
+    data: FacesOption,
+    out: OutputOption,
+    weights: WeightsOption = None,
+    pairs: Annotated[int, typer.Option(min=10, help="Faces drawn, each untouched and blended.")] = 400,
+    held_out: Annotated[
+        bool, typer.Option("--held-out", help="Only people whom `face train deepfake` leaves out, by name.")
+    ] = False,
+    false_alarms: AlarmsOption = 0.05,
+    missed: MissedOption = 0.05,
+) -> None:
+    """Fit the scores at which `face deepfake` speaks on blends of real faces; prints what other rates would leave
+    unsure."""
+    from vitapps.atomic import check_output, write_text
+    from vitapps.datasets.sets.face_fakes import read_marked
+    from vitapps.pipelines.face.deepfake_band import band_text, fit_on_blends
+    from vitapps.pipelines.face.deepfake_model import DeepfakeModel
+
+    check_output(out, overwrite=run.options.overwrite, sources=data)
+    model = DeepfakeModel.load(weights, run.options)
+    found = fit_on_blends(
+        model, [read_marked(each) for each in data], pairs=pairs, only_held_out=held_out, false_alarms=false_alarms,
+        missed=missed, seed=run.options.seed, options=run.options, progress=run.progress,
+    )  # fmt: skip
+    write_text(out, band_text(found, model.facts.name), overwrite=run.options.overwrite)
+    said = f"fake from {found.fake_from:g}, no trace below {found.none_below:g}; AUC of the blends {found.auc:.3f}"
+    run.emit(
+        {"output": out, "model": model.facts.name, "calibration": found},
+        [*trade_off_lines(found.trade_off), "", f"wrote {out}: {said}"],
+    )
 
 
 @command(train_app, "deepfake")
@@ -99,8 +134,12 @@ def evaluate_deepfake(
         data, weights=weights, robustness=robustness, options=run.options, progress=run.progress
     )  # fmt: skip
     run.emit(
-        {"rows": report.rows, "robustness": report.robustness, "unmarked": report.unmarked}, deepfake_lines(report)
-    )
+        {
+            "rows": report.rows, "verdicts": report.verdicts, "robustness": report.robustness,
+            "unmarked": report.unmarked,
+        },
+        deepfake_lines(report),
+    )  # fmt: skip
 
 
 def _device(run: Run) -> str:

@@ -58,6 +58,7 @@ def deepfake_lines(report: Any) -> Lines:
         for row in report.rows
     ]
     lines = columns(("source", "method", "pictures", "videos", "AUC", "95 %"), cells)
+    lines += ["", *_verdict_lines(report.verdicts)]
     if len(report.robustness) > 1:
         changes = [(name, f"{value:.3f}") for name, value in report.robustness.items()]
         lines += ["", *columns(("all swaps after", "AUC"), changes)]
@@ -74,13 +75,34 @@ def localize_lines(report: Any) -> Lines:
         for row in report.rows
     ]  # fmt: skip
     head = ("source", "method", "edited", "untouched", "best F1", "F1 at 0.5", "picture AUC", "95 %")
-    said = [
-        (row.source, "edited" if row.edited else "untouched", row.pictures, f"{row.traces:.2f}", f"{row.none:.2f}",
-         f"{row.unsure:.2f}")
-        for row in report.verdicts
+    lines = [*columns(head, cells), "", *_verdict_lines(report.verdicts)]
+    bars = [
+        (row.source, row.edited, f"{row.bar:.2f}", f"{row.best_f1:.3f}", f"{row.ela:.3f}", f"{row.selfmatch:.3f}",
+         "met" if row.met else "missed")
+        for row in report.bars
     ]  # fmt: skip
-    verdicts = columns(("source", "truth", "pictures", "traces of editing", "no trace found", "unsure"), said)
-    return [*columns(head, cells), "", *verdicts]
+    wanted = ("source", "edited", "bar of best F1", "all", "ela", "selfmatch", "bar is")
+    return lines + (["", *columns(wanted, bars)] if bars else [])
+
+
+def trade_off_lines(rows: Any) -> Lines:
+    """Of `unsure_band.trade_off`: what other error rates would withhold."""
+    cells = [
+        (f"{row.allowed_alarms:.0%} / {row.allowed_missed:.0%}", f"{row.false_alarms:.3f}", f"{row.missed:.3f}",
+         f"{row.found:.3f}", f"{row.cleared:.3f}", f"{row.unsure_altered:.3f}", f"{row.unsure_untouched:.3f}")
+        for row in rows
+    ]  # fmt: skip
+    head = ("allowed", "false alarms", "missed", "found", "cleared", "unsure of altered", "unsure of untouched")
+    return columns(head, cells)
+
+
+def _verdict_lines(rows: Any) -> Lines:
+    """Shares of each verdict by source and truth."""
+    words = list(rows[0].shares) if rows else []
+    cells = [
+        (row.source, row.truth, row.pictures, *(f"{row.shares[word]:.2f}" for word in words)) for row in rows
+    ]  # fmt: skip
+    return columns(("source", "truth", "pictures", *words), cells)
 
 
 def _figure(value: float) -> str:

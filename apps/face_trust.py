@@ -9,8 +9,8 @@ import typer
 
 from vitapps.apps.console import InputArgument, OutputOption, Run, WeightsOption, command, group
 from vitapps.apps.face_groups import app, eval_app, train_app
-from vitapps.apps.face_tables import localize_lines
-from vitapps.pipelines.face.evidence.kinds import EvidenceName
+from vitapps.apps.face_tables import localize_lines, trade_off_lines
+from vitapps.pipelines.face.evidence.kinds import FALSE_ALARMS, MISSED, EvidenceName
 
 calibrate_app = group("Fit operating points on your own pictures.")
 app.add_typer(calibrate_app, name="calibrate")
@@ -19,6 +19,10 @@ PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the map ove
 CalibrationOption = Annotated[
     Path | None, typer.Option("--calibration", show_default=False, help="A file of `vitapps face calibrate`.")
 ]
+AlarmsOption = Annotated[
+    float, typer.Option("--false-alarms", min=0.001, max=0.5, help="Of the untouched, called altered.")
+]
+MissedOption = Annotated[float, typer.Option("--missed", min=0.001, max=0.5, help="Of the altered, called untouched.")]
 DataOption = Annotated[Path, typer.Option("--data", show_default=False, help="Folder of the data set.")]
 
 
@@ -57,19 +61,28 @@ def calibrate_localize(
     pictures: Annotated[Path, typer.Argument(metavar="FOLDER", show_default=False, help="Untouched photographs.")],
     out: OutputOption,
     number: Annotated[int, typer.Option("--number", min=8, help="Pictures made of them, every second edited.")] = 120,
+    false_alarms: AlarmsOption = FALSE_ALARMS,
+    missed: MissedOption = MISSED,
 ) -> None:
-    """Fit the operating point of `face localize` on pictures of yours, edited by the documented generator."""
+    """Fit the operating point of `face localize` on pictures of yours, edited by the documented generator; prints what
+    other error rates would leave unsure."""
     from vitapps.atomic import check_output, write_text
     from vitapps.pipelines.face.localize_calibrate import calibrate, calibration_text
 
     check_output(out, overwrite=run.options.overwrite, sources=[pictures])
-    found = calibrate(pictures, number=number, seed=run.options.seed, progress=run.progress)
+    fit = calibrate(
+        pictures, number=number, false_alarms=false_alarms, missed=missed, seed=run.options.seed, progress=run.progress
+    )
+    found, curve = fit.calibration, fit.calibration.picture
     write_text(out, calibration_text(found), overwrite=run.options.overwrite)
-    curve = found.picture
     said = f"edited from {curve.edited_from:g}, no trace below {curve.none_below:g}"
     run.emit(
-        {"output": out, "calibration": found},
-        [f"wrote {out}: map offset {found.offset:g}, slope {found.slope:g}; picture {said}"],
+        {"output": out, "calibration": found, "trade_off": fit.trade_off},
+        [
+            *trade_off_lines(fit.trade_off),
+            "",
+            f"wrote {out}: map offset {found.offset:g}, slope {found.slope:g}; picture {said}",
+        ],
     )
 
 
@@ -101,4 +114,4 @@ def evaluate_localize(run: Run, data: DataOption, calibration: CalibrationOption
     from vitapps.pipelines.face.localize_eval import evaluate
 
     report = evaluate(data, read_calibration(calibration) if calibration else None, run.progress)
-    run.emit({"rows": report.rows, "verdicts": report.verdicts}, localize_lines(report))
+    run.emit({"rows": report.rows, "verdicts": report.verdicts, "bars": report.bars}, localize_lines(report))

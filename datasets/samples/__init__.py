@@ -5,7 +5,8 @@
 `tree_tile.tif`: NEON AOP camera, tile TEAK_044 as published with DeepForest (Weinstein et al. 2019, Remote Sensing 11,
 1309), 0.1 m a pixel; NEON data policy: free use with citation; stored as JPEG.
 `portrait.jpg`: official portrait of President Obama, 2012, by Pete Souza, a work of the US government (public domain),
-448 x 560; `write_edited_portrait` copies a part of its flag over the other curtain.
+448 x 560; `write_edited_portrait` copies a part of its flag over the other curtain, `write_blended_portrait` blends the
+face with a changed copy of itself, `write_printed_portrait` simulates a print of it.
 `printed_page.jpg`: the page of `printed_page.py`, as a JPEG: our own.
 `boat.mp4`: the clip of `datasets.synth.moving_clip`, with the boat's first box in `boat.box.txt` (x,y,w,h): our own.
 `digits.tif`: twenty digits of the MNIST test set (LeCun, Cortes, Burges; CC BY-SA 3.0), 28 x 28 each, which no model
@@ -56,10 +57,7 @@ def write_edited_portrait(path: Path) -> None:
     import numpy as np
     from PIL import Image
 
-    from vitapps.datasets.formats.picture import read_picture
-
-    with as_file(files(__name__) / "portrait.jpg") as source:
-        pixels = read_picture(source).pixels
+    pixels = _portrait()
     top, left, height, width, right = 60, 6, 150, 44, 338  # the part, and where its copy begins
     part = pixels[top : top + height, left : left + width].astype(np.float32)
     mask = np.zeros((height, width), np.float32)
@@ -68,6 +66,26 @@ def write_edited_portrait(path: Path) -> None:
     place = np.s_[top + 40 : top + 40 + height, right : right + width]
     pixels[place] = (pixels[place] + alpha * (part - pixels[place])).round().astype(np.uint8)
     Image.fromarray(pixels).save(path, format="PNG")
+
+
+def write_blended_portrait(path: Path) -> None:
+    """The portrait with a changed copy of its own face blended over it (a self-blend), stored as PNG."""
+    import numpy as np
+    from PIL import Image
+
+    from vitapps.datasets.synth.self_blended import self_blend
+
+    marks = np.array([(216, 105), (271, 105), (243, 134), (219, 157), (268, 156)])  # eyes, nose, corners of the mouth
+    Image.fromarray(self_blend(_portrait(), marks, seed=0)[1]).save(path, format="PNG")
+
+
+def write_printed_portrait(path: Path) -> None:
+    """The portrait as a camera would see a print of it (simulated), stored as PNG."""
+    from PIL import Image
+
+    from vitapps.datasets.synth.spoofs import simulate
+
+    Image.fromarray(simulate(_portrait(), "print", seed=0)).save(path, format="PNG")
 
 
 def write_moving_digits(path: Path) -> None:
@@ -85,6 +103,13 @@ def write_moving_digits(path: Path) -> None:
 def write_portraits(path: Path) -> None:
     """Copy the two portraits (JPEG) to `path`."""
     _copy("two_portraits.jpg", path)
+
+
+def _portrait() -> NDArray[np.uint8]:
+    from vitapps.datasets.formats.picture import read_picture
+
+    with as_file(files(__name__) / "portrait.jpg") as source:
+        return read_picture(source).pixels
 
 
 def _copy(name: str, path: Path) -> None:

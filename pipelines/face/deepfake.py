@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import fine_detail
-from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance, with_band
 from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
 from vitapps.pipelines.face.judged import FaceJudge
@@ -28,9 +29,10 @@ LIMITS = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeepfakeSettings:
-    """`crop`: pictures are faces (with margin) already."""
+    """`crop`: pictures are faces (with margin) already; `band` a file of `face calibrate deepfake`."""
 
     crop: bool = False
+    band: Path | None = None
     preview: bool = False
 
 
@@ -57,32 +59,38 @@ class DeepfakeResult:
         return asdict(self)
 
 
+def judgement(model: DeepfakeModel, views: Sequence[FaceView], score: float) -> tuple[Verdict, list[str]]:
+    """The verdict of a score 0..1 of some views, and why it is withheld where it is."""
+    tested = model.tested
+    withheld = []
+    if not tested.speaks:
+        interval = f"{tested.swap_auc:.2f} ({tested.low:.2f} to {tested.high:.2f})"
+        withheld.append(f"on real swaps the model's AUC is {interval}, which includes chance")
+    if min(view.side() for view in views) < tested.smallest:
+        withheld.append(f"the face is smaller than {tested.smallest:.0f} pixels")
+    detail = [fine_detail(view.aligned(model.size)) for view in views]
+    if min(detail) < tested.softest or max(detail) > tested.roughest:
+        withheld.append("the face is softer or rougher than any that the model was tested on")
+    spoken: Verdict = "fake" if score >= tested.fake_from else "no trace" if score < tested.none_below else "unsure"
+    return ("withheld" if withheld else spoken), withheld
+
+
 class Deepfake(FaceJudge[DeepfakeResult]):
     """A loaded model with its reader: `Deepfake(...).judge(path, out)` for one input after another."""
 
     def __init__(self, weights: str | None, settings: DeepfakeSettings, options: RunOptions) -> None:
-        self.model = DeepfakeModel.load(weights, options)
+        self.model = with_band(DeepfakeModel.load(weights, options), settings.band)
         super().__init__(
             self.model.facts, FaceReader(options, crop=settings.crop, margin=MARGIN, marks=True), settings, options
         )
 
     def _result(self, path: Path, out: Path | None, drawn: Path | None, views: list[FaceView]) -> DeepfakeResult:
         tested = self.model.tested
-        faces = [view.aligned(self.model.size) for view in views]
         logits = self.model.of_views(views)
         scores, score = chance(logits), float(chance(logits.mean(keepdims=True))[0])
-        withheld = []
-        if not tested.speaks:
-            interval = f"{tested.swap_auc:.2f} ({tested.low:.2f} to {tested.high:.2f})"
-            withheld.append(f"on real swaps the model's AUC is {interval}, which includes chance")
-        if min(view.side() for view in views) < tested.smallest:
-            withheld.append(f"the face is smaller than {tested.smallest:.0f} pixels")
-        detail = [fine_detail(face) for face in faces]
-        if min(detail) < tested.softest or max(detail) > tested.roughest:
-            withheld.append("the face is softer or rougher than any that the model was tested on")
-        spoken: Verdict = "fake" if score >= tested.fake_from else "no trace" if score < tested.none_below else "unsure"
+        verdict, withheld = judgement(self.model, views, score)
         return DeepfakeResult(
-            input=path, out=out, preview=drawn, verdict="withheld" if withheld else spoken, withheld=withheld,
+            input=path, out=out, preview=drawn, verdict=verdict, withheld=withheld,
             score=round(score, 4), frames=len(views), box=views[0].box, tested=asdict(tested), warnings=[],
             frame_scores=[(round(view.time_s, 3), round(float(s), 4)) for view, s in zip(views, scores, strict=True)],
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,10 +14,12 @@ from numpy.typing import NDArray
 from vitapps.datasets.sets.face_fakes import FakeCase, read_fakes
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import fine_detail
-from vitapps.pipelines.face.deepfake_model import DeepfakeModel
+from vitapps.pipelines.face.deepfake import Verdict, judgement
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
 from vitapps.pipelines.face.evidence.ela import compressed
 from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.scores import Bools, Floats, auc, auc_interval
+from vitapps.pipelines.face.verdicts import Verdicts, count_verdicts
 from vitapps.progress import Progress, null_progress
 
 Pixels = NDArray[np.uint8]
@@ -41,11 +44,13 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """`rows` by source and method; `robustness`: change -> AUC of the model on all swaps after it; `detail` 5 and 95 %
-    quantile of the `fine_detail` of the faces after changes under which the AUC holds (`HOLDS`); `unmarked` pictures in
-    which the finder saw no face, so that usual places of the landmarks are assumed."""
+    """`rows` by source and method; `verdicts` of each picture alone; `robustness`: change -> AUC of the
+    model on all swaps after it; `detail` 5 and 95 % quantile of the `fine_detail` of the faces after changes under
+    which the AUC holds (`HOLDS`); `unmarked` pictures in which the finder saw no face, so that usual places of the
+    landmarks are assumed."""
 
     rows: list[Row]
+    verdicts: list[Verdicts]
     robustness: dict[str, float]
     unmarked: int
     detail: tuple[float, float]
@@ -81,9 +86,17 @@ def evaluate(
         table[label] = round(auc(model.of_views(changed), fake), 3)
         if table[label] >= HOLDS:
             details += [fine_detail(face) for face in faces]
+    scored = chance(methods[model.facts.name])
+    said = [
+        (case.source, "fake" if case.fake else "real", judgement(model, [view], score)[0])
+        for case, view, score in zip(cases, views, scored.tolist(), strict=True)
+    ]
+    said += [(SWAPS, truth, verdict) for (source, truth, verdict), case in zip(said, cases, strict=True)
+             if not case.generated]  # fmt: skip
     unmarked = sum(view.landmarks is None for view in views)
     low, high = (float(value) for value in np.quantile(details or [0.0, 255.0], (0.05, 0.95)))
-    return Report(rows=rows, robustness=table, unmarked=unmarked, detail=(low, high))
+    verdicts = count_verdicts(said, get_args(Verdict))
+    return Report(rows=rows, verdicts=verdicts, robustness=table, unmarked=unmarked, detail=(low, high))
 
 
 def _unchanged(crop: Pixels) -> Pixels:

@@ -41,28 +41,50 @@ class Cut:
 
 
 def cuts_of(faces: Sequence[MarkedFace], progress: Progress = null_progress) -> list[Cut]:
-    """Every face with its margin; beyond the picture it is mirrored. A third of the people is held out, by name."""
+    """Every face with its margin; beyond the picture it is mirrored."""
     found = []
     with progress.task("faces", total=len(faces)) as task:
         for face in faces:
             pixels, marks = _cut(face)
             shape = moved(marks, similarity(marks, template(1)))
-            held = sum(face.person.encode()) % 3 == 0
-            found.append(Cut(pixels=pixels, marks=marks, shape=shape, person=face.person, held=held))
+            found.append(Cut(pixels=pixels, marks=marks, shape=shape, person=face.person, held=held_out(face.person)))
             task.advance()
     return found
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A face untouched and blended, H W 3 with its margin, after the same processing; `marks` 5 2 as a good finder
+    would place them."""
+
+    plain: Pixels
+    blended: Pixels
+    marks: NDArray[np.float64]
+    person: str
+    held: bool
+
+
 def drawn(cuts: Sequence[Cut], seed: int, size: int = SIZE) -> Callable[[int], tuple[Pixels, Pixels, bool]]:
-    """`draw(number)`: a random person's face untouched and blended, both aligned, size size 3, and whether it is held
-    out. A lent face is one of the same half of the people. One number gives one result."""
+    """`draw(number)`: both faces of a pair aligned, size size 3, and whether it is held out."""
+    pairs = pairs_of(cuts, seed)
+
+    def draw(number: int) -> tuple[Pixels, Pixels, bool]:
+        pair = pairs(number)
+        return align(pair.plain, pair.marks, size), align(pair.blended, pair.marks, size), pair.held
+
+    return draw
+
+
+def pairs_of(cuts: Sequence[Cut], seed: int) -> Callable[[int], Pair]:
+    """`draw(number)`: a random person's face untouched and blended. A lent face is one of the same half of the people.
+    One number gives one result."""
     halves = {held: [cut for cut in cuts if cut.held is held] for held in (True, False)}
     people: dict[str, list[Cut]] = {}
     for cut in cuts:
         people.setdefault(cut.person, []).append(cut)
     names = sorted(people)
 
-    def draw(number: int) -> tuple[Pixels, Pixels, bool]:
+    def draw(number: int) -> Pair:
         rng = np.random.default_rng((seed, number))
         pictures = people[names[int(rng.integers(len(names)))]]
         mine = pictures[int(rng.integers(len(pictures)))]
@@ -73,12 +95,16 @@ def drawn(cuts: Sequence[Cut], seed: int, size: int = SIZE) -> Callable[[int], t
         plain, blended, _ = swap_like(mine.pixels, mine.marks, other.pixels, other.marks, int(rng.integers(1 << 31)))
         apart = float(np.hypot(*(mine.marks[1] - mine.marks[0])))
         marks = mine.marks + rng.normal(0, _JITTER * apart, (5, 2))
-        both = align(plain, marks, size), align(blended, marks, size)
         if mine.grey:
-            both = _greyed(both[0]), _greyed(both[1])
-        return (*both, mine.held)
+            plain, blended = _greyed(plain), _greyed(blended)
+        return Pair(plain=plain, blended=blended, marks=marks, person=mine.person, held=mine.held)
 
     return draw
+
+
+def held_out(person: str) -> bool:
+    """Whether training leaves a person out: a third of them, by name."""
+    return sum(person.encode()) % 3 == 0
 
 
 def _cut(face: MarkedFace) -> tuple[Pixels, NDArray[np.float64]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from vitapps.datasets.sets.face_fakes import MarkedFace
 from vitapps.pipelines.face.deepfake import LIMITS
+from vitapps.pipelines.face.deepfake_band import SMALLEST, fit_on_blends
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested
-from vitapps.pipelines.face.scores import Bools, Floats
+from vitapps.pipelines.face.scores import Floats
 from vitapps.pipelines.runtime.fit import Batch
+from vitapps.progress import Progress
 from vitapps.shared_backbones.heads.hypersphere import alignment, uniformity
 from vitapps.shared_backbones.models.hypersphere_vit import HypersphereViT
 
-SMALLEST = 64.0  # pixels a side of a face
-RARE = 0.05  # of the untouched faces called fake, and of the blends called without a trace
 SPREAD = 0.1  # weight of alignment and of uniformity (S104)
 
 
@@ -43,13 +44,16 @@ def fake_logits(module: HypersphereViT, inputs: Floats, batch: int = 256) -> Flo
     return np.concatenate(found)
 
 
-def untested(scores: Floats, fake: Bools) -> RangeTested:
-    """The points of the unsure band from scores of people never trained on; nothing is known of real swaps yet."""
-    return RangeTested(
-        smallest=SMALLEST, swap_auc=0.5, low=0.0, high=1.0,
-        fake_from=round(float(np.quantile(scores[~fake], 1 - RARE, method="higher")) + 1e-6, 6),
-        none_below=round(float(np.quantile(scores[fake], RARE, method="lower")), 6),
-    )  # fmt: skip
+UNTESTED = RangeTested(smallest=SMALLEST, swap_auc=0.5, low=0.0, high=1.0, fake_from=1.0, none_below=0.0)
+
+
+def on_people_held_out(
+    model: DeepfakeModel, sources: Sequence[Sequence[MarkedFace]], *, pairs: int, seed: int, progress: Progress
+) -> tuple[DeepfakeModel, list[dict[str, Any]]]:
+    """The model with its unsure band, by blends of people never trained on, and their AUC for the card."""
+    band = fit_on_blends(model, sources, pairs=pairs, only_held_out=True, seed=seed, progress=progress)
+    scores = [score("AUC on blends of people never trained on, landmarks as found", band.auc, 2 * band.pairs)]
+    return replace(model, tested=band.applied(model.tested)), scores
 
 
 def on_swaps(model: DeepfakeModel, swaps: Path) -> tuple[RangeTested, list[dict[str, Any]]]:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import tomllib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError
+from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import blend_cues
 from vitapps.pipelines.face.face_views import FaceView
@@ -23,9 +25,9 @@ Pixels = NDArray[np.uint8]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RangeTested:
     """`smallest` side of a face in pixels; `swap_auc` on real swaps never trained on with its 95 % interval (low, high)
-    drawn by video. From `fake_from` up lie 5 % of the untouched faces of people never trained on, below `none_below`
-    5 % of their blends; between the two the answer is unsure. `softest` and `roughest`: the range of `fine_detail` of
-    the faces that were scored, blurred and noisy ones among them as far as the AUC held."""
+    drawn by video. From `fake_from` up lie few of the untouched faces of `source`, below `none_below` few of their
+    blends; between the two the answer is unsure. `softest` and `roughest`: the range of `fine_detail` of the faces that
+    were scored, blurred and noisy ones among them as far as the AUC held."""
 
     smallest: float
     swap_auc: float
@@ -35,6 +37,7 @@ class RangeTested:
     none_below: float
     softest: float = 0.0
     roughest: float = 255.0
+    source: str = ""
 
     @property
     def speaks(self) -> bool:
@@ -87,6 +90,26 @@ class DeepfakeModel:
         logits = self.logits([face for each in faces for face in each])
         ends = np.cumsum([len(each) for each in faces])[:-1]
         return np.array([part.mean() for part in np.split(logits, ends)])
+
+
+def with_band(model: DeepfakeModel, path: Path | None) -> DeepfakeModel:
+    """The model with the band of a file of `face calibrate deepfake`, as it is without one. Raises
+    UnreadableInputError, or UsageError for another model's file."""
+    if path is None:
+        return model
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        numbers = {key: float(table[key]) for key in ("fake_from", "none_below")}
+        name, source = str(table["model"]), str(table["source"])
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
+        raise UnreadableInputError(
+            f"{path}: not a calibration: {error}", hint="make one with `vitapps face calibrate deepfake`"
+        ) from None
+    if name != model.facts.name:
+        raise UsageError(
+            f"{path}: measured on {name}, not on {model.facts.name}", hint="calibrate again with the same --weights"
+        )
+    return replace(model, tested=replace(model.tested, **numbers, source=source))
 
 
 def chance(logits: Floats) -> Floats:

@@ -71,7 +71,7 @@ class FaceReader:
         """The largest face of a picture, or of up to `frames` frames of a clip, and what a user must know of it.
 
         Raises UnreadableInputError."""
-        found = [self._view(pixels, frame, time_s) for frame, time_s, pixels in self._pictures(path)]
+        found = [self.view(pixels, frame, time_s) for frame, time_s, pixels in self._pictures(path)]
         if self._crop or self._absent:
             return found, [self._absent] if self._absent else self._unmarked(found)
         seen = [view for view in found if view.box is not None]
@@ -98,7 +98,8 @@ class FaceReader:
         if not read:
             raise UnreadableInputError(f"{path}: holds no frame that can be read", hint="does a player show it?")
 
-    def _view(self, pixels: NDArray[np.uint8], frame: int, time_s: float) -> FaceView:
+    def view(self, pixels: NDArray[np.uint8], frame: int = 0, time_s: float = 0.0) -> FaceView:
+        """The largest face of a picture H W 3; all of it, without landmarks, where none is found."""
         faces = self._finder.find(pixels, LARGE) if self._finder is not None else ()
         if not faces:
             return FaceView(pixels=pixels, frame=frame, time_s=time_s)

@@ -17,6 +17,7 @@ from vitapps.pipelines.face.linear_card import read_linear
 from vitapps.pipelines.face.liveness_data import as_input, face_of
 from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.pipelines.face.texture import texture
+from vitapps.pipelines.face.unsure_band import fit_band
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 if TYPE_CHECKING:
@@ -99,12 +100,9 @@ def fit_point(logits: Floats, live: Bools, source: str, *, target: float = TARGE
     slope = max(float(slopes[0]) / spread, 1e-6)
     point = OperatingPoint(slope=slope, offset=-bias / slope, live_from=0.5, spoof_below=0.5, source=source)
     scores = point.scores(logits)
-    upper = float(np.quantile(scores[~live], 1 - target, method="higher")) + 1e-6
-    lower = float(np.quantile(scores[live], target, method="lower"))
-    if lower > upper:
-        lower = upper = (lower + upper) / 2
+    band = fit_band(scores, live, false_alarms=target, missed=target)
     return OperatingPoint(
-        slope=round(slope, 6), offset=round(-bias / slope, 6), live_from=round(upper, 6), spoof_below=round(lower, 6),
+        slope=round(slope, 6), offset=round(-bias / slope, 6), live_from=band.upper, spoof_below=band.lower,
         source=source,
     )  # fmt: skip
 

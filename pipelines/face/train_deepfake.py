@@ -23,18 +23,17 @@ from vitapps.datasets.sets.face_fakes import MarkedFace, read_marked
 from vitapps.errors import UnreadableInputError
 from vitapps.jsonable import json_text
 from vitapps.pipelines.face.blend_cues import CELLS, CHANNELS, SIZE, blend_cues
+from vitapps.pipelines.face.deepfake_band import SMALLEST
 from vitapps.pipelines.face.deepfake_faces import cuts_of, drawn
 from vitapps.pipelines.face.deepfake_fit import (
-    SMALLEST,
+    UNTESTED,
     export,
     fake_logits,
     hypersphere_loss,
+    on_people_held_out,
     on_swaps,
-    score,
-    untested,
 )
-from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
-from vitapps.pipelines.face.scores import auc
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -49,9 +48,11 @@ Halves = NDArray[np.float16]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeepfakeFit:
-    """`pairs` of all faces together, `batch` pairs a step; width and depth of the ViT."""
+    """`pairs` of all faces together, `tests` more of people held out for the thresholds, `batch` pairs a step; width
+    and depth of the ViT."""
 
     pairs: int = 3600
+    tests: int = 400
     steps: int = 2200
     batch: int = 32
     rate: float = 1e-3
@@ -81,14 +82,11 @@ def train(
     out.mkdir(parents=True, exist_ok=True)
     cues = cues_of(sources, config, out / "cues.npz", resume=resume, progress=progress)
     module = _learn(cues, config, out, device=device, resume=resume, progress=progress)
-    held = cues.values[cues.held]
-    fake = np.tile([False, True], len(held))
-    logits = fake_logits(module, held.reshape(-1, *held.shape[2:]).astype(np.float32))
-    tested = untested(chance(logits), fake)
-    scores = [score("AUC on blends of people never trained on", auc(logits, fake), len(fake))]
+    facts = NetworkFacts(name=NAME)
+    model = DeepfakeModel(logits=lambda crops: _logits(module, crops), size=SIZE, tested=UNTESTED, facts=facts)
+    model, scores = on_people_held_out(model, sources, pairs=config.tests, seed=config.seed, progress=progress)
+    tested = model.tested
     if swaps is not None:
-        facts = NetworkFacts(name=NAME)
-        model = DeepfakeModel(logits=lambda crops: _logits(module, crops), size=SIZE, tested=tested, facts=facts)
         tested, found = on_swaps(model, swaps)
         scores += found
     words = _words(

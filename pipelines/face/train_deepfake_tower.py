@@ -20,18 +20,17 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.sets.face_fakes import read_marked
 from vitapps.errors import MissingError, UnreadableInputError
+from vitapps.pipelines.face.deepfake_band import SMALLEST
 from vitapps.pipelines.face.deepfake_faces import Cut, cuts_of, drawn
 from vitapps.pipelines.face.deepfake_fit import (
-    SMALLEST,
+    UNTESTED,
     export,
     fake_logits,
     hypersphere_loss,
+    on_people_held_out,
     on_swaps,
-    score,
-    untested,
 )
-from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance, colours
-from vitapps.pipelines.face.scores import auc
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel, colours
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -67,7 +66,8 @@ def train(
     clock = time.monotonic()
     module = load_tower(tower)
     side = module.config.tower().image_size[0]
-    cuts = cuts_of([face for source in data for face in read_marked(source) if face.side >= SMALLEST], progress)
+    sources = [[face for face in read_marked(source) if face.side >= SMALLEST] for source in data]
+    cuts = cuts_of([face for source in sources for face in source], progress)
     if len({cut.held for cut in cuts}) < 2:
         raise UnreadableInputError(f"{len(cuts)} faces of too few people", hint="give faces of several people")
     out.mkdir(parents=True, exist_ok=True)
@@ -80,12 +80,11 @@ def train(
     )  # fmt: skip
     assert isinstance(average, HypersphereViT)
     average = average.cpu().eval()
-    logits, fake = _held(average, [cut for cut in cuts if cut.held], side, config)
-    tested = untested(chance(logits), fake)
-    scores = [score("AUC on blends of people never trained on", auc(logits, fake), len(fake))]
+    facts = NetworkFacts(name=NAME)
+    model = DeepfakeModel(logits=lambda faces: _logits(average, faces), size=side, tested=UNTESTED, facts=facts)
+    model, scores = on_people_held_out(model, sources, pairs=config.tests, seed=config.seed, progress=progress)
+    tested = model.tested
     if swaps is not None:
-        facts = NetworkFacts(name=NAME)
-        model = DeepfakeModel(logits=lambda faces: _logits(average, faces), size=side, tested=tested, facts=facts)
         tested, found = on_swaps(model, swaps)
         scores += found
     words: dict[str, Any] = {
@@ -147,15 +146,6 @@ def _batches(cuts: Sequence[Cut], side: int, config: TowerFit) -> Callable[[int]
             yield torch.from_numpy(np.stack(faces)), torch.tensor([0, 1] * config.batch)
 
     return source
-
-
-def _held(
-    module: HypersphereViT, cuts: Sequence[Cut], side: int, config: TowerFit
-) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Logits and labels of pairs of the people held out."""
-    draw = drawn(cuts, config.seed + 1, side)
-    faces = [face for number in range(config.tests) for face in draw(number)[:2]]
-    return _logits(module, faces), np.tile([False, True], config.tests)
 
 
 def _logits(module: HypersphereViT, faces: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:

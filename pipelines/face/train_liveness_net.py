@@ -206,7 +206,12 @@ def _export(
         "training": facts,
         "scores": scores,
         "tolerance": {"bf16": False},
-        "limits": [*LIMITS[1:], "forbidden: deciding alone over people's access to money, work, borders or services"],
+        "limits": [
+            *LIMITS[1:],
+            "forbidden: deciding alone over people's access to money, work, borders or services",
+            "failures in pictures (another camera is a spoof, a good print live): "
+            "docs/img/face_liveness_net_failure.jpg",
+        ],
     }
     size = module.config.size
     return publish(module, card, out, example=torch.zeros(1, 3, size, size), output_names=["logits"])

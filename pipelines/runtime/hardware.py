@@ -1,6 +1,9 @@
-"""What a training asks of the machine, and what its card says of it."""
+"""What a training asks of the machine, and what cards and tables say of it."""
 
 from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
 
 from vitapps.pipelines.runtime.devices import cpu_name
 
@@ -24,3 +27,9 @@ def training_hardware(device: str, threads: int, *, bf16: bool = False, generato
     words += ["bf16"] if bf16 else []
     words += [f"{generators} generator process{'es' * (generators > 1)}"] if generators else []
     return ", ".join(words)
+
+
+def machine_line() -> str:
+    """Time, processor, cores and the load of the last minute: what stands above a table of measurements."""
+    load = f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {cpu_name()}, {os.cpu_count()} cores, load {load}"

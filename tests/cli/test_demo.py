@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import sys
 from collections.abc import Callable
@@ -9,12 +10,15 @@ from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from vitapps.apps import demo
 from vitapps.apps.console import InputArgument, OutputOption, Run, command, group
 from vitapps.apps.main import main
+from vitapps.datasets import samples
+from vitapps.datasets.formats.picture import read_picture
 from vitapps.errors import ExitCode, UnreadableInputError
 
 FAKE = demo.Step(
@@ -135,3 +139,20 @@ def test_an_interrupted_command_ends_the_demo(steps: Callable[..., None], tmp_pa
 def test_every_step_names_commands_and_samples_that_exist(tmp_path: Path) -> None:
     for step in demo.STEPS:
         assert main([*step.words[:2], "--help"]) == ExitCode.OK
+
+
+def test_the_demo_shows_each_question_of_trust_on_pictures_that_are_ours(tmp_path: Path) -> None:
+    """A liveness, a deepfake and a localisation example; each altered sample differs where it says."""
+    steps = {step.input: step for step in demo.STEPS if step.words[0] == "face"}
+    assert {step.words[1] for step in steps.values()} >= {"liveness", "deepfake", "localize", "detect"}
+    samples.write_portrait(tmp_path / "portrait.jpg")
+    plain = read_picture(tmp_path / "portrait.jpg").pixels.astype(int)
+    face = np.s_[41:205, 182:306]
+    for name, share in (("edited_portrait.png", 0.0), ("blended_portrait.png", 0.5), ("printed_portrait.png", 0.9)):
+        module, _, function = steps[name].sample.partition(":")
+        getattr(importlib.import_module(module), function)(tmp_path / name)
+        changed = np.abs(read_picture(tmp_path / name).pixels.astype(int) - plain).max(axis=2) > 4
+        assert changed.any() and changed[face].mean() >= share
+        assert share > 0 or not changed[face].any()
+    sizes = [read_picture(tmp_path / name).pixels.shape for name in steps if (tmp_path / name).exists()]
+    assert set(sizes) == {plain.shape}

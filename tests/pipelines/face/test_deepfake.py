@@ -16,12 +16,13 @@ from vitapps.apps.main import main
 from vitapps.datasets.sets.face_fakes import read_fakes, read_marked
 from vitapps.datasets.synth.self_blended import blending_mask, self_blend
 from vitapps.datasets.synth.swapped_faces import swap_like, through_h264
-from vitapps.errors import MissingError, UnreadableInputError
+from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import CELLS, CHANNELS, SIZE, blend_cues
 from vitapps.pipelines.face.deepfake import Deepfake, DeepfakeSettings
+from vitapps.pipelines.face.deepfake_band import fit_on_blends
 from vitapps.pipelines.face.deepfake_eval import evaluate
-from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested
+from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested, with_band
 from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.train_deepfake import DeepfakeFit, train
 from vitapps.pipelines.face.train_deepfake_tower import TowerFit
@@ -71,7 +72,7 @@ def swaps(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def card(faces: Path, swaps: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
-    config = DeepfakeFit(pairs=16, steps=6, batch=4, dim=8, depth=1)
+    config = DeepfakeFit(pairs=16, tests=6, steps=6, batch=4, dim=8, depth=1)
     return str(train([faces], tmp_path_factory.mktemp("card"), config, swaps=swaps))
 
 
@@ -179,6 +180,33 @@ def test_evaluation_beside_its_baselines(card: str, swaps: Path) -> None:
     assert {"JPEG 50", "half size"} <= set(report.robustness)
     ratio = next(row for row in report.rows if row.source == "set" and row.method.startswith("inner/outer"))
     assert ratio.auc > 0.9
+    said = {(row.source, row.truth): row for row in report.verdicts}
+    assert said["all swaps", "fake"].pictures == said["all swaps", "real"].pictures == 6  # "made" is no swap
+    assert all(sum(row.shares.values()) == pytest.approx(1, abs=2e-3) for row in report.verdicts)
+
+
+def test_a_band_is_fitted_on_blends_and_used(
+    card: str, faces: Path, swaps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = DeepfakeModel.load(card)
+    fit = fit_on_blends(model, [read_marked(faces)], pairs=12, false_alarms=0.25, missed=0.25)
+    assert fit.none_below <= fit.fake_from and fit.pairs == 12 and "people and their" in fit.source
+    assert fit.applied(model.tested).fake_from == fit.fake_from
+    held = fit_on_blends(model, [read_marked(faces)], pairs=4, only_held_out=True)
+    assert "people held out" in held.source
+    with pytest.raises(UnreadableInputError, match="too few people"):
+        fit_on_blends(model, [read_marked(faces)[:1]], pairs=4)
+    out = tmp_path / "band.toml"
+    words = ["face", "calibrate", "deepfake", "--data", str(faces), "-o", str(out), "-w", card, "--pairs", "10"]
+    assert main(words) == 0 and "unsure of untouched" in capsys.readouterr().out
+    assert main(words) == 5  # exists already
+    out.write_text(f'model = "{model.facts.name}"\nfake_from = 1e-6\nnone_below = 0.0\nsource = "here"\n')
+    assert with_band(model, out).tested.fake_from == 1e-6 and with_band(model, None) is model
+    out.write_text(out.read_text().replace(model.facts.name, "another"))
+    with pytest.raises(UsageError, match="another"):
+        with_band(model, out)
+    picture = str(swaps / "set" / "real" / "v0_000.png")
+    assert main(["face", "deepfake", picture, "-w", card, "--calibration", str(tmp_path / "none.toml")]) == 3
 
 
 def test_a_clip_scores_as_its_mean_logit(card: str, tmp_path: Path) -> None:
@@ -205,7 +233,7 @@ def test_commands(card: str, swaps: Path, tmp_path: Path, capsys: pytest.Capture
 
 
 def test_resume_takes_the_cues_and_ends_the_same(faces: Path, tmp_path: Path) -> None:
-    config = DeepfakeFit(pairs=8, steps=4, batch=2, dim=8, depth=1)
+    config = DeepfakeFit(pairs=8, tests=2, steps=4, batch=2, dim=8, depth=1)
     first = DeepfakeModel.load(str(train([faces], tmp_path, config)))
     written = (tmp_path / "cues.npz").stat().st_mtime_ns
     again = DeepfakeModel.load(str(train([faces], tmp_path, config, resume=True)))

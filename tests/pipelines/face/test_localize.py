@@ -27,7 +27,7 @@ from vitapps.pipelines.face.evidence.picture import PictureCurve, inconsistency
 from vitapps.pipelines.face.evidence.selfmatch import self_match
 from vitapps.pipelines.face.localize import LocalizeSettings, localize
 from vitapps.pipelines.face.localize_calibrate import calibrate, calibration_text, read_calibration
-from vitapps.pipelines.face.localize_eval import evaluate
+from vitapps.pipelines.face.localize_eval import Row, bars_of, evaluate
 from vitapps.pipelines.face.scores import auc
 
 Pixels = NDArray[np.uint8]
@@ -144,7 +144,11 @@ def test_calibration_and_its_file(tmp_path: Path) -> None:
     folder.mkdir()
     for number in range(3):
         write_png(folder / f"{number}.png", photograph(number, 128, 160))
-    found = calibrate(folder, number=10)
+    fit = calibrate(folder, number=10, false_alarms=0.2, missed=0.2)
+    found = fit.calibration
+    assert all(
+        row.false_alarms + row.cleared + row.unsure_untouched == pytest.approx(1, abs=2e-3) for row in fit.trade_off
+    )
     picture = found.picture
     assert found.slope > 0 and "3 untouched" in found.source
     assert 0 <= picture.none_below <= picture.edited_from <= 1 and picture.inconsistency_weight >= 0
@@ -179,6 +183,20 @@ def test_a_verdict_is_withheld_between_its_thresholds() -> None:
     assert curve.score(0.0, 20) > curve.score(0.0, 6) > curve.score(0.0, 0)
 
 
+def test_bars_are_held_against_the_fused_map() -> None:
+    def row(source: str, method: str, best: float) -> Row:
+        return Row(
+            source=source, method=method, edited=3, untouched=0, best_f1=best, f1_at_half=0.1, picture_auc=0.5, low=0.4,
+            high=0.6,
+        )  # fmt: skip
+
+    found = {"all": 0.46, "ela": 0.40, "selfmatch": 0.9}
+    rows = [row(source, method, best) for source in ("imd2020", "CoMoFoD") for method, best in found.items()]
+    bars = bars_of([*rows, row("elsewhere", "all", 0.9)])
+    assert [(bar.source, bar.bar, bar.met) for bar in bars] == [("imd2020", 0.45, True), ("CoMoFoD", 0.6, False)]
+    assert (bars[0].ela, bars[0].selfmatch) == (0.40, 0.9)
+
+
 def test_one_kind_of_evidence_decides_nothing(tmp_path: Path) -> None:
     write_png(tmp_path / "a.png", spliced()[0])
     assert localize(tmp_path / "a.png", tmp_path / "m.png", LocalizeSettings(evidence="ela")).verdict == "unsure"
@@ -192,9 +210,10 @@ def test_evaluation_rows(tmp_path: Path) -> None:
     write_png(tmp_path / "Gt" / "a.png", mask.astype(np.uint8) * 255)
     write_png(tmp_path / "Au" / "b.png", photograph(9))
     report = evaluate(tmp_path, Calibration())
+    assert report.bars == []  # no source that has one
     rows = {row.method: row for row in report.rows}
-    assert [(each.edited, each.pictures) for each in report.verdicts] == [(True, 1), (False, 1)]
-    assert all(each.traces + each.none + each.unsure == pytest.approx(1) for each in report.verdicts)
+    assert [(each.truth, each.pictures) for each in report.verdicts] == [("edited", 1), ("untouched", 1)]
+    assert all(sum(each.shares.values()) == pytest.approx(1) and len(each.shares) == 3 for each in report.verdicts)
     assert rows["ela"].edited == 1 and rows["ela"].untouched == 1
     assert rows["ela"].best_f1 > 0.5 > rows["noise"].f1_at_half
     (tmp_path / "Gt" / "a.png").unlink()
