@@ -43,7 +43,8 @@ def test_wider_rates_leave_less_unsure() -> None:
     scores = rng.normal(positive * 1.0, 1)
     rows = trade_off(lambda _: scores, positive, [str(number // 2) for number in range(600)])
     unsure = [row.unsure_altered + row.unsure_untouched for row in rows]
-    assert unsure == sorted(unsure, reverse=True) and unsure[0] > 3 * unsure[-1]
+    even = [value for value, row in zip(unsure, rows, strict=True) if row.allowed_alarms == row.allowed_missed]
+    assert even == sorted(even, reverse=True) and even[0] > 3 * even[-1]
     assert abs(rows[1].false_alarms - 0.05) < 0.03
 
 
