@@ -63,8 +63,8 @@ def calibrate_deepfake(
     check_output(out, overwrite=run.options.overwrite, sources=data)
     model = DeepfakeModel.load(weights, run.options)
     found = fit_on_blends(
-        model, [read_marked(each) for each in data], pairs=pairs, only_held_out=held_out, false_alarms=false_alarms,
-        missed=missed, seed=run.options.seed, options=run.options, progress=run.progress,
+        model, [read_marked(each) for each in data], pairs=pairs, only_held_out=held_out,
+        rates=(false_alarms, missed), seed=run.options.seed, options=run.options, progress=run.progress,
     )  # fmt: skip
     write_text(out, band_text(found, model.facts.name), overwrite=run.options.overwrite)
     said = f"fake from {found.fake_from:g}, no trace below {found.none_below:g}; AUC of the blends {found.auc:.3f}"

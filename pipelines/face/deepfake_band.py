@@ -23,8 +23,7 @@ from vitapps.pipelines.face.unsure_band import TradeOff, fit_band, trade_off
 from vitapps.progress import Progress, null_progress
 
 SMALLEST = 64.0  # pixels a side of a face
-ALARMS = 0.05  # of the untouched faces, called fake
-MISSED = 0.05  # of the blends, in which no trace is found
+RATES = (0.05, 0.05)  # of the untouched faces called fake, and of the blends in which no trace is found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,11 +46,11 @@ class BandFit:
 
 def fit_on_blends(
     model: DeepfakeModel, sources: Sequence[Sequence[MarkedFace]], *, pairs: int = 400, only_held_out: bool = False,
-    false_alarms: float = ALARMS, missed: float = MISSED, seed: int = 0, options: RunOptions | None = None,
+    rates: tuple[float, float] = RATES, seed: int = 0, options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> BandFit:  # fmt: skip
     """Draw `pairs` from all sources alike, or with `only_held_out` from the people whom `face train deepfake` leaves
-    out. UnreadableInputError where a source has fewer than two people."""
+    out; `rates` of false alarms and of blends that are missed. UnreadableInputError where a source has fewer than two people."""
     draws = [_draw(source, seed + 1, progress, only_held_out=only_held_out) for source in sources]
     reader = FaceReader(options or RunOptions(), crop=True, marks=True)
     scores: list[Floats] = []
@@ -66,12 +65,12 @@ def fit_on_blends(
             people += [f"{number % len(draws)}/{pair.person}"] * 2
             task.advance()
     values, fake = np.concatenate(scores), np.tile([False, True], pairs)
-    band = fit_band(values, fake, false_alarms=false_alarms, missed=missed)
+    band = fit_band(values, fake, false_alarms=rates[0], missed=rates[1])
     whose = f"{len(set(people))} people" + " held out" * only_held_out
     return BandFit(
         fake_from=band.upper, none_below=band.lower, pairs=pairs, auc=round(auc(values, fake), 3), unmarked=unmarked,
         source=f"{pairs} blends of {whose} and their untouched twins, landmarks as found, seed {seed}: "
-        f"{false_alarms:.0%} of the untouched above, {missed:.0%} of the blends below",
+        f"{rates[0]:.0%} of the untouched above, {rates[1]:.0%} of the blends below",
         trade_off=trade_off(lambda _: values, fake, people),
     )  # fmt: skip
 

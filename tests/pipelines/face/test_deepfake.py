@@ -189,7 +189,7 @@ def test_a_band_is_fitted_on_blends_and_used(
     card: str, faces: Path, swaps: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = DeepfakeModel.load(card)
-    fit = fit_on_blends(model, [read_marked(faces)], pairs=12, false_alarms=0.25, missed=0.25)
+    fit = fit_on_blends(model, [read_marked(faces)], pairs=12, rates=(0.25, 0.25))
     assert fit.none_below <= fit.fake_from and fit.pairs == 12 and "people and their" in fit.source
     assert fit.applied(model.tested).fake_from == fit.fake_from
     held = fit_on_blends(model, [read_marked(faces)], pairs=4, only_held_out=True)
