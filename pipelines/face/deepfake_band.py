@@ -50,7 +50,8 @@ def fit_on_blends(
     progress: Progress = null_progress,
 ) -> BandFit:  # fmt: skip
     """Draw `pairs` from all sources alike, or with `only_held_out` from the people whom `face train deepfake` leaves
-    out; `rates` of false alarms and of blends that are missed. UnreadableInputError where a source has fewer than two people."""
+    out; `rates` of false alarms and of blends that are missed. UnreadableInputError where a source has fewer than two
+    people."""
     draws = [_draw(source, seed + 1, progress, only_held_out=only_held_out) for source in sources]
     reader = FaceReader(options or RunOptions(), crop=True, marks=True)
     scores: list[Floats] = []

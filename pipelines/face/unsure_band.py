@@ -55,7 +55,9 @@ def trade_off(
     allowed: Sequence[tuple[float, float]] = ALLOWED,
 ) -> list[TradeOff]:  # fmt: skip
     """One row a pair of allowed rates, by folds over `groups` (people, photographs), which are never split. `score`
-    takes the rows of a fit and gives the scores of all rows by what was fitted on them."""
+    takes the rows of a fit and gives the scores of all rows by what was fitted on them. No rows with a single group."""
+    if len(set(groups)) < 2:
+        return []
     folds = _folds(groups)
     fitted = [(folds != fold, score(folds != fold)) for fold in np.unique(folds)]
     return [_row(fitted, positive, *rates) for rates in allowed]
