@@ -24,7 +24,9 @@ def add_commands(app: typer.Typer, train_app: typer.Typer) -> None:
 def layout(
     run: Run,
     page: InputArgument,
-    out: Annotated[Path | None, typer.Option("--out", "-o", show_default=False, help="JSON file to write.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", show_default=False, help="JSON file to write; --json prints it.")
+    ] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Draw blocks and lines: OUT.preview.png.")] = False,
     detector: DetectorOption = "auto",
     blocks: LayoutOption = "auto",

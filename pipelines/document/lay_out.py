@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vitapps.atomic import atomic_path, check_output
-from vitapps.datasets.formats.page_json import JsonWriter
+from vitapps.datasets.formats.page_json import JsonWriter, page_to_dict
 from vitapps.datasets.formats.page_text import BlockKind, Line, Page, Quad
 from vitapps.datasets.formats.page_writer import Origin
-from vitapps.datasets.formats.picture import Picture, read_picture
+from vitapps.datasets.formats.picture import Picture
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.detect_lines import LineDetector
 from vitapps.pipelines.document.formats import DetectorName, LayoutName
 from vitapps.pipelines.document.found_line import FoundLine
 from vitapps.pipelines.document.layout_network import LayoutNetwork
+from vitapps.pipelines.document.page_source import open_source
 from vitapps.pipelines.document.read_page import ReadSettings, find_by_network, find_on, grey_of, look_at, page_of
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.provenance import preview_path, write_run_record
@@ -32,7 +35,8 @@ _COLOURS: dict[BlockKind, tuple[int, int, int]] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayoutResult:
-    """What was found and written."""
+    """What was found and written. `blocks`, `lines` and `kinds` of all pages together; `rotation` and `skew` of the
+    first; `pages` as trees (schema of `page_json.py`) where nothing was written."""
 
     input: Path
     out: Path | None
@@ -41,6 +45,7 @@ class LayoutResult:
     rotation: int
     skew: float
     kinds: dict[str, int]
+    pages: list[dict[str, Any]]
     preview: Path | None = None
 
 
@@ -73,37 +78,57 @@ def lay_out(
     source: Path, out: Path | None = None, *, preview: bool = False, detector: DetectorName = "auto",
     layout: LayoutName = "auto", weights: str | None = None, options: RunOptions | None = None, command: str = "",
 ) -> LayoutResult:  # fmt: skip
-    """Find the layout of a picture; with `out` write it as JSON (schema of `page_json.py`) with a run record, with
-    `preview` draw it. `detector` `network` asks the network, anything else the components, since without reading there
-    is no telling that they fail; `layout` `rules` makes blocks by rules, anything else by the network of
-    `weights`, None: the embedded one. Raises UnreadableInputError, OutputError, and MissingError without weights."""
+    """Find the layout of the pages of a picture or a PDF; with `out` write it as JSON (schema of `page_json.py`) with a
+    run record, with `preview` draw the first. `detector` `network` asks the network, anything else the components,
+    since without reading there is no telling that they fail; `layout` `rules` makes blocks by rules, anything else by
+    the network of `weights`, None: the embedded one. Raises UnreadableInputError, OutputError, and MissingError without
+    weights."""
     options = options or RunOptions()
     drawn = preview_path(out or source) if preview else None
     for path in (out, drawn):
         if path is not None:
             check_output(path, overwrite=options.overwrite, sources=[source])
-    picture = read_picture(source)
+    sheets = open_source(source)
     head = None if layout == "rules" else LayoutNetwork.load(weights, options)
     network = LineDetector.load(None, options) if detector == "network" else None
-    page = layout_page(picture, detector=network, layout=head)
-    kinds = {str(kind): sum(block.kind == kind for block in page.blocks) for kind in _COLOURS}
+    pages: list[Page] = []
+    for item in sheets.pages():
+        picture = item.picture()
+        page = replace(layout_page(picture, detector=network, layout=head), number=item.number)
+        if drawn is not None and not pages:
+            with atomic_path(drawn, overwrite=options.overwrite) as temporary:
+                draw_layout(picture, page).save(temporary, format="PNG")
+        pages.append(page)
     if out is not None:
-        with atomic_path(out, overwrite=options.overwrite) as temporary:
-            writer = JsonWriter(temporary, Origin(name=source.name))
-            writer.add(page)
-            writer.finish()
+        _write(out, source, pages, overwrite=options.overwrite)
         facts = [*((network.facts,) if network else ()), *((head.facts, head.detector.facts) if head else ())]
-        record = new_record(facts, options=options, command=command, inputs=[source])
-        record.results = {"blocks": len(page.blocks), "lines": len(page.lines)}
-        record.warnings = list(page.warnings)
+        inputs = [sheets.content] if isinstance(sheets.content, Path) else []
+        record = new_record(facts, options=options, command=command, inputs=inputs)
+        record.results = {"pages": len(pages), "blocks": _blocks(pages), "lines": _lines(pages)}
+        record.warnings = [warning for page in pages for warning in page.warnings]
         write_run_record(out, record)
-    if drawn is not None:
-        with atomic_path(drawn, overwrite=options.overwrite) as temporary:
-            draw_layout(picture, page).save(temporary, format="PNG")
+    kinds = Counter(str(block.kind) for page in pages for block in page.blocks)
     return LayoutResult(
-        input=source, out=out, blocks=len(page.blocks), lines=len(page.lines), rotation=page.rotation, skew=page.skew,
-        kinds={kind: count for kind, count in kinds.items() if count}, preview=drawn,
+        input=source, out=out, blocks=_blocks(pages), lines=_lines(pages), rotation=pages[0].rotation,
+        skew=pages[0].skew, kinds={kind: kinds[kind] for kind in _COLOURS if kinds[kind]}, preview=drawn,
+        pages=[] if out is not None else [page_to_dict(page) for page in pages],
     )  # fmt: skip
+
+
+def _write(out: Path, source: Path, pages: Sequence[Page], *, overwrite: bool) -> None:
+    with atomic_path(out, overwrite=overwrite) as temporary:
+        writer = JsonWriter(temporary, Origin(name=source.name))
+        for page in pages:
+            writer.add(page)
+        writer.finish()
+
+
+def _blocks(pages: Sequence[Page]) -> int:
+    return sum(len(page.blocks) for page in pages)
+
+
+def _lines(pages: Sequence[Page]) -> int:
+    return sum(len(page.lines) for page in pages)
 
 
 def draw_layout(picture: Picture, page: Page) -> Any:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from fakes.line_readers import FakeReader
 from vitapps.apps.main import main
-from vitapps.datasets.formats.page_json import read_pages
+from vitapps.datasets.formats.page_json import page_from_dict, read_pages
 from vitapps.datasets.formats.page_text import Block, Line, Page, quad_of
 from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.pages import make_page
@@ -45,6 +45,20 @@ def test_layout_is_written_with_record_and_preview(page_file: Path, tmp_path: Pa
     before = out.read_bytes()
     assert main(["doc", "layout", str(page_file), "-o", str(out), "--quiet"]) == 5
     assert out.read_bytes() == before
+
+
+def test_layout_is_printed_and_a_pdf_has_a_tree_a_page(
+    page_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doc", "layout", str(page_file), "--layout", "rules", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    (page,) = [page_from_dict(item) for item in printed["pages"]]
+    assert len(page.lines) == printed["lines"] > 10
+    book = tmp_path / "book.pdf"
+    with Image.open(page_file) as image:
+        image.convert("L").save(book, save_all=True, append_images=[image.convert("L")], resolution=100)
+    assert main(["doc", "layout", str(book), "--layout", "rules", "-o", str(tmp_path / "book.json"), "--quiet"]) == 0
+    assert [page.number for page in read_pages(tmp_path / "book.json")] == [1, 2]
 
 
 @pytest.mark.parametrize("content", [b"", b"\x89PNG\r\n\x1a\n", b"no picture at all"])
