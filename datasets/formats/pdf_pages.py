@@ -25,7 +25,7 @@ DEFAULT_DPI = 300.0
 _DPI_RANGE = (60.0, 600.0)  # of scans; what claims more or less is drawn at the nearer end
 _SCAN_COVER = 0.6  # share of the page that the pictures of a scan cover
 _LARGEST = 150_000.0  # units of user space, 50 metres: Acrobat's own limit is a tenth of it
-_PASSWORD, _FORMAT, _FILE = 4, 3, 2  # FPDF_GetLastError
+_PASSWORD, _FORMAT, _FILE, _NONE = 4, 3, 2, 0  # FPDF_GetLastError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -196,6 +196,8 @@ def _document(source: Path | bytes, label: str, password: str) -> Any:
             said = "is encrypted" if not password else "is not opened by this password"
             raise UnreadableInputError(f"{label}: {said}", hint="--password PASSWORD") from None
         reason = "not a PDF, or damaged beyond repair" if code in (_FORMAT, _FILE) else str(error)
+        if code == _NONE:  # nothing failed, but there is nothing to show
+            reason = "holds no page that can be read"
         raise UnreadableInputError(
             f"{label}: {reason}", hint="open it in a viewer, and save or copy it again"
         ) from None
