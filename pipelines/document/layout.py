@@ -17,6 +17,7 @@ Floats = NDArray[np.float64]
 APART = 1.45  # times the usual distance of two lines: a gap this large ends a block
 INDENT = 0.9  # x-heights
 LABEL, SHORT = 1.5, 0.5  # x-heights to a picture, and of its width: such lines are its labels
+TITLE = 3  # letters and figures that a title has at least
 _ITEM = re.compile(r"^\s*([•◦▪‣·*\-–—]|\(?\d{1,3}[.)]|\(?[a-zA-Z][.)]|[ivxlc]{1,5}[.)])\s")
 CAPTION = re.compile(r"^\s*(fig(ure|\.)?|table|tab\.|plate|photo|abbildung|abb\.)\s*[\dIVX:]", re.IGNORECASE)
 
@@ -150,4 +151,6 @@ def kind_of(block: Sequence[int], boxes: Floats, sizes: Floats, body: float, tex
     if sum(starts) >= 2 and starts[0]:
         return "list"
     large = float(np.median(sizes[list(block)])) > HEADING * body
+    if texts and sum(char.isalnum() for place in block for char in texts[place]) < TITLE:
+        large = False  # a figure or a capital of a formula has no small letters to be measured
     return "title" if large and len(rows) <= 4 else "text"

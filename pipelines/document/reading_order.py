@@ -19,6 +19,7 @@ Ints = NDArray[np.int64]
 GUTTER = 0.9  # x-heights: the least width of a gutter
 CELL = 9.0  # x-heights: lines shorter than this are cells when they are level with the rows beside them
 HEADING = 1.25  # times the x-height of body type
+NUMBER, FIGURES = 5.0, 1.7  # x-heights: what is narrower may be the number of a page, whose figures are so high
 INITIAL = 2.0  # times the usual height of a line: a letter as high, and higher than wide, begins several rows
 MARGIN = 0.12  # of the page's height: where running lines stand
 
@@ -42,7 +43,7 @@ def reading_order(boxes: Floats, sizes: Floats, height: float) -> Order:
     if not len(boxes):
         return Order(header=(), parts=(), footer=())
     cut = _Cut(boxes, sizes)
-    header, footer = cut.running_line(height, top=True), cut.running_line(height, top=False)
+    header, footer = cut.running_lines(height, top=True), cut.running_lines(height, top=False)
     rest = np.setdiff1d(np.arange(len(boxes)), np.concatenate([header, footer]))
     parts = tuple(tuple(part) for part in cut.split(rest) if len(part))
     return Order(header=tuple(cut.rows(header)), parts=parts, footer=tuple(cut.rows(footer)))
@@ -60,18 +61,28 @@ class _Cut:
         """Items row by row, each from left to right."""
         return [int(item) for row in rows_of(self.boxes, items) for item in row]
 
-    def running_line(self, height: float, *, top: bool) -> Ints:
-        """The row at the top or foot of the page when it stands apart from what is below or above it and is not set
-        larger; none on a page of few lines."""
+    def running_lines(self, height: float, *, top: bool) -> Ints:
+        """The row at the top or foot of the page, or else the two rows there, when they stand apart from what is below
+        or above them and are not set larger; none on a page of few lines."""
         rows = rows_of(self.boxes, np.arange(len(self.boxes)))
         if len(rows) < 6:
             return np.zeros(0, np.int64)
-        row, next_row = (rows[0], rows[1]) if top else (rows[-1], rows[-2])
-        low, high = self.boxes[row, 1].min(), self.boxes[row, 3].max()
+        rows = rows if top else rows[::-1]
+        for number in (1, 2):
+            outer = np.concatenate(rows[:number])
+            if self._runs(outer, rows[number], height, top=top):
+                return outer
+        return np.zeros(0, np.int64)
+
+    def _runs(self, outer: Ints, next_row: Ints, height: float, *, top: bool) -> bool:
+        """Whether the lines `outer` stand at the edge of the page, apart from the next row, in small type. What is as
+        narrow as the number of a page may have no small letters to be measured."""
+        low, high = self.boxes[outer, 1].min(), self.boxes[outer, 3].max()
         gap = self.boxes[next_row, 1].min() - high if top else low - self.boxes[next_row, 3].max()
         outside = high < MARGIN * height if top else low > (1 - MARGIN) * height
-        small = self.sizes[row].max() < HEADING * self.body
-        return row if outside and small and gap > 1.2 * self.body else np.zeros(0, np.int64)
+        narrow = self.boxes[outer, 2] - self.boxes[outer, 0] < NUMBER * self.body
+        small = self.sizes[outer] < np.where(narrow, FIGURES, HEADING) * self.body
+        return bool(outside and small.all() and gap > 1.2 * self.body)
 
     def split(self, items: Ints) -> list[list[int]]:
         """Columns and spanning parts of a region, in order."""

@@ -65,6 +65,27 @@ def test_running_lines_are_set_apart() -> None:
     assert order.footer == (18,)
 
 
+def test_two_rows_and_the_high_figures_of_a_page_number_run_too() -> None:
+    lines = [(100, 330, 10, X_HEIGHT), (0, 80, 32, X_HEIGHT), (400, 430, 32, 1.5 * X_HEIGHT),
+             *column(0, 200, 130, 8), *column(230, 430, 130, 8), (205, 230, 950, 1.5 * X_HEIGHT)]  # fmt: skip
+    boxes = np.array([(x0, y, x1, y + 2 * size) for x0, x1, y, size in lines])
+    order = reading_order(boxes, np.array([line[3] for line in lines]), 1000.0)
+    assert order.header == (0, 1, 2) and order.footer == (19,)
+    title = np.array([(100, 10, 430, 40), *boxes[1:]])  # as wide as a title and in large type
+    sizes = np.array([1.5 * X_HEIGHT, *(line[3] for line in lines[1:])])
+    assert reading_order(title, sizes, 1000.0).header == ()
+
+
+def test_a_lone_figure_is_no_title() -> None:
+    boxes = np.array([(0, 100 + 60 * row, 300, 120 + 60 * row) for row in range(5)], np.float64)
+    sizes = np.array([10.0, 15.0, 10.0, 15.0, 10.0])
+    order = reading_order(boxes, sizes, 2000.0)
+    kinds = [
+        group.kind for group in group_lines(order, boxes, sizes, ["some words", "7", "more words", "Methods", "words"])
+    ]
+    assert kinds == ["text", "text", "text", "title", "text"]
+
+
 def test_blocks_have_kinds() -> None:
     texts = ["A Title", *(["Words of a paragraph"] * 4), "1. first", "2. second", "Fig. 3 A caption"]
     tops = [0.0, 80, 105, 130, 155, 220, 245, 330]
