@@ -23,7 +23,8 @@ app = typer.Typer(add_completion=False)
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One command of the demo. `sample` is `module:function` that writes the input file named `input`; `words` are the
-    command's own words, in which `{input}` and `{out}` stand for paths in the demo's folder."""
+    command's own words, in which `{input}`, `{out}` and `{text}` stand for paths in the demo's folder; what the
+    command writes to the file named `text` is shown."""
 
     title: str
     about: str
@@ -31,12 +32,13 @@ class Step:
     sample: str = ""
     input: str = ""
     out: str = ""
+    text: str = ""
     computes: bool = True
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepOutcome:
-    """What one command did: exit code, wall seconds, its JSON object, its run record and the picture it wrote."""
+    """What one command did: exit code, wall seconds, its JSON object, its run record, what it drew and wrote."""
 
     step: Step
     line: str
@@ -45,6 +47,7 @@ class StepOutcome:
     result: dict[str, Any]
     record: dict[str, Any]
     picture: Path | None
+    text: str = ""
 
 
 STEPS = (
@@ -67,10 +70,11 @@ STEPS = (
     Step(
         title="A printed page",
         about="Two columns that the program draws, turns and sprinkles with noise; read, and made a searchable PDF.",
-        words=("doc", "ocr", "{input}", "-o", "{out}", "--preview"),
+        words=("doc", "ocr", "{input}", "-o", "{out}", "--sidecar", "{text}", "--preview"),
         sample="vitapps.datasets.samples.printed_page:write_printed_page",
         input="page.png",
         out="page.searchable.pdf",
+        text="page.txt",
     ),
     Step(
         title="A boat that passes behind a pole",
@@ -180,7 +184,7 @@ def demo(
 
 def perform(step: Step, folder: Path, run: Run) -> StepOutcome:
     """Write the sample of `step` into `folder` and run its command there, in this process."""
-    names = {"input": str(folder / step.input), "out": str(folder / step.out)}
+    names = {"input": str(folder / step.input), "out": str(folder / step.out), "text": str(folder / step.text)}
     if step.sample and not (folder / step.input).exists():
         module, function = step.sample.split(":")
         getattr(importlib.import_module(module), function)(folder / step.input)
@@ -193,7 +197,7 @@ def perform(step: Step, folder: Path, run: Run) -> StepOutcome:
     if code == ExitCode.INTERRUPTED:
         raise KeyboardInterrupt  # the user meant the demo, not only this command
     result = json.loads(said.getvalue() or "{}")
-    record = folder / f"{step.out}.run.json"
+    record, text = folder / f"{step.out}.run.json", folder / step.text
     return StepOutcome(
         step=step,
         line=shlex.join(["vitapps", *words]),
@@ -202,6 +206,7 @@ def perform(step: Step, folder: Path, run: Run) -> StepOutcome:
         result=result,
         record=json.loads(record.read_text(encoding="utf-8")) if step.out and record.exists() else {},
         picture=Path(result["preview"]) if result.get("preview") else None,
+        text=text.read_text(encoding="utf-8") if step.text and text.exists() else "",
     )
 
 

@@ -51,10 +51,11 @@ def _section(outcome: StepOutcome) -> dict[str, Any]:
         "code": outcome.code,
         "seconds": f"{outcome.seconds:.1f}",
         "picture": data_uri(outcome.picture) if outcome.picture else "",
+        "text": shown(outcome.text.strip()),
         "facts": [(name, _cell(value)) for name, value in facts],
         "timings": [(stage, f"{seconds:.2f}") for stage, seconds in record.get("timings", {}).items()],
         "warnings": [shown(str(warning)) for warning in record.get("warnings", [])],
-        "figures": [(key, _cell(value)) for key, value in result.items() if _is_plain(value)],
+        "figures": [(key, _cell(value)) for key, value in result.items() if _is_plain(value) and value != ""],
         "tables": list(_tables(result)),
         "outputs": [outcome.step.out] if outcome.step.out and not outcome.code else [],
     }

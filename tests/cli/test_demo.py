@@ -9,9 +9,11 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
+from typing import Annotated
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 
 from vitapps.apps import demo
@@ -24,10 +26,11 @@ from vitapps.errors import ExitCode, UnreadableInputError
 FAKE = demo.Step(
     title="Squares & <circles>",
     about="A fake.",
-    words=("rs", "work", "{input}", "-o", "{out}"),
+    words=("rs", "work", "{input}", "-o", "{out}", "--sidecar", "{text}"),
     sample="fake_sample:write",
     input="tile.tif",
     out="found.gpkg",
+    text="said.txt",
 )
 FAILING = demo.Step(title="Failing", about="A fake.", words=("rs", "fail", "{input}", "-o", "{out}"), input="tile.tif")
 STOPPED = demo.Step(title="Stopped", about="A fake.", words=("rs", "stop", "{input}", "-o", "{out}"), input="tile.tif")
@@ -40,8 +43,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     app = group("A fake domain.")
 
     @command(app, "work")
-    def work(run: Run, tile: InputArgument, out: OutputOption) -> None:
+    def work(
+        run: Run, tile: InputArgument, out: OutputOption, sidecar: Annotated[Path, typer.Option("--sidecar")]
+    ) -> None:
         """Work."""
+        sidecar.write_text("What is <read>\n")
         picture = out.with_suffix(".png")
         Image.new("RGB", (4, 4), (255, 0, 0)).save(picture)
         record = {"timings": {"search": 1.25}, "engine": "abacus", "warnings": ["a <warning>"]}
@@ -100,7 +106,9 @@ def test_the_page_stands_alone_and_says_everything(
     assert shown["page"] == str(out / "index.html")
     assert [step["exit_code"] for step in shown["steps"]] == [0]
     page = Page(Path(shown["page"]).read_text(encoding="utf-8"))
-    assert {"Squares & <circles>", "a <warning>", "4950", "4 × 4", "1.25", "and 40 more"} <= set(page.texts)
+    assert {"Squares & <circles>", "a <warning>", "4950", "4 × 4", "1.25", "and 40 more", "What is <read>"} <= set(
+        page.texts
+    )
     assert any("engine abacus" in text for text in page.texts)
     pictures = [address for address in page.addresses if address.startswith("data:image/png;base64,")]
     assert len(pictures) == 1
@@ -134,6 +142,11 @@ def test_an_interrupted_command_ends_the_demo(steps: Callable[..., None], tmp_pa
     steps(STOPPED, FAKE)
     assert main(["demo", "-o", str(tmp_path)]) == ExitCode.INTERRUPTED
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_printed_page_is_shown_with_its_text() -> None:
+    (step,) = [step for step in demo.STEPS if step.words[:2] == ("doc", "ocr")]
+    assert step.text and step.words[step.words.index("--sidecar") + 1] == "{text}" and "--preview" in step.words
 
 
 def test_every_step_names_commands_and_samples_that_exist(tmp_path: Path) -> None:
