@@ -40,8 +40,8 @@ def keep_main_component(scores: NDArray[Any]) -> None:
 def rounded_mask(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.bool_]:
     """The whole brain from what was labelled, X Y Z with `spacing` in mm.
 
-    Holes and sulci up to 2 CLOSING wide are filled, then what hangs on by a bridge below 2 OPENING is cut off (by
-    an opening that keeps all within SLACK of it).
+    What hangs on by a bridge below 2 OPENING is cut off first: muscle and sinus lie beyond a dark gap that the closing
+    would fill. Then holes and sulci up to 2 CLOSING wide are filled, new bridges are cut, and the largest part is left.
     """
     from scipy import ndimage
 
@@ -51,13 +51,20 @@ def rounded_mask(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[n
     box = boxes[0]
     width = [math.ceil(CLOSING / step) + 1 for step in spacing]  # closing at the edge of the array would erode
     wide = np.pad(mask[box], [(n, n) for n in width])
+    wide = _near_core(wide, _without_specks(_depth(wide, spacing) > OPENING), spacing)
     wide |= _depth(ndimage.binary_fill_holes(_depth(~wide, spacing) <= CLOSING), spacing) > CLOSING
-    core = main_component(_depth(wide, spacing) > OPENING)
-    if core.any():
-        wide &= _depth(~core, spacing) <= OPENING + SLACK
+    wide = _near_core(wide, main_component(_depth(wide, spacing) > OPENING), spacing)
     out = np.zeros_like(mask)
     out[box] = wide[tuple(slice(n, -n) for n in width)]
     return out
+
+
+def _near_core(mask: NDArray[np.bool_], core: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.bool_]:
+    """What an opening leaves of `mask` whose eroded part is `core`, with SLACK; all of it without a core."""
+    if not core.any():
+        return mask
+    near: NDArray[np.bool_] = mask & (_depth(~core, spacing) <= OPENING + SLACK)
+    return near
 
 
 def _depth(mask: NDArray[np.bool_], spacing: Sequence[float]) -> NDArray[np.float32]:
@@ -76,23 +83,29 @@ def drop_specks(scores: NDArray[Any]) -> None:
     for index, box in enumerate(boxes, start=1):
         if box is None:
             continue
-        parts, number = ndimage.label(labels[box] == index)
-        if number < 2:
-            continue
-        sizes = np.bincount(parts.ravel())
-        small = sizes < SPECK * sizes[1:].max()
-        small[0] = False
-        scores[index][box][small[parts]] = 0
+        own = labels[box] == index
+        scores[index][box][own & ~_without_specks(own)] = 0
+
+
+def _without_specks(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The connected parts of at least SPECK of the largest one's size."""
+    parts, sizes = _parts(mask)
+    large: NDArray[np.bool_] = (sizes >= max(1.0, SPECK * sizes.max()))[parts]
+    return large
 
 
 def main_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The largest connected part of a mask of any shape."""
+    parts, sizes = _parts(mask)
+    found: NDArray[np.bool_] = (np.arange(len(sizes)) == sizes.argmax())[parts] & mask
+    return found
+
+
+def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+    """Connected parts numbered from 1, 0 outside; the size of each number, that of the outside counted as 0."""
     from scipy import ndimage
 
-    parts, number = ndimage.label(mask)
-    if number <= 1:
-        return mask
+    parts, _ = ndimage.label(mask)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
-    found: Any = parts == sizes.argmax()
-    return np.asarray(found, np.bool_)
+    return parts, sizes

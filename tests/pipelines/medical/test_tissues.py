@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from vitapps.pipelines.medical.postprocess import main_component, rounded_mask
 from vitapps.pipelines.medical.resample import upsample_matrix
 from vitapps.pipelines.medical.tissues import fit_tissues, sample_points, tissue_numbers
 from vitapps.pipelines.medical.upsample import Evidence, upsample_argmax
@@ -79,23 +78,3 @@ def test_points_lie_where_something_may_be() -> None:
     again = sample_points(scores, [upsample_matrix(n * 2, 2.0) for n in (10, 12, 8)])
     assert again is not None
     assert np.array_equal(again[0][0], where[0])
-
-
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (1.0, 1.0, 2.0)])
-def test_masks(spacing: tuple[float, float, float]) -> None:
-    mask = np.zeros((44, 30, 30), bool)
-    mask[4:24, 4:24, 4:24] = True
-    mask[12:16, 12:16, :] = False  # a sulcus of 4 mm closes
-    mask[24:40, 8, 8] = True  # a bridge of one voxel and what hangs on it
-    mask[40:43, 7:10, 7:10] = True
-    mask[0, 0, 0] = True
-    main = main_component(mask)
-    assert main.sum() == mask.sum() - 1
-    rounded = rounded_mask(main, spacing)
-    assert rounded[6:22, 6:22, 7:21].all()  # corners are rounded
-    assert not rounded[28:].any()
-    assert rounded[:24].sum() <= 20**3
-    assert not rounded_mask(np.zeros((5, 5, 5), bool), spacing).any()
-    dot = np.zeros((5, 5, 5), bool)
-    dot[2, 2, 2] = True  # too small to have a core
-    assert np.array_equal(rounded_mask(dot, spacing), dot)
