@@ -57,6 +57,14 @@ def read_frames(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_P
             yield _picture(image, label, index, frames)
 
 
+def count_frames(source: Path | bytes, *, name: str = "") -> int:
+    """How many frames a file has, by its headers; raises UnreadableInputError as `read_frames` does for these."""
+    label = name or (str(source) if isinstance(source, Path) else "picture")
+    with _refusing(label), _opened(source, label) as image:
+        _check_size(image, label, MAX_PIXELS)
+        return int(getattr(image, "n_frames", 1))
+
+
 @contextmanager
 def _opened(source: Path | bytes, label: str) -> Iterator[Any]:
     from PIL import Image

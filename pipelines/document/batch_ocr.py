@@ -9,7 +9,8 @@ from vitapps.pipelines.batch.task import Item, ItemResult, Task, TaskSpec, optio
 from vitapps.pipelines.document.formats import OcrFormat, TextMode
 from vitapps.pipelines.document.ocr import OcrSettings, check_settings, extension, ocr
 from vitapps.pipelines.document.ocr_many import reader_of
-from vitapps.pipelines.document.recognise import DEFAULT_READER, cards_of
+from vitapps.pipelines.document.read_page import weights_of
+from vitapps.pipelines.document.recognise import DEFAULT_READER
 from vitapps.provenance import preview_path, record_path
 
 _WORDS: dict[TextMode, list[str]] = {"auto": [], "skip": ["--skip-text"], "redo": ["--redo"], "force": ["--force"]}
@@ -48,7 +49,7 @@ class BatchTask(Task):
 
     @classmethod
     def weights(cls, spec: TaskSpec) -> dict[str, str]:
-        return {card.name: card.sha256 for card in cards_of(spec.weights or DEFAULT_READER) if card is not None}
+        return weights_of(spec.weights)
 
     @classmethod
     def check(cls, spec: TaskSpec) -> None:

@@ -90,11 +90,13 @@ def _is_bilevel(grey: Grey) -> bool:
 
 def grain(grey: Grey) -> float:
     """Standard deviation of the noise, from the median of second differences (Immerkaer 1996)."""
-    part = grey[: grey.shape[0] // 2 * 2 : 2, :].astype(np.float32)
+    part = grey[: grey.shape[0] // 2 * 2 : 2, :].astype(np.int16)
     if min(part.shape) < 3:
         return 0.0
     second = np.abs(2 * part[:, 1:-1] - part[:, :-2] - part[:, 2:])
-    return float(np.median(second)) / (0.6745 * 6**0.5)
+    counts = np.bincount(second.ravel()).cumsum()
+    low, high = np.searchsorted(counts, ((second.size - 1) // 2, second.size // 2), side="right").tolist()
+    return float((low + high) / 2) / (0.6745 * 6**0.5)
 
 
 def components_of(ink: Grey) -> Components:

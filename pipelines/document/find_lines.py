@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.document.components import Components, letter_like
-from vitapps.pipelines.document.found_line import FoundLine, sloped_quad
+from vitapps.pipelines.document.found_line import FoundLine, slope_through, sloped_quad
 from vitapps.pipelines.document.join_pieces import join_pieces
+from vitapps.pipelines.document.quantiles import median_of, percentile_of
 from vitapps.pipelines.document.touching import cut_touching
 
 Floats = NDArray[np.float64]
@@ -34,7 +35,7 @@ def lines_by_components(found: Components, height: float) -> list[FoundLine]:
     if not len(letters.boxes):
         return []
     names = core_names(letters, height, found.ink.shape)
-    pieces = [np.flatnonzero(names == name).astype(np.int32) for name in np.unique(names)]
+    pieces = members_of(names)
     marks = [len(piece) == 1 and letters.heights[piece[0]] < 0.8 * height for piece in pieces]  # commas, quotes
     words = [piece for piece, mark in zip(pieces, marks, strict=True) if not mark]
     rows = join_pieces([gathered(letters, word) for word in words], letters, height)
@@ -86,12 +87,17 @@ def core_names(letters: Components, height: float, shape: tuple[int, ...], reach
     return np.asarray(names[(y0 + y1) // 2, middle_x], np.int32)
 
 
+def members_of(names: Ints) -> list[Ints]:
+    """The letters of each core, by the `names` n of their cores."""
+    order = np.argsort(names, kind="stable").astype(np.int32)
+    return np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
+
+
 def gathered(letters: Components, members: Ints) -> FoundLine:
     """The line of some letters."""
     boxes = letters.boxes[members].astype(np.float64)
     tall = boxes[:, 3] - boxes[:, 1]
-    usual = float(np.median(tall))
-    normal = tall < 2.2 * usual
+    normal = tall < 2.2 * median_of(tall)
     slope = _slope(boxes[normal])
     middle = (boxes[:, 0] + boxes[:, 2]) / 2
     top = boxes[:, 1] - slope * middle
@@ -107,9 +113,8 @@ def gathered(letters: Components, members: Ints) -> FoundLine:
 
 def _small_height(tall: Floats) -> float:
     """Height of the small letters among the letters of a line."""
-    low = float(np.percentile(tall, 15))
-    small = tall[tall < 1.25 * low]
-    return float(np.median(small)) if len(small) >= 0.2 * len(tall) else float(np.median(tall))
+    small = tall[tall < 1.25 * percentile_of(tall, 15)]
+    return median_of(small if len(small) >= 0.2 * len(tall) else tall)
 
 
 def _slope(boxes: Floats) -> float:
@@ -117,10 +122,9 @@ def _slope(boxes: Floats) -> float:
     if len(boxes) < 6:
         return 0.0
     x, y = (boxes[:, 0] + boxes[:, 2]) / 2, (boxes[:, 1] + boxes[:, 3]) / 2
-    spread = float(np.ptp(x))
-    if spread < 6 * float(np.median(boxes[:, 3] - boxes[:, 1])):
+    if np.ptp(x) < 6 * median_of(boxes[:, 3] - boxes[:, 1]):
         return 0.0
-    slope = float(np.polyfit(x, y, 1)[0])
+    slope = slope_through(x, y)
     return slope if abs(slope) < LONGEST_SLOPE else 0.0
 
 
@@ -142,8 +146,10 @@ def _with_small(line: FoundLine, small: Components) -> FoundLine:
 
 def absorbed(lines: list[FoundLine], height: float) -> list[FoundLine]:
     """Commas, accents and quotes that made a core of their own go to the line that they touch."""
-    small = [line for line in lines if line.box[2] - line.box[0] < 1.6 * height and line.height < 1.3 * height]
-    large = [line for line in lines if line not in small]
+    small, large = [], []
+    for line in lines:
+        is_small = line.box[2] - line.box[0] < 1.6 * height and line.height < 1.3 * height
+        (small if is_small else large).append(line)
     if not (small and large):
         return lines
     boxes = np.array([line.box for line in large])

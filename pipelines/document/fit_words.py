@@ -46,7 +46,7 @@ def _marks_of(
                         for word, seen, others, good in zip(
                             look.reading.words, look.evidence, spellings, right, strict=True
                         )
-                        if seen.path < fusion.sure and contested(word.text, others)
+                        if fusion.doubts(seen) and contested(word.text, others)
                     ]
             task.advance(len(part))
     return found

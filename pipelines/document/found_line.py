@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from vitapps.datasets.formats.page_text import Box, Quad, box_of
 
 
@@ -29,6 +32,12 @@ class FoundLine:
     def height(self) -> float:
         """Pixels from top to foot at its left end."""
         return self.quad[3][1] - self.quad[0][1]
+
+
+def slope_through(x: NDArray[np.floating], y: NDArray[np.floating]) -> float:
+    """The slope of the straight line of least squares through n points, not all of one `x`."""
+    apart = x - x.mean()
+    return float(apart @ (y - y.mean()) / (apart @ apart))
 
 
 def sloped_quad(x0: float, x1: float, top: float, foot: float, slope: float) -> Quad:

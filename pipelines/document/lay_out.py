@@ -101,7 +101,7 @@ def lay_out(
         pages.append(page)
     if out is not None:
         _write(out, source, pages, overwrite=options.overwrite)
-        facts = [*((network.facts,) if network else ()), *((head.facts, head.detector.facts) if head else ())]
+        facts = [*((network.facts,) if network else ()), *(head.networks if head else ())]
         inputs = [sheets.content] if isinstance(sheets.content, Path) else []
         record = new_record(facts, options=options, command=command, inputs=inputs)
         record.results = {"pages": len(pages), "blocks": _blocks(pages), "lines": _lines(pages)}

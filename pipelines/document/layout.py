@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.page_text import BlockKind, Box, around
+from vitapps.pipelines.document.quantiles import median_of
 from vitapps.pipelines.document.reading_order import HEADING, Order, rows_of
 
 Floats = NDArray[np.float64]
@@ -104,10 +105,10 @@ def paragraphs(part: Sequence[int], boxes: Floats, sizes: Floats) -> list[list[i
     if not rows:
         return []
     pitch = _pitch(rows, boxes)
-    left = float(np.median([boxes[row, 0].min() for row in rows]))
+    left = median_of(np.array([boxes[row, 0].min() for row in rows]))
     found = [list(rows[0])]
     for before, row in pairwise(rows):
-        size, last = float(np.median(sizes[row])), float(np.median(sizes[before]))
+        size, last = median_of(sizes[row]), median_of(sizes[before])
         foot, top = boxes[row, 3].max(), boxes[before, 3].max()
         far = foot - top > APART * max(pitch, 1.35 * min(size, last)) and boxes[row, 1].min() > boxes[before, 3].max()
         other = max(size, last) > HEADING * min(size, last)
@@ -150,7 +151,7 @@ def kind_of(block: Sequence[int], boxes: Floats, sizes: Floats, body: float, tex
     starts = [bool(_ITEM.match(texts[row[0]])) for row in rows] if texts else []
     if sum(starts) >= 2 and starts[0]:
         return "list"
-    large = float(np.median(sizes[list(block)])) > HEADING * body
+    large = median_of(sizes[list(block)]) > HEADING * body
     if texts and sum(char.isalnum() for place in block for char in texts[place]) < TITLE:
         large = False  # a figure or a capital of a formula has no small letters to be measured
     return "title" if large and len(rows) <= 4 else "text"

@@ -63,6 +63,11 @@ class LayoutNetwork:
         model = load_model(card, options or RunOptions())
         return cls(network=model, detector=detector, facts=NetworkFacts.of(card, model))
 
+    @property
+    def networks(self) -> tuple[NetworkFacts, ...]:
+        """Facts of the networks that are asked."""
+        return self.facts, self.detector.facts
+
     def groups(
         self, grey: NDArray[np.uint8], lines: Sequence[FoundLine], pictures: Sequence[Box], tables: Sequence[Box],
         *, proposed: Sequence[Sequence[int]], order: Sequence[int], texts: Sequence[str] = (),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.page_text import Line, Quad, Word
 from vitapps.pipelines.document.deskew import moved
 from vitapps.pipelines.document.found_line import FoundLine
+from vitapps.pipelines.document.quantiles import median_of, shades_at
 
 Grey = NDArray[np.uint8]
 Matrix = NDArray[np.floating]
@@ -116,7 +117,7 @@ def to_line(crop: Crop, words: Sequence[PlacedWord]) -> Line | None:
         found.append(Word(text=word.text, quad=quad, confidence=word.confidence))
         if any(char.isalnum() for char in word.text):
             reach.append(type_height(word.text, y0, y1))
-    y0, y1 = np.median(reach, axis=0).tolist() if reach else type_height(words[0].text, *inked_rows(ink))
+    y0, y1 = map(median_of, np.array(reach).T) if reach else type_height(words[0].text, *inked_rows(ink))
     room = ROOM * (y1 - y0)
     y0, y1 = y0 - room, y1 + room
     x0, x1 = max(0.0, words[0].x0 - room), min(float(width), words[-1].x1 + room)
@@ -147,7 +148,7 @@ def type_height(text: str, y0: float, y1: float) -> tuple[float, float]:
 
 def ink_of(grey: Grey) -> NDArray[np.bool_]:
     """Where a crop, dark on light, is darker than half way from its paper to its ink."""
-    paper, dark = float(np.median(grey)), float(np.percentile(grey, 2))
+    dark, paper = shades_at(grey, (2, 50))
     if paper - dark < 12:
         return np.zeros(grey.shape, bool)
     return grey < (paper + dark) / 2

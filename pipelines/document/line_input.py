@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from vitapps.pipelines.document.quantiles import shades_at
 
 STEP = 4  # pixels: widths are multiples of it
 SIDE = 8  # pixels of paper that are added before and behind the writing
@@ -28,29 +28,33 @@ def prepare_line(
     wider = stretch if rows < height else 1.0
     width = STEP * round(min(columns * wider / rows, MOST_HEIGHTS) * height / STEP)
     smooth = cv2.INTER_AREA if rows > height else cv2.INTER_CUBIC if rows < height else cv2.INTER_LINEAR
-    ink = ink_of(cv2.resize(grey, (max(STEP, width), height), interpolation=smooth))
-    return np.pad(ink, ((0, 0), (SIDE, SIDE)))
+    small = np.asarray(cv2.resize(grey, (max(STEP, width), height), interpolation=smooth), np.uint8)
+    return np.pad(ink_of(small), ((0, 0), (SIDE, SIDE)))
 
 
-def ink_of(grey: NDArray[Any]) -> Line:
+def ink_of(grey: NDArray[np.uint8]) -> Line:
     """0 paper, 1 ink, H W. Paper is the median, which writing does not reach; where more of the picture's range lies
     above it than below, the writing is light on dark. Ink is the first percentile on its side."""
-    values = grey.astype(np.float32)
-    paper = float(np.median(values))
-    dark, light = (float(value) for value in np.percentile(values, (1, 99)))
+    return np.asarray(cv2.LUT(grey, _inks(grey)), np.float32)
+
+
+def _inks(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The ink that each of the 256 shades stands for in a picture."""
+    dark, paper, light = shades_at(grey, (1, 50, 99))
+    shades = np.arange(256, dtype=np.float32)
     if light - paper > paper - dark:
-        ink = (values - paper) / max(light - paper, LEAST_CONTRAST)
+        ink = (shades - paper) / max(light - paper, LEAST_CONTRAST)
     else:
-        ink = (paper - values) / max(paper - dark, LEAST_CONTRAST)
-    line: Line = np.clip(ink, -0.5, 1.25).astype(np.float32)
-    return line
+        ink = (paper - shades) / max(paper - dark, LEAST_CONTRAST)
+    return np.asarray(np.clip(ink, -0.5, 1.25), np.float32)
 
 
 def without_margins(grey: NDArray[np.uint8], share: float = MARGIN) -> NDArray[np.uint8]:
     """Rows without ink above and below the writing are cut off but for `share` of its height; half of the picture's
     height stays in any case, so that a lone dash does not grow into a bar."""
     height = len(grey)
-    rows = np.flatnonzero((ink_of(grey) > 0.5).sum(axis=1) >= 2)
+    inked = cv2.LUT(grey, (_inks(grey) > 0.5).astype(np.uint8))
+    rows = np.flatnonzero(np.count_nonzero(inked, axis=1) >= 2)
     if not len(rows):
         return grey
     top, foot = int(rows[0]), int(rows[-1]) + 1

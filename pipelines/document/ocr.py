@@ -157,6 +157,7 @@ def ocr(
     check_ocr(path, out, settings, overwrite=options.overwrite, sources=[path])
     source = open_source(path, pages=settings.pages, password=settings.password, dpi=settings.dpi)
     record = new_record((), options=options)
+    read.networks.clear()
     tally, known, text = _Tally(), read.found, ""
     with record.timed("read"), _output(out, overwrite=options.overwrite) as target:
         _write(source, target, read, settings, tally, progress)
@@ -192,10 +193,11 @@ def _write_record(
     out: Path, source: Source, read: ReadPages, settings: OcrSettings, options: RunOptions, result: OcrResult,
     command: str,
 ) -> Path:  # fmt: skip
-    facts = read.reader.facts if read.reader and result.read else ()
     inputs = [source.content] if isinstance(source.content, Path) else []
     said = without_password(command)
-    record = new_record(facts, options=options, settings=_recorded(settings), command=said, inputs=inputs)
+    record = new_record(
+        tuple(read.networks.values()), options=options, settings=_recorded(settings), command=said, inputs=inputs
+    )
     record.timings, record.warnings = result.timings, result.warnings
     record.results = {name: value for name, value in result.to_json().items() if name not in ("text", "timings")}
     return write_run_record(out, record)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.page_text import Quad
 from vitapps.pipelines.document.components import Components, binarise, components_of, letter_like, x_height
 from vitapps.pipelines.document.deskew import make_upright, resized, skew_of, turned
-from vitapps.pipelines.document.find_lines import core_names, lines_by_components
-from vitapps.pipelines.document.found_line import FoundLine
+from vitapps.pipelines.document.find_lines import core_names, lines_by_components, members_of
+from vitapps.pipelines.document.found_line import FoundLine, slope_through
+from vitapps.pipelines.document.quantiles import median_of
 from vitapps.pipelines.document.steep_skew import steep_skew
 
 Grey = NDArray[np.uint8]
@@ -99,9 +100,8 @@ def _stand(found: Components, quarter: int) -> Stand:
     if not height or len(letters.boxes) < 3:
         return Stand(components=found, x_height=height)
     names = core_names(letters, height, found.ink.shape, ROW_REACH)
-    order = np.argsort(names, kind="stable")
-    rows = np.split(order, np.flatnonzero(np.diff(names[order])) + 1)
-    counts = [_row_counts(letters.boxes[row].astype(np.float64), height) for row in rows if len(row) >= 5]
+    rows = [row for row in members_of(names) if len(row) >= 5]
+    counts = [_row_counts(letters.boxes[row].astype(np.float64), height) for row in rows]
     heads, feet, level, total = np.sum(counts, axis=0).tolist() if counts else (0, 0, 0, 0)
     return Stand(components=found, x_height=height, heads=heads, feet=feet, level=level, letters=total)
 
@@ -109,14 +109,14 @@ def _stand(found: Components, quarter: int) -> Stand:
 def _row_counts(boxes: NDArray[np.float64], height: float) -> tuple[int, int, int, int]:
     """Heads, feet, level letters and all letters of one row of boxes n 4."""
     x = (boxes[:, 0] + boxes[:, 2]) / 2
-    slope = float(np.polyfit(x, (boxes[:, 1] + boxes[:, 3]) / 2, 1)[0]) if np.ptp(x) > 8 * height else 0.0
+    slope = slope_through(x, (boxes[:, 1] + boxes[:, 3]) / 2) if np.ptp(x) > 8 * height else 0.0
     top, foot = boxes[:, 1] - slope * x, boxes[:, 3] - slope * x
-    level = max(int((np.abs(edge - np.median(edge)) < 0.12 * height).sum()) for edge in (top, foot))
+    level = max(int((np.abs(edge - median_of(edge)) < 0.12 * height).sum()) for edge in (top, foot))
     small = boxes[:, 3] - boxes[:, 1] < 1.2 * height
     if small.sum() < 3:
         return 0, 0, level, len(boxes)
-    heads = int((top < np.median(top[small]) - 0.22 * height).sum())
-    feet = int((foot > np.median(foot[small]) + 0.22 * height).sum())
+    heads = int((top < median_of(top[small]) - 0.22 * height).sum())
+    feet = int((foot > median_of(foot[small]) + 0.22 * height).sum())
     return heads, feet, level, len(boxes)
 
 

@@ -21,7 +21,8 @@ from vitapps.datasets.formats.page_json import page_from_dict, page_to_dict
 from vitapps.datasets.formats.page_text import Page
 from vitapps.datasets.formats.picture import Picture
 from vitapps.errors import VitappsError
-from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
+from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_and_tell
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.engines.cache import DiskCache, entry_key, open_cache
 
 LIMIT = 256 << 20  # bytes: some 10,000 pages
@@ -30,7 +31,8 @@ _LOGGER = logging.getLogger("vitapps.document")
 
 @dataclass(slots=True)
 class ReadPages:
-    """Reads pictures of pages; `load` is called for the first. `read` counts pages read, `found` those known."""
+    """Reads pictures of pages; `load` is called for the first. `read` counts pages read, `found` those known;
+    `networks`, by name: those asked for these pages, now or when they were put into the cache."""
 
     load: Callable[[], PageReader]
     settings: ReadSettings = field(default_factory=ReadSettings)
@@ -38,26 +40,32 @@ class ReadPages:
     reader: PageReader | None = None
     read: int = 0
     found: int = 0
+    networks: dict[str, NetworkFacts] = field(default_factory=dict)
 
     def __call__(self, picture: Picture) -> Page:
         """The page in the picture; its number is left to the caller."""
         self.reader = self.reader or self.load()
         key = self._key(picture, self.reader) if self.cache else ""
         known = self._known(key)
-        if known is not None:
+        page, networks = known or read_and_tell(picture, self.reader, self.settings)
+        self.networks |= {facts.name: facts for facts in networks}
+        if known:
             self.found += 1
-            return known
-        page = read_page(picture, self.reader, self.settings)
+            return page
         self.read += 1
         if self.cache:
-            self.cache.put(key, json.dumps(page_to_dict(page)).encode())
+            entry = {"page": page_to_dict(page), "networks": [asdict(facts) for facts in networks]}
+            self.cache.put(key, json.dumps(entry).encode())
         return page
 
-    def _known(self, key: str) -> Page | None:
+    def _known(self, key: str) -> tuple[Page, tuple[NetworkFacts, ...]] | None:
         stored = self.cache.get(key) if self.cache else None
+        if not stored:
+            return None
         try:
-            return page_from_dict(json.loads(stored)) if stored else None
-        except (ValueError, VitappsError):
+            entry = json.loads(stored)
+            return page_from_dict(entry["page"]), tuple(NetworkFacts(**facts) for facts in entry["networks"])
+        except (ValueError, KeyError, TypeError, VitappsError):
             _LOGGER.debug("cached page %s is of another form", key)
             return None
 
@@ -65,7 +73,7 @@ class ReadPages:
         return entry_key({
             "pixels": hashlib.sha256(np.ascontiguousarray(picture.pixels).data).hexdigest(),
             "shape": picture.pixels.shape, "dpi": picture.dpi, "warnings": picture.warnings,
-            "weights": [facts.sha256 for facts in reader.facts], "settings": asdict(self.settings),
+            "weights": dict(reader.weights), "settings": asdict(self.settings),
             "version": __version__, "code": _code(),
         })  # fmt: skip
 

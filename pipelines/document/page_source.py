@@ -12,7 +12,7 @@ from typing import Protocol
 from vitapps.datasets.formats.page_text import Page
 from vitapps.datasets.formats.pdf_frame import PageFrame
 from vitapps.datasets.formats.pdf_pages import PdfSheet, open_pdf
-from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, Picture, read_frames
+from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, Picture, count_frames, read_frames
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.document.page_ranges import chosen_pages
 
@@ -110,7 +110,7 @@ def open_source(path: Path, *, pages: str = "", password: str = "", dpi: float |
         with open_pdf(content, name=name, password=password) as document:
             total = len(document)
     else:
-        total = next(read_frames(content, name=name)).frames
+        total = count_frames(content, name=name)
     return Source(
         content=content, name=name, is_pdf=is_pdf, total=total, chosen=chosen_pages(pages, total), password=password,
         dpi=dpi,

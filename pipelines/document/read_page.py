@@ -5,8 +5,9 @@ Everything given back is in pixels of the picture that was given, whatever was t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Protocol
 
@@ -19,11 +20,13 @@ from vitapps.datasets.formats.picture import Picture
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.components import binarise, components_of, x_height
 from vitapps.pipelines.document.deskew import Upright, make_upright
+from vitapps.pipelines.document.detect_lines import DEFAULT_WEIGHTS as DETECTOR_WEIGHTS
 from vitapps.pipelines.document.detect_lines import LineDetector
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.formats import DetectorName, LayoutName
 from vitapps.pipelines.document.found_line import FoundLine
 from vitapps.pipelines.document.layout import Group, group_lines, with_figures, with_tables
+from vitapps.pipelines.document.layout_network import DEFAULT_WEIGHTS as LAYOUT_WEIGHTS
 from vitapps.pipelines.document.layout_network import LayoutNetwork
 from vitapps.pipelines.document.line_crops import Crop, PlacedWord, crop_line, to_line
 from vitapps.pipelines.document.orientation import Survey, survey
@@ -37,10 +40,11 @@ from vitapps.pipelines.document.pictures import (
 )
 from vitapps.pipelines.document.polarity import dark_on_light
 from vitapps.pipelines.document.reading_order import reading_order
-from vitapps.pipelines.document.recognise import DEFAULT_READER, Recogniser
+from vitapps.pipelines.document.recognise import DEFAULT_READER, Recogniser, cards_of
 from vitapps.pipelines.document.ruled_tables import level_rules, table_boxes
 from vitapps.pipelines.document.sheet import FlatSheet, find_sheet, flattened
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.shared_backbones.weights.cards import load_card
 
 Grey = NDArray[np.uint8]
 FEW_LETTERS = (0.65, 0.55, 0.4, 0.0)  # confidence wanted beyond the least of 0, 1, 2, … letters and figures
@@ -91,40 +95,77 @@ class ReadSettings:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PageReader:
     """What reads pages: a reader of lines, a detector of lines that is loaded where components fail, a network for
-    layout that is loaded when it is asked for (None: none is), and the facts of the networks for the run record."""
+    layout that is loaded when it is asked for (None: none is), and the facts of what reads lines, for run records.
+    `weights`: sha256 of all that may be asked for a page, by name."""
 
     lines: LineReader
     detector: Callable[[], LineDetector] | None = None
     layout: Callable[[], LayoutNetwork] | None = None
-    facts: tuple[NetworkFacts, ...] = ()
+    facts: Callable[[], tuple[NetworkFacts, ...]] = tuple
+    weights: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> PageReader:
-        """The embedded models, or a recogniser by card name or path; raises MissingError where there is none."""
-        recogniser = Recogniser.load(weights or DEFAULT_READER, options)
+        """The embedded models, or a recogniser by card name or path, which goes on being loaded while the first page is
+        looked at; raises MissingError where there is none."""
+        known = {**weights_of(weights), LAYOUT_WEIGHTS: load_card(LAYOUT_WEIGHTS).sha256}
+        lines = LoadingReader(partial(Recogniser.load, weights or DEFAULT_READER, options))
         detector = cache(partial(LineDetector.load, None, options))
         layout = cache(partial(LayoutNetwork.load, None, options))
-        return cls(lines=recogniser, detector=detector, layout=layout, facts=recogniser.networks)
+        return cls(lines=lines, detector=detector, layout=layout, facts=lambda: lines.loaded.networks, weights=known)
+
+
+class LoadingReader:
+    """A recogniser that `load` makes in a thread, so that what comes before reading need not wait."""
+
+    def __init__(self, load: Callable[[], Recogniser]) -> None:
+        pool = ThreadPoolExecutor(1, thread_name_prefix="vitapps-load")
+        self._loading = pool.submit(load)
+        pool.shutdown(wait=False)
+
+    @property
+    def loaded(self) -> Recogniser:
+        """The recogniser, once it is there; raises what `load` raised."""
+        return self._loading.result()
+
+    def read(self, crops: Sequence[Grey]) -> Sequence[Reading]:
+        return self.loaded.read(crops)
+
+
+def weights_of(weights: str | None = None) -> dict[str, str]:
+    """sha256 of the weights that may be asked for the text of a page, by name: a line recogniser, its word heads, the
+    text detector. Raises MissingError as `cards_of` does."""
+    cards = [*cards_of(weights or DEFAULT_READER), load_card(DETECTOR_WEIGHTS)]
+    return {card.name: card.sha256 for card in cards if card is not None}
 
 
 def read_page(picture: Picture, reader: PageReader, settings: ReadSettings | None = None) -> Page:
     """Read one page. A page without writing has no blocks and says so in its warnings."""
+    return read_and_tell(picture, reader, settings)[0]
+
+
+def read_and_tell(
+    picture: Picture, reader: PageReader, settings: ReadSettings | None = None
+) -> tuple[Page, tuple[NetworkFacts, ...]]:
+    """As `read_page`, with the facts of the networks that were asked for this page."""
     settings = settings or ReadSettings()
     grey = grey_of(picture)
     layout = reader.layout() if settings.layout == "network" and reader.layout else None
     look, page = look_at(grey, reader.lines, settings)
-    if settings.detector == "network" and reader.detector:
-        look, page, found = find_by_network(grey, look, page, reader.detector(), settings)
-        read = _read_lines(grey, page, found.lines, reader.lines, settings)
-        return page_of(picture, page, look, read, found, settings, layout)
-    found = find_on(page)
+    detector = reader.detector() if settings.detector == "network" and reader.detector else None
+    if detector is not None:
+        look, page, found = find_by_network(grey, look, page, detector, settings)
+    else:
+        found = find_on(page)
     read = _read_lines(grey, page, found.lines, reader.lines, settings)
     if settings.detector == "auto" and reader.detector and _in_doubt(grey, found, read):
-        other, upright, seen = find_by_network(grey, Survey(), page, reader.detector(), settings)
+        detector = reader.detector()
+        other, upright, seen = find_by_network(grey, Survey(), page, detector, settings)
         again = _read_lines(grey, upright, seen.lines, reader.lines, settings)
         if _letters(again) > _letters(read):
-            return page_of(picture, upright, other, again, seen, settings, layout)
-    return page_of(picture, page, look, read, found, settings, layout)
+            look, page, found, read = other, upright, seen, again
+    asked = [*reader.facts(), *([detector.facts] if detector else []), *(layout.networks if layout else [])]
+    return page_of(picture, page, look, read, found, settings, layout), tuple(asked)
 
 
 def find_by_network(

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.pipelines.document.quantiles import median_of
+
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 GUTTER = 0.9  # x-heights: the least width of a gutter
@@ -181,7 +183,7 @@ def rows_of(boxes: Floats, items: Ints) -> list[Ints]:
     rows: list[list[int]] = []
     spans: list[tuple[float, float]] = []
     tall = boxes[items, 3] - boxes[items, 1]
-    usual = float(np.median(tall)) if len(items) else 0.0
+    usual = median_of(tall) if len(items) else 0.0
     initial = (tall > INITIAL * usual) & (boxes[items, 2] - boxes[items, 0] < tall)
     middle = boxes[items, 1] + np.where(initial, usual, tall) / 2
     for item in items[np.argsort(middle, kind="stable")]:

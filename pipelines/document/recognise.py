@@ -23,15 +23,18 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.document.confidence import CERTAINTY, Calibration, WordEvidence
 from vitapps.pipelines.document.ctc_decode import Peak, best_path, word_spans
 from vitapps.pipelines.document.line_input import MARGIN, SIDE, STEP, Line, prepare_line
-from vitapps.pipelines.document.line_strips import Gap, laid_out, plan_strips
+from vitapps.pipelines.document.line_strips import Gap, Strip, laid_out, plan_strips
 from vitapps.pipelines.document.look_alikes import settle
+from vitapps.pipelines.document.quantiles import median_of
 from vitapps.pipelines.document.word_tokens import word_rows
+from vitapps.pipelines.runtime.in_order import in_order
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.weights.cards import Card
 
 DEFAULT_WEIGHTS, DEFAULT_READER = "line-latin", "line-latin-words"  # what is trained; what reads, by CTC and words
 TASK, WORDS_TASK = "doc.read", "doc.read-words"
 TILE, OVERLAP = 2_400, 320  # columns
+TOGETHER = 2  # strips that are read at once, where there are as many threads
 DOUBT = -0.08  # log probability a character: below it, a crop is looked at again
 SECOND_LOOKS = ((1.0, 0.3), (1.3, 0.2))  # stretch and margin; the surest reading stays (chosen on SROIE lines)
 INK = 0.35  # of full ink: a column that reaches it is written on
@@ -97,7 +100,7 @@ class WordFuser(Protocol):
 class Recogniser:
     """`network` computes 1 1 height W -> 1 W/4 1+characters log probabilities of lines parted by `gap`, and tokens
     1 W/4 D where `fuse` is given, which reads doubtful words again (`word_fusion.py`); `stretch`: low pictures are made
-    so many times wider before it (`prepare_line`)."""
+    so many times wider before it (`prepare_line`); `together` calls of it may run at once."""
 
     network: Network
     charset: str
@@ -107,6 +110,7 @@ class Recogniser:
     calibration: Calibration = field(default_factory=Calibration)
     facts: NetworkFacts = field(default_factory=NetworkFacts)
     fuse: WordFuser | None = None
+    together: int = 1
 
     @classmethod
     def load(cls, weights: str | None = None, options: RunOptions | None = None) -> Recogniser:
@@ -115,7 +119,7 @@ class Recogniser:
         from vitapps.shared_backbones.engines.load import load_model
 
         card, heads = cards_of(weights or DEFAULT_WEIGHTS)
-        model = load_model(card, options or RunOptions())
+        model = load_model(card, options or RunOptions(), together=TOGETHER)
         return cls(
             network=model,
             charset=str(card.preprocess["charset"]),
@@ -125,6 +129,7 @@ class Recogniser:
             calibration=Calibration(**card.preprocess["calibration"]),
             facts=NetworkFacts.of(card, model),
             fuse=_word_fusion(heads, options or RunOptions()) if heads else None,
+            together=model.together,
         )
 
     @property
@@ -150,30 +155,35 @@ class Recogniser:
         return found
 
     def _look(self, crops: Sequence[Crop], stretch: float, margin: float) -> list[Look]:
-        lines = [prepare_line(crop, self.height, stretch, margin) if crop.size else None for crop in crops]
-        outputs = self._answers([line for line in lines if line is not None])
-        return [
-            Look() if line is None else self._reading(line, next(outputs), crop.shape)
-            for line, crop in zip(lines, crops, strict=True)
-        ]
+        found = [Look()] * len(crops)
+        places = [place for place, crop in enumerate(crops) if crop.size]
+        lines = [prepare_line(crops[place], self.height, stretch, margin) for place in places]
+        for number, answer in self._answers(lines):
+            found[places[number]] = self._reading(lines[number], answer, crops[places[number]].shape)
+        return found
 
-    def _answers(self, lines: Sequence[Line]) -> Iterator[NDArray[np.float32]]:
-        """W/4 1+characters of each line, in their order; with `fuse` the tokens beside them."""
-        owners, tiles = [], []
-        for number, line in enumerate(lines):
+    def _answers(self, lines: Sequence[Line]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+        """The number of each line and its W/4 1+characters, with `fuse` the tokens beside them, as they come in."""
+        tiles: list[Line] = []
+        owned: list[range] = []  # numbers of the tiles of each line
+        for line in lines:
             parts = tiles_of(line)
-            owners += [number] * len(parts)
+            owned.append(range(len(tiles), len(tiles) + len(parts)))
             tiles += parts
-        answers: dict[int, NDArray[np.float32]] = {}
-        for strip in plan_strips([tile.shape[1] for tile in tiles], self.gap):
+        owners = [number for number, places in enumerate(owned) for _ in places]
+        strips = list(plan_strips([tile.shape[1] for tile in tiles], self.gap))
+
+        def answer(strip: Strip) -> NDArray[np.float32]:
             outputs = self.network(laid_out(strip, tiles, self.gap))
-            output = outputs[0][0] if self.fuse is None else np.concatenate([part[0] for part in outputs], axis=1)
+            return outputs[0][0] if self.fuse is None else np.concatenate([part[0] for part in outputs], axis=1)
+
+        answers: dict[int, NDArray[np.float32]] = {}
+        for strip, output in zip(strips, in_order(answer, strips, self.together), strict=True):
             for place, start in zip(strip.lines, strip.starts, strict=True):
                 answers[place] = output[start // STEP : (start + tiles[place].shape[1]) // STEP]
-        found: list[list[NDArray[np.float32]]] = [[] for _ in lines]
-        for place, owner in enumerate(owners):
-            found[owner].append(answers[place])
-        return (joined(part) for part in found)
+            for number in sorted({owners[place] for place in strip.lines}):
+                if all(place in answers for place in owned[number]):
+                    yield number, joined([answers.pop(place) for place in owned[number]])
 
     def _reading(self, line: Line, answer: NDArray[np.float32], shape: tuple[int, ...]) -> Look:
         """The reading of a crop of `shape` H W."""
@@ -273,7 +283,7 @@ def char_edges(peaks: Sequence[Peak], written: NDArray[np.bool_]) -> list[tuple[
     """x0, x1 of each character in columns of the line. Within a word, halfway between peaks; at a blank, the longest
     run of bare columns there; at the ends, the nearest bare column beyond the peak."""
     centres = [STEP * (peak.token + 0.5) for peak in peaks]
-    usual = float(np.median(np.diff(centres))) if len(centres) > 1 else 3.0 * STEP
+    usual = median_of(np.diff(centres)) if len(centres) > 1 else 3.0 * STEP
     halves = [(left + right) / 2 for left, right in pairwise(centres)]
     starts = [_outer(written, centres[0], -1, usual), *halves]
     ends = [*halves, _outer(written, centres[-1], 1, usual)]

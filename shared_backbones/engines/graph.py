@@ -6,25 +6,28 @@ from pathlib import Path
 from typing import Any
 
 from vitapps.errors import MissingError
+from vitapps.shared_backbones.engines import onnxruntime, openvino
 from vitapps.shared_backbones.engines.model import CompiledModel
-from vitapps.shared_backbones.engines.openvino import open_core, read_graph
 from vitapps.shared_backbones.weights.cards import Card, graph_path, int8_path
 
 
-def compile_card_graph(card: Card, *, engine: str, precision: str, threads: int) -> CompiledModel:
-    """Compile the graph of `card` that `precision` needs, its sha256 checked, by `openvino` or `onnxruntime`.
+def compile_card_graph(
+    card: Card, *, engine: str, precision: str, threads: int, together: int = 1
+) -> CompiledModel:  # fmt: skip
+    """Compile the graph of `card` that `precision` needs, its sha256 checked, by `openvino` or `onnxruntime`; the first
+    runs `together` calls at once.
 
     Raises MissingError where the card has no such graph, or the file or the engine is missing.
     """
-    if engine == "onnxruntime":
-        from vitapps.shared_backbones.engines.onnxruntime import compile_graph
-    else:
-        from vitapps.shared_backbones.engines.openvino import compile_graph
     quantized = precision == "int8"
     path = int8_path(card) if quantized else graph_path(card)
-    return compile_graph(
-        path, card_name=card.name, precision=precision, threads=threads,
-        sha256=card.int8_sha256 if quantized else card.graph_sha256,
+    sha256 = card.int8_sha256 if quantized else card.graph_sha256
+    if engine == "onnxruntime":
+        return onnxruntime.compile_graph(
+            path, card_name=card.name, precision=precision, threads=threads, sha256=sha256
+        )  # fmt: skip
+    return openvino.compile_graph(
+        path, card_name=card.name, precision=precision, threads=threads, sha256=sha256, together=together
     )  # fmt: skip
 
 
@@ -60,4 +63,4 @@ def output_names(card: Card) -> tuple[str, ...]:
 
 
 def _read(path: Path) -> Any:
-    return read_graph(open_core(), path)
+    return openvino.read_graph(openvino.open_core(), path)

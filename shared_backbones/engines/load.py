@@ -21,23 +21,25 @@ def load_elsewhere(loader: Loader | None) -> None:
     _elsewhere[:] = [] if loader is None else [loader]
 
 
-def load_model(card: Card, options: RunOptions) -> CompiledModel:
-    """Compile the network of a card. An engine that is asked for and not there is an error, never replaced.
+def load_model(card: Card, options: RunOptions, *, together: int = 1) -> CompiledModel:
+    """Compile the network of a card. An engine that is asked for and not there is an error, never replaced. `together`
+    calls may then run at once, each with its share of the threads, where the engine can and there are as many threads.
 
     Raises MissingError for absent or damaged files, packages or GPUs, UsageError for combinations without sense.
     """
-    return _elsewhere[0](card, options) if _elsewhere else load_here(card, options)
+    return _elsewhere[0](card, options) if _elsewhere else load_here(card, options, together=together)
 
 
-def load_here(card: Card, options: RunOptions) -> CompiledModel:
+def load_here(card: Card, options: RunOptions, *, together: int = 1) -> CompiledModel:
     """As `load_model`, in this process in any case."""
     device = _device(options)
     threads = options.threads or usable_cores()
+    together = min(together, threads)
     engine = "torch" if options.engine == "auto" and device != "cpu" else options.engine
     if options.reduce != NO_REDUCTION:
         card = _reduced(card, options, graph=engine in ("auto", *GRAPH_ENGINES))
     if engine == "auto":
-        return _by_decision(card, options, threads)
+        return _by_decision(card, options, threads, together)
     precision = _precision(card, options, engine, device)
     if engine not in GRAPH_ENGINES:
         from vitapps.shared_backbones.engines.torch import compile_card
@@ -50,7 +52,7 @@ def load_here(card: Card, options: RunOptions) -> CompiledModel:
     from vitapps.shared_backbones.engines.graph import compile_card_graph
 
     _require_graph(card)
-    return compile_card_graph(card, engine=engine, precision=precision, threads=threads)
+    return compile_card_graph(card, engine=engine, precision=precision, threads=threads, together=together)
 
 
 def _reduced(card: Card, options: RunOptions, *, graph: bool) -> Card:
@@ -61,13 +63,15 @@ def _reduced(card: Card, options: RunOptions, *, graph: bool) -> Card:
     return reduced_card(card, options.reduce, graph=graph)
 
 
-def _by_decision(card: Card, options: RunOptions, threads: int) -> CompiledModel:
+def _by_decision(card: Card, options: RunOptions, threads: int, together: int) -> CompiledModel:
     from vitapps.shared_backbones.engines.choose import decide, measured_later
     from vitapps.shared_backbones.engines.graph import compile_card_graph
 
     _require_graph(card)
     chosen = decide(card, options, threads, measure=False)
-    model = compile_card_graph(card, engine=chosen.engine, precision=chosen.precision, threads=threads)
+    model = compile_card_graph(
+        card, engine=chosen.engine, precision=chosen.precision, threads=threads, together=together
+    )  # fmt: skip
     model.run = measured_later(model.run, chosen, card, options)
     model.lend = None if model.lend is None else measured_later(model.lend, chosen, card, options)
     model.reason = chosen.reason

@@ -23,7 +23,8 @@ class CompiledModel:
     `reason`: why this engine and precision.
 
     `lend`, where an engine has it: as the call, but the answers are the engine's own memory, which the next call
-    overwrites; the caller may change them. `release`: give back what computing needs, until the next call.
+    overwrites; the caller may change them. `release`: give back what computing needs, until the next call. `together`:
+    calls that run at once where several threads call; 1: they take turns, or must not call at once.
     """
 
     run: Run
@@ -36,6 +37,7 @@ class CompiledModel:
     reason: str = "asked for"
     lend: Run | None = None
     release: Callable[[], None] = _nothing
+    together: int = 1
 
     def __call__(self, *inputs: NDArray[np.float32]) -> Arrays:
         return self.run(*inputs)

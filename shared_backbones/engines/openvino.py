@@ -11,6 +11,8 @@ import io
 import math
 import sys
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,7 @@ _CONVERTER = "openvino.tools.ovc"  # converts models, which is never done here
 HINTS = {"exact": "f32", "bf16": "bf16"}
 CACHE = "openvino"
 LARGE = 1 << 20  # values of one input
+_OPENING = Lock()
 
 
 def load_openvino() -> Any:
@@ -41,7 +44,6 @@ def load_openvino() -> Any:
         return require("openvino")
 
 
-@functools.cache
 def open_core() -> Any:
     """The one `openvino.Core` of this process, which is never given back.
 
@@ -49,15 +51,22 @@ def open_core() -> Any:
     the core goes in another thread (a garbage collection is enough), the first thread keeps a stack that is no longer
     there, and the next signal that it handles, Ctrl-C included, ends the process with SIGSEGV.
     """
+    with _OPENING:  # threads that load a network each would open one each
+        return _core()
+
+
+@functools.cache
+def _core() -> Any:
     return load_openvino().Core()
 
 
 def compile_graph(
-    path: Path, *, card_name: str, precision: str, threads: int, sha256: str = "", keep: bool = True
+    path: Path, *, card_name: str, precision: str, threads: int, sha256: str = "", keep: bool = True, together: int = 1
 ) -> CompiledModel:
     """Compile an ONNX or OpenVINO file for the CPU. Raises MissingError when the file cannot be read as a graph.
 
-    `sha256` of the file, where it is known, saves reading it again. `keep`: use the cache.
+    `sha256` of the file, where it is known, saves reading it again. `keep`: use the cache. `together` calls may run at
+    once, from as many threads, which takes a tenth less time than all threads on one call and 20 MB more for each.
     """
     openvino = load_openvino()
     settings = {
@@ -65,12 +74,14 @@ def compile_graph(
         "INFERENCE_NUM_THREADS": threads,
         "PERFORMANCE_HINT": "LATENCY",
     }
+    if together > 1:
+        settings["NUM_STREAMS"] = together
     if keep:
         compiled = _compiled(openvino, path, settings, precision, sha256)
     else:
         compiled = _compile(open_core(), path, settings)
     names = tuple(port.get_any_name() for port in compiled.outputs)
-    run, lend = _runners(compiled)
+    run, lend = _runners(compiled) if together == 1 else (_shared_run(compiled, together), None)
     alone = any(port.get_partial_shape().is_static for port in compiled.inputs)
     return_free_memory()  # compiling leaves a fifth of the process behind
 
@@ -80,7 +91,7 @@ def compile_graph(
 
     return CompiledModel(
         run=in_buckets(run, (1,) if alone else BUCKETS), lend=lend, release=release, engine="openvino",
-        precision=precision, device="cpu", threads=threads, card_name=card_name, output_names=names,
+        precision=precision, device="cpu", threads=threads, card_name=card_name, output_names=names, together=together,
     )  # fmt: skip
 
 
@@ -103,6 +114,22 @@ def _runners(compiled: Any) -> tuple[Run, Run]:
         return tuple(np.array(answer) for answer in lend(*inputs))
 
     return run, lend
+
+
+def _shared_run(compiled: Any, together: int) -> Run:
+    """A call for several threads, whose answers are copies: each takes a free request, or waits for one."""
+    free: SimpleQueue[Run] = SimpleQueue()
+    for _ in range(together):
+        free.put(_runners(compiled)[0])
+
+    def run(*inputs: NDArray[np.float32]) -> Arrays:
+        own = free.get()
+        try:
+            return own(*inputs)
+        finally:
+            free.put(own)
+
+    return run
 
 
 def _compiled(openvino: Any, path: Path, settings: dict[str, Any], precision: str, sha256: str) -> Any:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -214,6 +215,18 @@ def test_large_inputs_are_computed_one_at_a_time(card, monkeypatch):
     assert compiled.inputs[0].shape == [1, *image.shape[1:]]
     model = openvino.compile_graph(graph_path(card), card_name="", precision="exact", threads=1, keep=False)
     assert error(model(image)[0], wanted) < 1e-4
+
+
+def test_calls_of_several_threads_run_at_once(card):
+    images = np.random.default_rng(0).random((12, 1, CONFIG.input_chans, *CONFIG.window), np.float32)
+    options = RunOptions(engine="openvino", precision="exact", device="cpu", threads=2)
+    assert load_model(card, options).together == 1
+    assert load_model(card, replace(options, threads=1), together=2).together == 1
+    model = load_model(card, options, together=2)
+    assert model.together == 2 and model.lend is None
+    with ThreadPoolExecutor(4) as pool:  # more than there are requests
+        found = list(pool.map(lambda image: model(image)[0], images))
+    assert max(error(one, run(card, image)) for one, image in zip(found, images, strict=True)) < 1e-4
 
 
 def test_a_large_check_is_stored_coarse(tmp_path, monkeypatch):

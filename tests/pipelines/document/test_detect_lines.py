@@ -28,7 +28,8 @@ from vitapps.pipelines.document.detect_lines import (
 )
 from vitapps.pipelines.document.found_line import FoundLine
 from vitapps.pipelines.document.layout import Group, with_tables
-from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
+from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_and_tell, read_page
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 torch = pytest.importorskip("torch")
 
@@ -100,8 +101,11 @@ def test_where_components_fail_the_network_is_asked_and_the_better_reading_stays
     page = np.full((320, 320), 255, np.uint8)
     page[100:112, 60:200] = 0  # a bar: the components make no line of it that is read
     shown = Picture(pixels=np.repeat(page[..., None], 3, axis=2), name="page")
-    reader = PageReader(lines=FakeReader(), detector=lambda: LineDetector(network=network))
+    facts = NetworkFacts(name="detector")
+    reader = PageReader(lines=FakeReader(), detector=lambda: LineDetector(network=network, facts=facts))
     assert len(read_page(shown, reader).lines) == 1
+    assert read_and_tell(shown, reader)[1] == (facts,)
+    assert read_and_tell(shown, reader, ReadSettings(detector="components"))[1] == ()
     assert read_page(shown, reader, ReadSettings(detector="components")).lines == ()
     assert len(read_page(shown, reader, ReadSettings(detector="network")).lines) == 1
     assert read_page(shown, replace(reader, detector=None)).lines == ()

@@ -24,8 +24,12 @@ from vitapps.datasets.formats.page_xml import read_page_xml
 from vitapps.datasets.formats.pdf_pages import open_pdf
 from vitapps.datasets.formats.pdf_text_layer import TextLayer
 from vitapps.errors import UsageError
-from vitapps.pipelines.document.ocr import without_password
+from vitapps.pipelines.document.ocr import ocr, without_password
+from vitapps.pipelines.document.page_cache import ReadPages
 from vitapps.pipelines.document.page_ranges import chosen_pages, named_pages
+from vitapps.pipelines.document.read_page import PageReader
+from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.provenance import record_path
 
 
 def write(path: Path, data: bytes) -> Path:
@@ -66,6 +70,25 @@ def test_formats_by_suffix(name: str, reader: object, tmp_path: Path, reading: R
     assert callable(reader) and reader(tmp_path / name)[0].text == TEXT
     record = json.loads((tmp_path / f"{name}.run.json").read_text())
     assert record["weights"] == {"fake-reader": "0" * 64} and record["results"]["words"] == 3
+
+
+def test_records_name_what_was_asked_and_pages_are_known_by_what_might_be(tmp_path: Path, reading: Reading) -> None:
+    source, out = write(tmp_path / "scan.jpg", jpeg(190)), tmp_path / "out.txt"
+    reading.networks.append(NetworkFacts(name="text-detector", sha256="1" * 64))
+    for weights, read in (("1", 1), ("1", 1), ("2", 2)):  # read, known, read again by others
+        reading.weights["text-detector"] = weights
+        assert run(source, "-o", out, "--overwrite") == 0 and len(reading.pictures) == read
+        assert weights_in(out) == {"fake-reader", "text-detector"}
+    read_pages_of = ReadPages(load=PageReader.load)
+    ocr(source, tmp_path / "one.txt", read_pages_of)
+    reading.networks.pop()
+    ocr(source, tmp_path / "other.txt", read_pages_of)
+    assert weights_in(tmp_path / "one.txt") > weights_in(tmp_path / "other.txt") == {"fake-reader"}
+
+
+def weights_in(out: Path) -> set[str]:
+    """Names of the weights in the record of an output."""
+    return set(json.loads(record_path(out).read_text())["weights"])
 
 
 def test_text_is_printed(tmp_path: Path, reading: Reading, capsys: pytest.CaptureFixture[str]) -> None:

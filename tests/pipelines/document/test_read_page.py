@@ -13,8 +13,12 @@ from vitapps.datasets.formats.page_text import Line, Page
 from vitapps.datasets.formats.picture import Picture
 from vitapps.datasets.synth.pages import make_page
 from vitapps.datasets.synth.text.fonts import find_faces
+from vitapps.errors import MissingError
+from vitapps.options import RunOptions
 from vitapps.pipelines.document.polarity import is_negative, lean
-from vitapps.pipelines.document.read_page import PageReader, ReadSettings, dpi_of, read_page
+from vitapps.pipelines.document.read_page import LoadingReader, PageReader, ReadSettings, dpi_of, read_page
+from vitapps.pipelines.document.recognise import Recogniser
+from vitapps.shared_backbones.weights.cards import load_card
 
 FACES = find_faces(())  # Pillow's own, on every machine the same
 
@@ -118,3 +122,22 @@ def test_a_resolution_that_suits_no_type_is_guessed(says: float | None, dpi: flo
 @pytest.mark.parametrize("size", [(1, 1), (1, 900), (900, 1), (7, 5)])
 def test_pages_of_hardly_a_pixel_are_blank(size: tuple[int, int]) -> None:
     assert read_page(picture_of(np.full(size, 90, np.uint8)), PageReader(lines=FakeReader())).blocks == ()
+
+
+def test_weights_go_on_being_loaded_and_what_fails_is_said_when_they_are_needed() -> None:
+    with pytest.raises(MissingError, match="no embedded weights"):
+        PageReader.load("no-such-reader")
+
+    def fails() -> Recogniser:
+        raise MissingError("no graph", hint="none")
+
+    reader = LoadingReader(fails)
+    with pytest.raises(MissingError, match="no graph"):
+        reader.read([])
+
+
+def test_all_weights_that_a_page_may_need_are_known_before_it_is_read() -> None:
+    cards = {name: load_card(name) for name in ("line-latin", "line-latin-words", "text-detector", "page-layout")}
+    reader = PageReader.load(None, RunOptions(device="cpu", threads=1))
+    assert reader.weights == {name: card.sha256 for name, card in cards.items()}
+    assert [facts.name for facts in reader.facts()] == ["line-latin", "line-latin-words"]

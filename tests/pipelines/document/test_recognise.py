@@ -116,6 +116,13 @@ def test_a_crop_reads_the_same_alone_and_among_others(reader: Recogniser) -> Non
         assert [char.probability for char in one.chars] == pytest.approx(chances, abs=1e-4)
 
 
+def test_strips_that_are_read_at_once_give_the_same(reader: Recogniser) -> None:
+    crops = [crop_of(drawn(text)) for text in ("one line", "many words in a very long line " * 9, "a word")] * 3
+    wanted = [found.text for found in reader.read(crops)]
+    loaded = Recogniser.load(None, RunOptions(engine="openvino", precision="exact", device="cpu", threads=2))
+    assert loaded.together == 2 and [found.text for found in loaded.read(crops)] == wanted
+
+
 def test_a_line_wider_than_a_tile_is_read_through(reader: Recogniser) -> None:
     text = " ".join(["many words in one very long line"] * 8)
     crop = crop_of(drawn(text))

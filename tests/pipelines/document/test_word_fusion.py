@@ -128,6 +128,15 @@ def test_calibration_decides_and_not_what_the_networks_say() -> None:
     assert fusion.surest("abc", EVIDENCE, spellings)[0] is None  # an empty reading never wins
 
 
+def test_a_word_whose_characters_are_all_sure_is_left_alone() -> None:
+    fusion = WordFusion(network=said, vocabularies=VOCABULARIES)
+    assert fusion.doubts(EVIDENCE) and not fusion.doubts(dataclasses.replace(EVIDENCE, least=math.log(0.95)))
+    before = look("ca", "cob")
+    sure = dataclasses.replace(before.evidence[0], least=math.log(0.95))
+    after = fusion([dataclasses.replace(before, evidence=(sure, before.evidence[1]))])[0]
+    assert after.reading.text == "ca cab"
+
+
 def test_a_doubtful_word_is_spelt_anew_in_its_place() -> None:
     fusion = WordFusion(network=said, vocabularies=VOCABULARIES)
     before = look("ca", "cob", "b")
