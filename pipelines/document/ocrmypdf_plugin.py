@@ -42,11 +42,12 @@ class VitappsEngine(OcrEngine):
 
     @staticmethod
     def get_orientation(input_file: Path, options: Any) -> OrientationConfidence:
-        return OrientationConfidence(angle=_read(input_file).rotation, confidence=15.0)
+        turned = -_read(input_file).rotation % 360  # by how much it lies turned clockwise, not what makes it upright
+        return OrientationConfidence(angle=turned, confidence=15.0)
 
     @staticmethod
     def get_deskew(input_file: Path, options: Any) -> float:
-        return -_read(input_file).skew
+        return _read(input_file).skew  # Pillow, which OCRmyPDF asks, turns counter-clockwise
 
     @staticmethod
     def generate_hocr(input_file: Path, output_hocr: Path, output_text: Path, options: Any) -> None:

@@ -14,6 +14,7 @@ import pikepdf
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from fakes.line_readers import FakeReader
 from fakes.page_reading import TEXT, Reading
 from fakes.pages import block_at
 from fakes.pdfs import jpeg, saved, scan_pdf
@@ -25,6 +26,7 @@ from vitapps.pipelines.document import evaluate as module
 from vitapps.pipelines.document import strings, tesseract
 from vitapps.pipelines.document.eval_report import marked
 from vitapps.pipelines.document.evaluate import score_page, total
+from vitapps.pipelines.document.read_page import PageReader
 
 
 @pytest.fixture
@@ -170,6 +172,7 @@ def test_ocrmypdf_takes_the_engine(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(Path(__file__).parents[2])!r})
 import ocrmypdf
+from fakes.line_readers import FakeReader
 from fakes.page_reading import Reading
 from vitapps.pipelines.document import read_page
 read_page.read_page = Reading()
@@ -186,3 +189,25 @@ ocrmypdf.ocr({str(tmp_path / "in.pdf")!r}, {str(tmp_path / "out.pdf")!r}, output
             ["pdftotext", str(tmp_path / "out.pdf"), "-"], capture_output=True, text=True, check=True
         )
         assert words.stdout.split() == TEXT.split()
+
+
+def test_ocrmypdf_is_told_how_to_turn_a_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Turned by Pillow as OCRmyPDF does, the page is level and upright."""
+    pytest.importorskip("ocrmypdf")
+    from vitapps.pipelines.document import ocrmypdf_plugin as plugin
+
+    monkeypatch.setattr(plugin, "_reader", lambda: PageReader(lines=FakeReader()))
+    sheet = Image.new("L", (700, 400), 255)
+    words = ["whom", "nature", "made,", "a", "hundred", "houses", "on", "that", "mountain"]
+    for row in range(7):
+        text = " ".join(words[row:] + words[:row])
+        ImageDraw.Draw(sheet).text((60, 50 + 44 * row), text, fill=0, font=ImageFont.load_default(24))
+    askew = sheet.rotate(-5, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
+    askew.save(tmp_path / "askew.png")
+    angle = plugin.VitappsEngine.get_deskew(tmp_path / "askew.png", None)
+    askew.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=255).save(tmp_path / "level.png")
+    assert abs(angle) == pytest.approx(5, abs=0.3)
+    assert plugin.VitappsEngine.get_deskew(tmp_path / "level.png", None) == pytest.approx(0, abs=0.3)
+    sheet.rotate(90, expand=True).save(tmp_path / "side.png")
+    lies = plugin.VitappsEngine.get_orientation(tmp_path / "side.png", None).angle
+    assert lies == 270  # clockwise, as tesseract says it; a turn by 90 makes it upright
