@@ -213,7 +213,7 @@ def export(
             "print only: hand-writing, blackletter and scripts other than Latin are not read",
             "one line a crop, within about 10 degrees of level; curved lines are read badly",
             "letters lower than about 8 pixels are guesses",
-            "of Latin Extended-A 41 letters are not written, those that only Esperanto, Maltese and Sami have among them",
+            "41 letters of Latin Extended-A are not written: those of Esperanto, Maltese and Sami among them",
             "words of scenes are hardly read: no letters in outline, on pictures, bent or seen at an angle were drawn",
         ],
     }  # fmt: skip
