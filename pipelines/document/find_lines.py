@@ -146,7 +146,8 @@ def _with_small(line: FoundLine, small: Components) -> FoundLine:
 
 def absorbed(lines: list[FoundLine], height: float) -> list[FoundLine]:
     """Commas, accents and quotes that made a core of their own go to the line that they touch."""
-    small, large = [], []
+    small: list[FoundLine] = []
+    large: list[FoundLine] = []
     for line in lines:
         is_small = line.box[2] - line.box[0] < 1.6 * height and line.height < 1.3 * height
         (small if is_small else large).append(line)

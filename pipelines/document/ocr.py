@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from vitapps.atomic import atomic_path, check_output
 from vitapps.datasets.formats.page_text import Page
@@ -22,10 +22,12 @@ from vitapps.pipelines.document.page_cache import ReadPages
 from vitapps.pipelines.document.page_preview import draw_page
 from vitapps.pipelines.document.page_ranges import named_pages
 from vitapps.pipelines.document.page_source import PageItem, Source, blank_page, open_source
-from vitapps.pipelines.document.searchable_pdf import SearchablePdf
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, write_run_record
+
+if TYPE_CHECKING:  # other formats do without what writes PDFs
+    from vitapps.pipelines.document.searchable_pdf import SearchablePdf
 
 _LOGGER = logging.getLogger("vitapps.document")
 _FEW = 15  # words: a scan with fewer that are seen carries a stamp or a page number, not its text
@@ -236,7 +238,7 @@ def _write(
     """Every page to whatever is to be written."""
     form = choose_format(target if target.suffix else None, settings.format)
     origin = Origin(name=Path(source.name).name)
-    pdf = SearchablePdf(source, force=settings.text == "force") if form == "pdf" else None
+    pdf = _searchable(source, settings) if form == "pdf" else None
     with contextlib.ExitStack() as stack:
         writers: list[PageWriter] = [] if form == "pdf" else [open_writer(form, target, origin)]
         if settings.sidecar:
@@ -258,6 +260,12 @@ def _write(
             writer.finish()
         if pdf:
             tally.warnings += [f"not PDF/A: {line}" for line in pdf.finish(target, pdfa=settings.pdfa)]
+
+
+def _searchable(source: Source, settings: OcrSettings) -> SearchablePdf:
+    from vitapps.pipelines.document.searchable_pdf import SearchablePdf
+
+    return SearchablePdf(source, force=settings.text == "force")
 
 
 def _pages(
