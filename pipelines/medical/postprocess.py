@@ -105,7 +105,8 @@ def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.intp]
     """Connected parts numbered from 1, 0 outside; the size of each number, that of the outside counted as 0."""
     from scipy import ndimage
 
-    parts, _ = ndimage.label(mask)
+    labelled, _ = ndimage.label(mask)
+    parts = np.asarray(labelled, np.int32)
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return parts, sizes
