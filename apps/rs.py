@@ -83,6 +83,10 @@ DataOption = Annotated[
     Path, typer.Option("--data", show_default=False, help="Folder of NAME.tif with NAME.xml (Pascal VOC boxes).")
 ]
 Baseline = Literal["watershed"]
+ThoroughOption = Annotated[
+    bool,
+    typer.Option("--thorough", help="Look at several scales and fuse what they show: better, and three times slower."),
+]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the boxes on the raster: OUT.preview.png.")]
 
 
@@ -103,6 +107,7 @@ def detect(
     max_size: MaxSizeOption = None,
     region: RegionOption = None,
     aoi: AoiOption = None,
+    thorough: ThoroughOption = False,
 ) -> None:
     """Find objects (tree crowns by default) and write georeferenced boxes in the raster's CRS."""
     from vitapps.pipelines.rs.detect import DetectSettings
@@ -121,6 +126,7 @@ def detect(
         aoi=aoi,
         format=output_format,
         preview=preview,
+        thorough=thorough,
     )
     batch = detect_many(
         rasters, out, weights=weights or DEFAULT_WEIGHTS, options=run.options, settings=settings,
@@ -191,14 +197,15 @@ def evaluate(
     baseline: Annotated[
         Baseline | None, typer.Option("--baseline", show_default=False, help="Score this instead of a model.")
     ] = None,
+    thorough: ThoroughOption = False,
 ) -> None:
     """Precision, recall and F1 at IoU 0.4 (the NEON protocol) and COCO AP of tree crowns, by site."""
     from vitapps.pipelines.rs.detector import DEFAULT_WEIGHTS
     from vitapps.pipelines.rs.evaluate import evaluate as score
 
     rows = score(
-        data, weights=weights or DEFAULT_WEIGHTS, sites=site or (), baseline=baseline, loso=loso, options=run.options,
-        progress=run.progress,
+        data, weights=weights or DEFAULT_WEIGHTS, sites=site or (), baseline=baseline, loso=loso, thorough=thorough,
+        options=run.options, progress=run.progress,
     )  # fmt: skip
     table = [
         (row.site, row.tiles, row.drawn, row.found, f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}",

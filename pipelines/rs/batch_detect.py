@@ -27,6 +27,7 @@ class Settings:
     aoi: Path | None = None
     format: VectorFormat = "gpkg"
     preview: bool = False
+    thorough: bool = False
 
 
 class BatchTask(Task):

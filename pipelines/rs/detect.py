@@ -20,10 +20,12 @@ from vitapps.errors import UsageError
 from vitapps.pipelines.rs.area import Area, Region, choose_area
 from vitapps.pipelines.rs.detector import Detector
 from vitapps.pipelines.rs.find import Filter, Search
+from vitapps.pipelines.rs.fuse import result_of_looks, rules_of_look
 from vitapps.pipelines.rs.gsd import Scale, choose_scale
 from vitapps.pipelines.rs.notes import noted
 from vitapps.pipelines.rs.preview import Preview
 from vitapps.pipelines.rs.scan import BlockPlan, Picture, read_ahead
+from vitapps.pipelines.rs.spec import DetectorSpec
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
 
@@ -36,7 +38,8 @@ class DetectSettings:
 
     `bands` 1-based red, green, blue; `value_range` stored values shown as black and white; `gsd` `auto`, `native` or
     the raster's pixel size in metres; `min_size`, `max_size` of the longer side of a box in metres; `region` minx miny
-    maxx maxy in CRS units; `aoi` a vector file whose polygons hold the centres of the boxes.
+    maxx maxy in CRS units; `aoi` a vector file whose polygons hold the centres of the boxes; `thorough`: look
+    at all scales of the card and fuse what they show.
     """
 
     bands: tuple[int, ...] = ()
@@ -50,6 +53,7 @@ class DetectSettings:
     aoi: Path | None = None
     format: VectorFormat | None = None
     preview: bool = False
+    thorough: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,23 +135,23 @@ def detect(
 def _search(
     path: Path, detector: Detector, settings: DetectSettings, form: VectorFormat, progress: Progress
 ) -> tuple[BoxTable, Search, Preview | None]:
-    spec = detector.spec
+    spec = detector.spec.thorough() if settings.thorough else detector.spec
     with open_raster(path, settings.bands) as raster:
         check_table(raster.meta, form)
         area = choose_area(raster.meta, settings.region, settings.aoi)
         scale = choose_scale(raster.meta, spec.gsd, settings.gsd)
         raster.value_range = choose_range(raster, settings.value_range)
-        search = Search(spec, scale, _rules(detector, settings, area), detector.predict, detector.batch)
-        wanted = _model_window(area.window, scale, round(spec.window * spec.overlap / 2))
-        preview = Preview(wanted) if settings.preview else None
-        blocks = BlockPlan(wanted, spec.window, spec.overlap, scale, full_rows=_in_strips(raster))
-        with (
-            progress.task(f"searching {path.name}", total=len(blocks)) as task,
-            closing(read_ahead(raster, blocks, scale)) as pictures,
-        ):
-            search.run(_shown(pictures, preview), task)
-        found = search.result()
-        if not search.covered:
+        rules = _rules(spec, settings, area)
+        looks = [Search(spec.at(factor), scale.times(factor), rules_of_look(rules, spec), detector.predict,
+                        detector.batch) for factor in spec.scales]  # fmt: skip
+        plans = [_plan(raster, look, area) for look in looks]
+        preview = Preview(plans[0].area) if settings.preview else None
+        with progress.task(f"searching {path.name}", total=sum(map(len, plans))) as task:
+            for look, plan in zip(looks, plans, strict=True):
+                with closing(read_ahead(raster, plan, look.scale)) as pictures:
+                    look.run(_shown(pictures, preview if look is looks[0] else None), task)
+        found = result_of_looks(looks, rules)
+        if not looks[0].covered:
             _LOGGER.warning("%s: no valid pixel in the searched part (all nodata)", path)
         table = BoxTable(
             meta=raster.meta,
@@ -157,7 +161,14 @@ def _search(
             names=spec.names,
             pixel=scale.pixel,
         )
-    return table, search, preview
+    return table, looks[0], preview
+
+
+def _plan(raster: Raster, look: Search, area: Area) -> BlockPlan:
+    """The blocks of one look at `area`."""
+    spec, scale = look.spec, look.scale
+    wanted = _model_window(area.window, scale, round(spec.window * spec.overlap / 2))
+    return BlockPlan(wanted, spec.window, spec.overlap, scale, full_rows=_in_strips(raster))
 
 
 def _shown(pictures: Iterator[Picture], preview: Preview | None) -> Iterator[Picture]:
@@ -167,10 +178,10 @@ def _shown(pictures: Iterator[Picture], preview: Preview | None) -> Iterator[Pic
         yield picture
 
 
-def _rules(detector: Detector, settings: DetectSettings, area: Area) -> Filter:
-    iou = detector.spec.nms_iou if settings.nms_iou is None else settings.nms_iou
+def _rules(spec: DetectorSpec, settings: DetectSettings, area: Area) -> Filter:
+    iou = spec.nms_iou if settings.nms_iou is None else settings.nms_iou
     sizes = (settings.min_size, settings.max_size)
-    return Filter(floor=detector.spec.floor(settings.min_score), iou=iou, area=area, sizes=sizes)
+    return Filter(floor=spec.floor(settings.min_score), iou=iou, area=area, sizes=sizes)
 
 
 def _model_window(window: Window, scale: Scale, halo: int) -> Window:

@@ -50,15 +50,19 @@ def evaluate(
     sites: Sequence[str] = (),
     baseline: Baseline | None = None,
     loso: Path | None = None,
+    thorough: bool = False,
     options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> list[Row]:
-    """One row a site, then the pooled row. One finder: `baseline`, `loso`, or the card `weights` (name or path).
+    """One row a site, then the pooled row. One finder: `baseline`, `loso`, or the card `weights` (name or path), at all
+    its scales when `thorough`.
 
-    Raises UsageError for `baseline` with `loso`, MissingError when a run of `loso` is missing.
+    Raises UsageError for `baseline` with `loso` or `thorough`, MissingError when a run of `loso` is missing.
     """
     if baseline is not None and loso is not None:
         raise UsageError("--baseline and --loso exclude each other", hint="give one of them")
+    if baseline is not None and thorough:
+        raise UsageError("--thorough: a baseline has no scales", hint="leave one of the two out")
     tiles = read_tiles(data, sites)
     rows: list[Row] = []
     parts: list[TileBoxes] = []
@@ -68,7 +72,7 @@ def evaluate(
             if baseline is not None:
                 found, threshold = _by_watershed(group), 0.0
             else:
-                found, threshold = _by_card(group, _card_of(site, weights, loso), options or RunOptions())
+                found, threshold = _by_card(group, _card_of(site, weights, loso), thorough, options or RunOptions())
             rows.append(_row(site, found, count(found, threshold), threshold))
             parts.extend(found)
             task.advance(len(group))
@@ -92,13 +96,14 @@ def _by_watershed(tiles: Sequence[Tile]) -> list[TileBoxes]:
     return [TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(float)) for tile, (boxes, scores) in results]
 
 
-def _by_card(tiles: Sequence[Tile], weights: str, options: RunOptions) -> tuple[list[TileBoxes], float]:
+def _by_card(tiles: Sequence[Tile], weights: str, thorough: bool, options: RunOptions) -> tuple[list[TileBoxes], float]:
     """Found boxes of `tiles`, and the card's threshold."""
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
 
     card = load_card(weights, "rs.detect")
     spec = spec_of(card.name, card.preprocess, card.labels)
+    spec = spec.thorough() if thorough else spec
     model = load_model(card, options)
     found = []
     for tile in tiles:

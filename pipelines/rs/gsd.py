@@ -26,6 +26,12 @@ class Scale:
     height: int
     pixel: tuple[float, float]
 
+    def times(self, factor: float) -> Scale:
+        """The same raster, `factor` times as many model pixels a side."""
+        width, height = max(1, round(self.width * factor)), max(1, round(self.height * factor))
+        x, y = self.x * width / self.width, self.y * height / self.height
+        return Scale(x=x, y=y, width=width, height=height, pixel=self.pixel)
+
 
 def choose_scale(meta: RasterMeta, model_gsd: float, gsd: str | float = "auto") -> Scale:
     """Scale of `meta` for a model with pixels of `model_gsd` metres.

@@ -148,10 +148,10 @@ def _read_scaled(raster: Raster, rect: Window, scale: Scale) -> tuple[NDArray[np
         min(float(rgb.shape[1]), rect[3] / scale.y - source[1]),
     )
     size = rect[2] - rect[0], rect[3] - rect[1]
-    small = np.ascontiguousarray(_resize(np.ascontiguousarray(rgb.transpose(1, 2, 0)), size, box).transpose(2, 0, 1))
+    small = np.ascontiguousarray(resize(np.ascontiguousarray(rgb.transpose(1, 2, 0)), size, box).transpose(2, 0, 1))
     if valid.all():
         return small, np.ones((size[1], size[0]), bool)
-    return small, _resize(valid.astype(np.uint8) * 255, size, box) > 127
+    return small, resize(valid.astype(np.uint8) * 255, size, box) > 127
 
 
 def _fill(rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -164,10 +164,13 @@ def _fill(rgb: NDArray[np.uint8], valid: NDArray[np.bool_]) -> tuple[NDArray[np.
     return rgb, valid
 
 
-def _resize(
+def resize(
     pixels: NDArray[np.uint8], size: tuple[int, int], box: tuple[float, float, float, float]
 ) -> NDArray[np.uint8]:
-    """Triangle filter, widened when reducing: what the model saw in training when its tiles were zoomed."""
+    """The part `box` (x0 y0 x1 y1) of `pixels` H W [C] at `size` (x y).
+
+    Triangle filter, widened when reducing: what the model saw in training when its tiles were zoomed.
+    """
     from PIL import Image as images
 
     picture: Image = images.fromarray(pixels)

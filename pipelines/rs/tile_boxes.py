@@ -11,9 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.rs.confirm import candidates
+from vitapps.pipelines.rs.find import Candidates, joined
+from vitapps.pipelines.rs.fuse import LEAST_SCORE, TOGETHER, fused
 from vitapps.pipelines.rs.merge import kept_in_window, owned_spans, window_starts
+from vitapps.pipelines.rs.scan import resize
 from vitapps.pipelines.rs.spec import DetectorSpec
-from vitapps.pipelines.windows.boxes import Floats, nms
+from vitapps.pipelines.windows.boxes import Floats
 
 Predict = Callable[[NDArray[np.float32]], tuple[NDArray[np.float32], ...]]
 
@@ -24,14 +27,27 @@ def boxes_of_tile(
     """Boxes `n 4` (pixels of the tile) and scores `n`, by falling score, of an RGB tile `3 H W` uint8.
 
     `predict` takes windows `1 3 window window` in 0..1 and gives scores and boxes as maps; `floor` is the lowest score
-    kept.
+    kept. The looks at the scales of `spec` are fused.
     """
+    if len(spec.scales) == 1:
+        found = _look(predict, image, spec.at(spec.scales[0]), spec.scales[0], floor)
+    else:
+        least = min(floor, LEAST_SCORE)
+        looks = [_look(predict, image, spec.at(scale), scale, least).suppressed(TOGETHER) for scale in spec.scales]
+        found = fused(looks, spec.floor(floor))
+    found = found.suppressed(spec.nms_iou)
+    return found.boxes, found.scores
+
+
+def _look(predict: Predict, image: NDArray[np.uint8], spec: DetectorSpec, scale: float, floor: float) -> Candidates:
+    """All candidates of the tile enlarged by `scale`, in pixels of the tile; `spec` is that of the enlarged tile."""
     window, overlap = spec.window, spec.overlap
     height, width = image.shape[1:]
-    deep, wide = max(height, window), max(width, window)
-    tile = np.pad(image, ((0, 0), (0, deep - height), (0, wide - width)), mode="edge")
+    tile = _enlarged(image, scale)
+    deep, wide = max(tile.shape[1], window), max(tile.shape[2], window)
+    tile = np.pad(tile, ((0, 0), (0, deep - tile.shape[1]), (0, wide - tile.shape[2])), mode="edge")
     rows, columns = window_starts(deep, window, overlap), window_starts(wide, window, overlap)
-    boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
+    parts = []
     for y, own_y in zip(rows, owned_spans(rows, window, deep), strict=True):
         for x, own_x in zip(columns, owned_spans(columns, window, wide), strict=True):
             part = np.ascontiguousarray(tile[None, :, y : y + window, x : x + window])
@@ -44,9 +60,18 @@ def boxes_of_tile(
             kept = kept_in_window(
                 found.boxes, np.tile(owned, (number, 1)), np.tile(inner, (number, 1)), window, overlap
             )
-            boxes.append(found.boxes[kept] + corner)
-            scores.append(found.scores[kept])
-    all_boxes = np.clip(np.concatenate(boxes), 0, np.array([width, height, width, height]))
-    all_scores = np.concatenate(scores)
-    order = nms(all_boxes, all_scores, spec.nms_iou)
-    return all_boxes[order], all_scores[order]
+            whole = np.zeros(number, bool)
+            parts.append(Candidates(found.boxes + corner, found.scores, found.labels, whole)[kept])
+    found = joined(parts)
+    found.boxes = np.clip(found.boxes / scale, 0, np.array([width, height, width, height]))
+    return found
+
+
+def _enlarged(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:
+    """The tile 3 H W at `scale` times its size, by the filter that rasters are read with."""
+    if scale == 1:
+        return image
+    height, width = image.shape[1:]
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    pixels = resize(np.ascontiguousarray(image.transpose(1, 2, 0)), size, (0.0, 0.0, float(width), float(height)))
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))  # h w 3 -> 3 h w

@@ -22,7 +22,7 @@ from vitapps.datasets.sets.neon_trees import Tile, hold_out, leave_out, read_til
 from vitapps.datasets.synth.canopy import make_tile
 from vitapps.errors import UsageError
 from vitapps.pipelines.rs.matching import TileBoxes, best_threshold
-from vitapps.pipelines.rs.spec import spec_of
+from vitapps.pipelines.rs.spec import DetectorSpec, spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
@@ -46,6 +46,7 @@ SYNTHETIC_RATE = 1.5e-3
 RENDERED_SHARE = 0.25  # of the windows of the stage on real tiles, so that what the first taught is kept
 POINTS_SHARE = 0.25  # of the windows, for trees that are marked by points
 CONFIRM = 1.0
+SCALES = (1.0, 0.8, 1.25)  # of a thorough search; the first is that of the preview
 OVERLAP = 0.3125  # 80 of 256 pixels: a crown of up to 8 m lies whole in some window
 
 
@@ -101,7 +102,7 @@ def train(
         shown, out / "checkpoint.pt", config, start=start, mixed=_mixed(config), device=device,
         resume=resume, progress=progress,
     )  # fmt: skip
-    threshold = choose_threshold(average.cpu(), held or shown)
+    thresholds = choose_thresholds(average.cpu(), tiles)
     options = " --also DIR" * (config.also is not None) + (f" --leave-out {site_left_out}" if site_left_out else "")
     facts = {
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)"
@@ -111,10 +112,10 @@ def train(
         "hardware": training_hardware(device, config.threads, bf16=False),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
-        "split": f"threshold chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"
-        " which no step saw" * bool(held),
+        "split": f"no step saw {', '.join(tile.name for tile in held) or 'any other tile'}; thresholds chosen on all"
+        f" {len(tiles)} tiles",
     }
-    return export(average, PlainDetectorConfig(), threshold, facts, out)
+    return export(average, PlainDetectorConfig(), thresholds, facts, out)
 
 
 def fit_detector(
@@ -177,29 +178,40 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
     return detection_loss(logits, boxes, heat, target)
 
 
-def choose_threshold(module: PlainDetector, tiles: Sequence[Tile]) -> float:
-    """The score threshold of best F1 on `tiles`."""
+def choose_thresholds(module: PlainDetector, tiles: Sequence[Tile]) -> dict[str, float]:
+    """The score thresholds of best F1 on `tiles`: `threshold` at one scale, `thorough` at all.
+
+    Tiles that were trained on count too: F1 is hardly better on them than on others, and two or three tiles alone say
+    little about a threshold.
+    """
     module.eval()
-    preprocess = preprocess_of(module.config)
-    spec = spec_of(NAME, preprocess, [{"name": "tree"}])
+    spec = spec_of(NAME, preprocess_of(module.config), [{"name": "tree"}])
 
     def predict(windows: NDArray[np.float32]) -> tuple[NDArray[np.float32], ...]:
         with torch.inference_mode():
             return tuple(part.numpy() for part in module(torch.from_numpy(windows)))
 
-    found = []
-    for tile in tiles:
-        boxes, scores = boxes_of_tile(predict, tile.image, spec, 0.05)
-        found.append(TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(np.float64)))
-    return best_threshold(found)
+    def best(spec: DetectorSpec) -> float:
+        found = []
+        for tile in tiles:
+            boxes, scores = boxes_of_tile(predict, tile.image, spec, 0.05)
+            found.append(TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(np.float64)))
+        return best_threshold(found)
+
+    return {"threshold": best(spec), "thorough": best(spec.thorough())}
 
 
 def preprocess_of(config: PlainDetectorConfig) -> dict[str, Any]:
     """The card's word on how windows are cut, confirmed and merged."""
-    return {"gsd": 0.1, "window": list(config.window), "overlap": OVERLAP, "nms_iou": NMS_IOU, "confirm": CONFIRM}
+    return {
+        "gsd": 0.1, "window": list(config.window), "overlap": OVERLAP, "nms_iou": NMS_IOU, "confirm": CONFIRM,
+        "scales": list(SCALES),
+    }  # fmt: skip
 
 
-def export(module: nn.Module, config: PlainDetectorConfig, threshold: float, facts: dict[str, Any], out: Path) -> Path:
+def export(
+    module: nn.Module, config: PlainDetectorConfig, thresholds: dict[str, float], facts: dict[str, Any], out: Path
+) -> Path:
     """Write `trees-neon.safetensors` (fp16), `trees-neon.onnx` and the card `trees-neon.toml` to `out`."""
     from vitapps.shared_backbones.weights.publish import publish
 
@@ -212,7 +224,7 @@ def export(module: nn.Module, config: PlainDetectorConfig, threshold: float, fac
         "licence": "Apache-2.0 (weights); trained on NEON AOP imagery (free use, cite NEON) and DeepForest boxes (MIT)",
         "status": "core",
         "preprocess": preprocess_of(config),
-        "labels": [{"value": 0, "name": "tree", "threshold": threshold}],
+        "labels": [{"value": 0, "name": "tree", **thresholds}],
         "training": facts,
         "tolerance": {"bf16": False},
         "limits": [

@@ -70,6 +70,20 @@ def nms(boxes: ArrayLike, scores: ArrayLike, iou: float = 0.5, labels: ArrayLike
     return np.concatenate(kept) if kept else np.zeros(0, np.int64)
 
 
+def overlapping(boxes: ArrayLike, iou: float, labels: ArrayLike | None = None) -> tuple[Ints, Ints]:
+    """Index pairs i < j, by i, then j, of boxes `n 4` of one label that overlap by more than `iou` (0..1)."""
+    found = _as_boxes(boxes)
+    group = np.zeros(len(found), np.int64) if labels is None else np.asarray(labels, np.int64)
+    firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for a, b in _overlapping(found, group, found, group, iou):
+        rising = a < b
+        firsts.append(a[rising])
+        seconds.append(b[rising])
+    first, second = np.concatenate(firsts), np.concatenate(seconds)
+    order = np.lexsort((second, first))
+    return first[order], second[order]
+
+
 def match(boxes: Floats, scores: Floats, drawn: Floats, iou: float) -> NDArray[np.bool_]:
     """Which of `boxes` (n 4) hit a box of `drawn` (m 4); n, in the order given.
 
@@ -128,14 +142,7 @@ def _highest_3x3(maps: NDArray[np.floating]) -> NDArray[np.floating]:
 def _greedy(boxes: Floats, group: Ints, iou: float) -> Ints:
     """Greedy survivors of boxes that are already in the order of falling score."""
     alive = np.ones(len(boxes), bool)
-    firsts, seconds = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
-    for a, b in _overlapping(boxes, group, boxes, group, iou):
-        better = a < b
-        firsts.append(a[better])
-        seconds.append(b[better])
-    first, second = np.concatenate(firsts), np.concatenate(seconds)
-    order = np.argsort(first, kind="stable")
-    first, second = first[order], second[order]
+    first, second = overlapping(boxes, iou, group)
     leaders, starts = np.unique(first, return_index=True)
     for leader, victims in zip(leaders, np.split(second, starts[1:]), strict=False):
         if alive[leader]:

@@ -11,7 +11,7 @@ from vitapps.pipelines.rs import evaluate as evaluation
 from vitapps.pipelines.rs.evaluate import evaluate
 from vitapps.pipelines.rs.spec import spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
-from vitapps.pipelines.rs.train_trees import TreeFit, choose_threshold, fit_detector, synthetic_tiles, train
+from vitapps.pipelines.rs.train_trees import TreeFit, choose_thresholds, fit_detector, synthetic_tiles, train
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
 from vitapps.shared_backbones.heads.detect_loss import detection_loss
 from vitapps.shared_backbones.models.plain_detector import PlainDetector, PlainDetectorConfig
@@ -62,7 +62,10 @@ def test_quick_training_makes_a_card_that_runs(tile_folder, tmp_path):
     assert "AAAA" not in fields["training"]["data"]
     assert fields["training"]["command"].endswith("--leave-out AAAA")
     assert 0.05 <= fields["labels"][0]["threshold"] <= 0.9
+    rows = evaluate(tile_folder, sites=["AAAA"], loso=tmp_path, thorough=True)
+    assert rows[0].threshold == fields["labels"][0]["thorough"]
     rows = evaluate(tile_folder, sites=["AAAA"], loso=tmp_path)
+    assert rows[0].threshold == fields["labels"][0]["threshold"]
     assert [row.site for row in rows] == ["AAAA", "pooled"]
     assert rows[0].drawn > 0
 
@@ -74,13 +77,15 @@ def test_wrong_options_are_refused(tile_folder, tmp_path):
         train(tile_folder, tmp_path, site_left_out="HARV")
     with pytest.raises(UsageError):
         evaluate(tile_folder, baseline="watershed", loso=tmp_path)
+    with pytest.raises(UsageError, match="thorough"):
+        evaluate(tile_folder, baseline="watershed", thorough=True)
     with pytest.raises(MissingError) as caught:
         evaluate(tile_folder, loso=tmp_path)
     assert "--leave-out AAAA" in str(caught.value.hint)
 
 
 def test_an_oracle_scores_one(tile_folder, monkeypatch):
-    def oracle(tiles, weights, options):
+    def oracle(tiles, weights, thorough, options):
         return [evaluation.TileBoxes(boxes=t.boxes.astype(float), scores=np.ones(len(t.boxes)), drawn=t.boxes)
                 for t in tiles], 0.5  # fmt: skip
 
@@ -130,4 +135,6 @@ def test_threshold_and_synthetic_tiles():
     assert tiles[0].boxes.shape[1] == 4
     assert np.array_equal(tiles[0].image, synthetic_tiles(1, 3)[0].image)
     torch.manual_seed(0)
-    assert 0.05 <= choose_threshold(PlainDetector(PlainDetectorConfig()), tiles) <= 0.9
+    thresholds = choose_thresholds(PlainDetector(PlainDetectorConfig()), tiles)
+    assert thresholds.keys() == {"threshold", "thorough"}
+    assert all(0.05 <= value <= 0.9 for value in thresholds.values())
