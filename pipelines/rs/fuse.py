@@ -37,7 +37,7 @@ def fused(looks: Sequence[Candidates], floor: Floats) -> Candidates:
     free = np.ones(len(views), bool)
     kept = np.zeros(len(views), bool)
     boxes, scores = found.boxes.copy(), np.zeros(len(views))
-    for leader, begin, end in zip(leads, begins, ends, strict=True):
+    for leader, begin, end in zip(leads.tolist(), begins, ends, strict=True):
         if not free[leader]:
             continue
         group = _group(leader, second[begin:end], views, free)

@@ -60,11 +60,11 @@ def _look(predict: Predict, image: NDArray[np.uint8], spec: DetectorSpec, scale:
             kept = kept_in_window(
                 found.boxes, np.tile(owned, (number, 1)), np.tile(inner, (number, 1)), window, overlap
             )
-            whole = np.zeros(number, bool)
-            parts.append(Candidates(found.boxes + corner, found.scores, found.labels, whole)[kept])
-    found = joined(parts)
-    found.boxes = np.clip(found.boxes / scale, 0, np.array([width, height, width, height]))
-    return found
+            uncut = np.zeros(number, bool)
+            parts.append(Candidates(found.boxes + corner, found.scores, found.labels, uncut)[kept])
+    whole = joined(parts)
+    whole.boxes = np.clip(whole.boxes / scale, 0, np.array([width, height, width, height]))
+    return whole
 
 
 def _enlarged(image: NDArray[np.uint8], scale: float) -> NDArray[np.uint8]:

@@ -102,7 +102,7 @@ def train(
         shown, out / "checkpoint.pt", config, start=start, mixed=_mixed(config), device=device,
         resume=resume, progress=progress,
     )  # fmt: skip
-    thresholds = choose_thresholds(average.cpu(), tiles)
+    thresholds = choose_thresholds(average.cpu(), held or shown)
     options = " --also DIR" * (config.also is not None) + (f" --leave-out {site_left_out}" if site_left_out else "")
     facts = {
         "data": f"{len(shown)} NEON tiles of {', '.join(sites_of(tiles))}, after rendered canopies (datasets/synth)"
@@ -112,8 +112,8 @@ def train(
         "hardware": training_hardware(device, config.threads, bf16=False),
         "minutes": round((time.monotonic() - clock) / 60, 1),
         "seed": config.seed,
-        "split": f"no step saw {', '.join(tile.name for tile in held) or 'any other tile'}; thresholds chosen on all"
-        f" {len(tiles)} tiles",
+        "split": f"thresholds chosen on {', '.join(tile.name for tile in held) or 'the training tiles'},"
+        " which no step saw" * bool(held),
     }
     return export(average, PlainDetectorConfig(), thresholds, facts, out)
 
@@ -179,11 +179,7 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
 
 
 def choose_thresholds(module: PlainDetector, tiles: Sequence[Tile]) -> dict[str, float]:
-    """The score thresholds of best F1 on `tiles`: `threshold` at one scale, `thorough` at all.
-
-    Tiles that were trained on count too: F1 is hardly better on them than on others, and two or three tiles alone say
-    little about a threshold.
-    """
+    """The score thresholds of best F1 on `tiles`: `threshold` at one scale, `thorough` at all."""
     module.eval()
     spec = spec_of(NAME, preprocess_of(module.config), [{"name": "tree"}])
 
