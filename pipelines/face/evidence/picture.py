@@ -36,8 +36,8 @@ class PictureCurve:
     inconsistency_weight: float = 0.58
     copy_weight: float = 0.652
     bias: float = -1.356
-    edited_from: float = 0.499
-    none_below: float = 0.327
+    edited_from: float = 0.502702
+    none_below: float = 0.349946
 
     def score(self, found: float, inliers: int) -> float:
         """0..1, 1 is edited."""
