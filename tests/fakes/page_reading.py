@@ -14,7 +14,7 @@ TEXT = "Read from pixels"
 
 
 class Reading:
-    """Stands for `read_and_tell`; `pictures` keeps what was read, `networks` are those that are told, `weights` those
+    """Stands for `read_page`; `pictures` keeps what was read, `networks` are those that are told, `weights` those
     that might be asked."""
 
     def __init__(self) -> None:
@@ -22,13 +22,13 @@ class Reading:
         self.networks = [NetworkFacts(name="fake-reader", sha256="0" * 64, device="cpu")]
         self.weights: dict[str, str] = {}
 
-    def __call__(
+    def tell(
         self, picture: Picture, reader: PageReader, settings: ReadSettings | None = None
     ) -> tuple[Page, tuple[NetworkFacts, ...]]:
-        return self.page(picture), tuple(self.networks)
+        """Stands for `read_and_tell`."""
+        return self(picture, reader, settings), tuple(self.networks)
 
-    def page(self, picture: Picture) -> Page:
-        """The page that is made of a picture."""
+    def __call__(self, picture: Picture, reader: PageReader, settings: ReadSettings | None = None) -> Page:
         self.pictures.append(picture)
         height, width = picture.pixels.shape[:2]
         dpi = picture.dpi or (300.0, 300.0)
@@ -46,7 +46,7 @@ class Reading:
 def reading(monkeypatch: pytest.MonkeyPatch) -> Reading:
     """Replaces the networks and the reading of a page."""
     found = Reading()
-    monkeypatch.setattr(page_cache, "read_and_tell", found)
+    monkeypatch.setattr(page_cache, "read_and_tell", found.tell)
     monkeypatch.setattr(
         PageReader, "load", classmethod(lambda cls, weights=None, options=None: cls(lines=None, weights=found.weights))
     )
