@@ -8,6 +8,7 @@ Blocks, lines and words stand in reading order.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 Box = tuple[float, float, float, float]  # x0 y0 x1 y1
@@ -92,8 +93,26 @@ class Block:
 
     @property
     def text(self) -> str:
-        """The lines, each ended by a line feed but the last."""
-        return "\n".join(line.text for line in self.lines)
+        """The lines, each ended by a line feed but the last; in a table the cells of a row parted by tabs."""
+        if self.kind != "table" or not self.lines:
+            return "\n".join(line.text for line in self.lines)
+        parts = [self.lines[0].text]
+        for before, line in pairwise(self.lines):
+            parts += ["\t" if _beside(before, line) else "\n", line.text]
+        return "".join(parts)
+
+
+def _beside(one: Line, other: Line) -> bool:
+    """Whether a line stands behind another in the same row, whichever way the page lies."""
+    (ax, ay), (bx, by), _, (dx, dy) = one.quad
+    (x, y), (to_x, to_y) = _middle(one.quad), _middle(other.quad)
+    along = (to_x - x) * (bx - ax) + (to_y - y) * (by - ay)
+    down = (to_x - x) * (dx - ax) + (to_y - y) * (dy - ay)
+    return along > 0 and abs(down) < 0.5 * ((dx - ax) ** 2 + (dy - ay) ** 2)
+
+
+def _middle(quad: Quad) -> tuple[float, float]:
+    return sum(x for x, _ in quad) / 4, sum(y for _, y in quad) / 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from vitapps.pipelines.document.found_line import FoundLine
 
 WIDE_GAP = 2.2  # x-heights: a gap this wide ends a line
 HEADLINE, HEADLINE_GAP = 1.9, 3.2  # times the x-height of body type; its own x-heights
-NARROW_GAP = 0.45  # x-heights: a narrower one is no gutter
+NARROW_GAP, WIDER = 0.45, 1.3  # x-heights, and times the page's usual gap between words: a narrower one is no gutter
 PITCH = 2.2  # x-heights from one line to the next
 LOOKS = ((6.0, 0.6), (3.3, 3.3), (0.6, 6.0))  # rows above and below a gap in which a gutter has to be bare
 BESIDE = 5.0  # x-heights: how far to each side of a gutter writing is looked for
@@ -31,12 +31,16 @@ def join_pieces(pieces: Sequence[FoundLine], letters: Components, height: float)
         mask[y0:y1, x0:x1] = True
     groups = {place: [place] for place in range(len(pieces))}
     head = list(range(len(pieces)))
-    for left, right, gap in _gaps(pieces):
-        size = max(pieces[left].x_height, pieces[right].x_height)
+    gaps = _gaps(pieces)
+    sizes = [max(pieces[left].x_height, pieces[right].x_height) for left, right, _ in gaps]
+    shares = [(x1 - x0) / size for (_, _, (x0, x1)), size in zip(gaps, sizes, strict=True)]
+    usual = float(np.median([share for share in shares if share < WIDE_GAP] or [0.0]))
+    least = max(NARROW_GAP, WIDER * usual)
+    for (left, right, gap), size in zip(gaps, sizes, strict=True):
         headline = min(pieces[left].x_height, pieces[right].x_height) > HEADLINE * height
         if gap[1] - gap[0] > (HEADLINE_GAP if headline else WIDE_GAP) * size:
             continue
-        if not headline and is_gutter(mask, gap, pieces[left], size):
+        if not headline and gap[1] - gap[0] >= least * size and is_gutter(mask, gap, pieces[left], size):
             continue
         first, second = head[left], head[right]
         if first != second:
@@ -67,8 +71,6 @@ def _gaps(pieces: Sequence[FoundLine]) -> list[tuple[int, int, tuple[float, floa
 
 def is_gutter(mask: NDArray[np.bool_], gap: tuple[float, float], piece: FoundLine, size: float) -> bool:
     """Whether the gap beside a piece goes on, bare, through the rows about it; `mask` H W: where letters are."""
-    if gap[1] - gap[0] < NARROW_GAP * size:
-        return False
     x0, x1 = int(gap[0]), int(np.ceil(gap[1]))
     middle, reach = (piece.box[1] + piece.box[3]) / 2, int(BESIDE * size)
     for above, below in LOOKS:

@@ -34,12 +34,17 @@ class Group:
 
 def group_lines(order: Order, boxes: Floats, sizes: Floats, texts: Sequence[str] = ()) -> list[Group]:
     """Blocks of a page: its lines' `boxes` n 4, x-heights `sizes` n and, where they have been read, `texts`."""
-    found: list[Group] = [Group(lines=order.header, kind="header")] if order.header else []
+    found: list[Group] = [_running(order.header, "header", texts)] if order.header else []
     body = float(np.median(sizes)) if len(sizes) else 0.0
     for part in order.parts:
         for block in paragraphs(part, boxes, sizes):
             found.append(Group(lines=tuple(block), kind=kind_of(block, boxes, sizes, body, texts)))
-    return [*found, *([Group(lines=order.footer, kind="footer")] if order.footer else [])]
+    return [*found, *([_running(order.footer, "footer", texts)] if order.footer else [])]
+
+
+def _running(lines: tuple[int, ...], kind: BlockKind, texts: Sequence[str]) -> Group:
+    """Running lines, unless their words say that they are the caption of a table or a picture."""
+    return Group(lines=lines, kind="caption" if texts and CAPTION.match(texts[lines[0]]) else kind)
 
 
 def with_figures(groups: Sequence[Group], boxes: Floats, figures: Sequence[Box], body: float = 0.0) -> list[Group]:

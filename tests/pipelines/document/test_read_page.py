@@ -65,6 +65,16 @@ def test_steep_pages_are_straightened(turn: int, skew: float) -> None:
     assert len(page.lines) == 9
 
 
+def test_the_gaps_of_rows_that_are_alike_are_no_gutters() -> None:
+    """Gaps between words stand over one another all down the page, and are no wider than the others in their row."""
+    sheet = Image.new("L", (700, 500), 255)
+    for row in range(9):
+        text = "Whom nature made a hundred houses on that mountain"
+        ImageDraw.Draw(sheet).text((60, 50 + 44 * row), text, fill=0, font=ImageFont.load_default(24))
+    page = read_page(picture_of(np.asarray(sheet)), PageReader(lines=FakeReader()), ReadSettings(turn=0))
+    assert len(page.lines) == 9
+
+
 def test_a_negative_is_read_as_the_page() -> None:
     made = make_page(11, faces=FACES, body=(22, 22), kind="article", turn=0, skew=0.0, worn=False, largest=900)
     page, negative = (

@@ -96,6 +96,14 @@ def test_blocks_have_kinds() -> None:
     assert kinds == ["title", "text", "list", "caption"]
 
 
+def test_a_caption_at_the_top_of_a_page_is_no_running_line() -> None:
+    boxes = np.array([(0, 20, 300, 40), *((0, 120 + 25 * row, 300, 140 + 25 * row) for row in range(8))], np.float64)
+    order = reading_order(boxes, np.full(9, X_HEIGHT), 1000.0)
+    for first, kind in (("Table 1. What was bought", "caption"), ("The Journal of Tables", "header")):
+        texts = [first, *["words"] * 8]
+        assert group_lines(order, boxes, np.full(9, X_HEIGHT), texts)[0].kind == kind
+
+
 def test_no_lines_have_no_order() -> None:
     order = reading_order(np.zeros((0, 4)), np.zeros(0), 100.0)
     assert (order.header, order.parts, order.footer) == ((), (), ())
