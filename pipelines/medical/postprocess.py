@@ -101,7 +101,7 @@ def main_component(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return found
 
 
-def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+def _parts(mask: NDArray[np.bool_]) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Connected parts numbered from 1, 0 outside; the size of each number, that of the outside counted as 0."""
     from scipy import ndimage
 
