@@ -157,6 +157,7 @@ def kind_of(block: Sequence[int], boxes: Floats, sizes: Floats, body: float, tex
     if sum(starts) >= 2 and starts[0]:
         return "list"
     large = median_of(sizes[list(block)]) > HEADING * body
-    if texts and sum(char.isalnum() for place in block for char in texts[place]) < TITLE:
+    said = "".join(texts[place] for place in block) if texts else ""
+    if said and sum(char.isalnum() for char in said) < TITLE:
         large = False  # a figure or a capital of a formula has no small letters to be measured
     return "title" if large and len(rows) <= 4 else "text"

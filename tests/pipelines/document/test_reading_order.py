@@ -84,6 +84,8 @@ def test_a_lone_figure_is_no_title() -> None:
         group.kind for group in group_lines(order, boxes, sizes, ["some words", "7", "more words", "Methods", "words"])
     ]
     assert kinds == ["text", "text", "text", "title", "text"]
+    unread = [group.kind for group in group_lines(order, boxes, sizes, [""] * 5)]
+    assert unread == ["text", "title", "text", "title", "text"]
 
 
 def test_blocks_have_kinds() -> None:
