@@ -85,7 +85,7 @@ DataOption = Annotated[
 Baseline = Literal["watershed"]
 ThoroughOption = Annotated[
     bool,
-    typer.Option("--thorough", help="Look at three scales and fuse the boxes: a little better, four times slower."),
+    typer.Option("--thorough", help="Look at three scales and fuse the boxes: a little better, five times slower."),
 ]
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw the boxes on the raster: OUT.preview.png.")]
 
