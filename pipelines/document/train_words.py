@@ -36,7 +36,7 @@ from vitapps.pipelines.document.word_batches import IGNORED, PASSES, word_batche
 from vitapps.pipelines.document.word_fusion import WordFusion, card_fields
 from vitapps.pipelines.document.word_pieces import GRANULARITIES, Vocabulary
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
-from vitapps.pipelines.runtime.hardware import training_hardware
+from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.models.word_heads import WordHeads, WordHeadsConfig, word_example
 from vitapps.shared_backbones.weights.cards import Card, load_card
@@ -108,8 +108,7 @@ def fit_heads(
     config: WordFit, resume: bool = False, progress: Progress = null_progress,
 ) -> WordHeads:  # fmt: skip
     """The EMA weights after `config.steps` steps on words of rendered lines."""
-    torch.manual_seed(config.seed)
-    torch.set_num_threads(config.threads)
+    start_training(config.seed, "cpu", config.threads)
     probe = reader.network(np.zeros((1, 1, reader.height, 64), np.float32))
     if len(probe) < 2:
         raise UsageError(f"{reader.facts.name}: its graph gives no tokens", hint="vitapps doc train recognizer")

@@ -15,6 +15,7 @@ import numpy as np
 from vitapps.datasets.sets.face_fakes import MarkedFace
 from vitapps.errors import UnreadableInputError
 from vitapps.options import RunOptions
+from vitapps.pipelines.face.calibration_file import toml_text
 from vitapps.pipelines.face.deepfake_faces import Pair, cuts_of, held_out, pairs_of
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested, chance
 from vitapps.pipelines.face.face_views import FaceReader
@@ -78,8 +79,8 @@ def fit_on_blends(
 
 def band_text(fit: BandFit, model: str) -> str:
     """As TOML; `model` is the name of the card."""
-    return (
-        f'model = "{model}"\nfake_from = {fit.fake_from}\nnone_below = {fit.none_below}\nsource = "{fit.source}"\n'
+    return toml_text(
+        {"model": model, "fake_from": fit.fake_from, "none_below": fit.none_below, "source": fit.source}
     )  # fmt: skip
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,9 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import MissingError, UnreadableInputError, UsageError
+from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import blend_cues
+from vitapps.pipelines.face.calibration_file import calibration_table
 from vitapps.pipelines.face.face_views import FaceView
 from vitapps.pipelines.face.scores import Floats
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
@@ -97,14 +97,9 @@ def with_band(model: DeepfakeModel, path: Path | None) -> DeepfakeModel:
     UnreadableInputError, or UsageError for another model's file."""
     if path is None:
         return model
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    with calibration_table(path, "deepfake") as table:
         numbers = {key: float(table[key]) for key in ("fake_from", "none_below")}
         name, source = str(table["model"]), str(table["source"])
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UnreadableInputError(
-            f"{path}: not a calibration: {error}", hint="make one with `vitapps face calibrate deepfake`"
-        ) from None
     if name != model.facts.name:
         raise UsageError(
             f"{path}: measured on {name}, not on {model.facts.name}", hint="calibrate again with the same --weights"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.errors import UnreadableInputError
 from vitapps.options import RunOptions
+from vitapps.pipelines.face.calibration_file import calibration_table, toml_text
 from vitapps.pipelines.face.linear_card import read_linear
 from vitapps.pipelines.face.liveness_data import as_input, face_of
 from vitapps.pipelines.face.scores import Bools, Floats
@@ -109,23 +108,11 @@ def fit_point(logits: Floats, live: Bools, source: str, *, target: float = TARGE
 
 def point_text(point: OperatingPoint) -> str:
     """As TOML."""
-    return "".join(
-        f"{key} = {value}\n" if isinstance(value, float) else f"{key} = {_quoted(value)}\n"
-        for key, value in asdict(point).items()
-    )
+    return toml_text(asdict(point))
 
 
 def read_point(path: Path) -> OperatingPoint:
     """A file of `face calibrate liveness`; raises UnreadableInputError."""
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    with calibration_table(path, "liveness") as table:
         numbers = {key: float(table[key]) for key in ("slope", "offset", "live_from", "spoof_below")}
         return OperatingPoint(**numbers, source=str(table["source"]))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UnreadableInputError(
-            f"{path}: not a calibration: {error}", hint="make one with `vitapps face calibrate liveness`"
-        ) from None
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -9,7 +9,6 @@ lie beyond.
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -23,6 +22,7 @@ from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.datasets.synth.tampering import Kind, tamper
 from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.face.calibration_file import calibration_table, toml_text
 from vitapps.pipelines.face.evidence.fuse import Calibration, Map, gather, guide_of, local_sum
 from vitapps.pipelines.face.evidence.kinds import FALSE_ALARMS, MISSED
 from vitapps.pipelines.face.evidence.picture import PictureCurve
@@ -90,21 +90,13 @@ def calibrate(
 
 def calibration_text(calibration: Calibration) -> str:
     """As TOML."""
-    return "".join(
-        f'{key} = "{value}"\n' if isinstance(value, str) else f"{key} = {value}\n"
-        for key, value in _flat(calibration).items()
-    )
+    return toml_text(_flat(calibration))
 
 
 def read_calibration(path: Path) -> Calibration:
     """A file of `face calibrate localize`; raises UnreadableInputError."""
-    try:
-        table: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    with calibration_table(path, "localize") as table:
         fields = {key: type(value)(table[key]) for key, value in _flat(Calibration()).items()}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError) as error:
-        raise UnreadableInputError(
-            f"{path}: not a calibration: {error}", hint="make one with `vitapps face calibrate localize`"
-        ) from None
     picture = PictureCurve(**{key: fields.pop(key) for key in asdict(PictureCurve())})
     return Calibration(**fields, picture=picture)
 
