@@ -33,7 +33,7 @@ JOINED = 0.7  # mean chance of the links between two blocks from which they are 
 NESTED = 0.6  # of a piece of a table or a picture lies in it
 MOST = 700  # elements of a page: pairs are looked at, so that a page of more is left to the rules
 Floats = NDArray[np.float64]
-Network = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]  # B n F -> kinds, links, order
+Network = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]  # B n F -> kinds, links
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +78,7 @@ class LayoutNetwork:
         elements = elements_of(grey, lines, pictures, tables, self.detector)
         if not elements.lines or len(elements.boxes) > MOST:
             return None
-        kinds, links, _ = (answer[0] for answer in self.network(elements.rows[None]))
+        kinds, links = (answer[0] for answer in self.network(elements.rows[None]))
         parts = joined(chances(links), proposed)
         groups = [group for part in parts if (group := block_of(part, kinds, elements, texts))]
         return in_order(with_something_to_say(nested(groups, elements.boxes), texts), elements.boxes, order)

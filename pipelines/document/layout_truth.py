@@ -44,7 +44,7 @@ def _share(box: Box, other: Box) -> float:
     return shared_area(box, other) / max((box[2] - box[0]) * (box[3] - box[1]), 1e-9)
 
 
-def layout_loss(outputs: tuple[Tensor, Tensor, Tensor], kinds: Tensor, block: Tensor) -> Tensor:
+def layout_loss(outputs: tuple[Tensor, ...], kinds: Tensor, block: Tensor) -> Tensor:
     """Entropy of kinds, links and order of one page; outputs 1 n K, 1 n n, 1 n n. Order is asked of pairs of different
     blocks alone."""
     answers, links, order = (output[0] for output in outputs)

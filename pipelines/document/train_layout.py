@@ -31,7 +31,12 @@ from vitapps.pipelines.document.read_page import ReadSettings, find_on, look_at
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import start_training, training_hardware
 from vitapps.progress import Progress, null_progress
-from vitapps.shared_backbones.models.layout_head import LAYOUT_KINDS, LayoutHead, LayoutHeadConfig, layout_example
+from vitapps.shared_backbones.models.layout_head import (
+    LAYOUT_KINDS,
+    LayoutHeadConfig,
+    OrderedLayoutHead,
+    layout_example,
+)
 
 NAME = "page-layout"
 SEED_STRIDE = 10_000_019  # pages of different seeds never coincide
@@ -152,10 +157,10 @@ def split(pages: Sequence[Known]) -> tuple[list[Known], list[Known]]:
 def fit_head(
     checkpoint: Path, pages: Sequence[Known], config: LayoutFit, *, device: str = "cpu", resume: bool = False,
     progress: Progress = null_progress,
-) -> LayoutHead:  # fmt: skip
+) -> OrderedLayoutHead:  # fmt: skip
     """The EMA weights after `config.steps` steps."""
     start_training(config.seed, device, config.threads)
-    module = LayoutHead(LayoutHeadConfig()).to(device)
+    module = OrderedLayoutHead(LayoutHeadConfig()).to(device)
     schedule = FitConfig(
         steps=config.steps, rate=config.rate, warmup=min(200, config.steps), cooldown=0.4, ema=0.998,
         weight_decay=0.05, log_every=100,
@@ -164,7 +169,7 @@ def fit_head(
         module, lambda first: batches(first, pages, config), _loss, schedule, checkpoint=checkpoint, resume=resume,
         progress=progress,
     )  # fmt: skip
-    assert isinstance(average, LayoutHead)
+    assert isinstance(average, OrderedLayoutHead)
     return average
 
 
@@ -201,7 +206,7 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
 
 
 @torch.inference_mode()
-def check(module: LayoutHead, pages: Sequence[Known]) -> LayoutCheck:
+def check(module: OrderedLayoutHead, pages: Sequence[Known]) -> LayoutCheck:
     """How often the head is right on some pages."""
     right = np.zeros(3)
     total = np.full(3, 1e-9)
@@ -218,8 +223,9 @@ def check(module: LayoutHead, pages: Sequence[Known]) -> LayoutCheck:
     return LayoutCheck(pages=len(pages), kinds=kind, links=link, order=first)
 
 
-def export(module: LayoutHead, facts: dict[str, Any], detector: LineDetector, out: Path) -> Path:
-    """Write `page-layout.safetensors` (fp16), `page-layout.onnx` and the card `page-layout.toml` to `out`."""
+def export(module: OrderedLayoutHead, facts: dict[str, Any], detector: LineDetector, out: Path) -> Path:
+    """Write `page-layout.safetensors` (fp16), `page-layout.onnx` and the card `page-layout.toml` to `out`, without what
+    answers for the order: pages are read in the order of the rules."""
     from vitapps.shared_backbones.weights.publish import publish
 
     card: dict[str, Any] = {
@@ -227,7 +233,7 @@ def export(module: LayoutHead, facts: dict[str, Any], detector: LineDetector, ou
         "task": TASK,
         "arch": "layout_head",
         "config": asdict(module.config),
-        "summary": "kinds of the lines, pictures and tables of a page, which of them are one block, their order",
+        "summary": "kinds of the lines, pictures and tables of a page, which of them are one block",
         "licence": "Apache-2.0 (weights); trained on pages rendered with fonts of Debian, none of which is contained",
         "status": "core",
         "preprocess": {"trunk": detector.facts.name, "trunk_sha256": detector.facts.sha256},
@@ -240,6 +246,6 @@ def export(module: LayoutHead, facts: dict[str, Any], detector: LineDetector, ou
         ],
     }
     return publish(
-        module, card, out, example=layout_example(module.config), output_names=["kinds", "links", "order"],
+        module.without_order(), card, out, example=layout_example(module.config), output_names=["kinds", "links"],
         free_axes=(1,),
     )  # fmt: skip

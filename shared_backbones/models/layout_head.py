@@ -1,14 +1,17 @@
-"""Layout head: what the elements of a page are, which of them make one region, and in which order they are read.
+"""Layout head: what the elements of a page are, and which of them make one region.
 
     elements        B n 4+G+T     box in x-heights of body type, G facts of its place and shape, T features of a trunk
     blocks          B n dim       attention over all elements of the page, biased by how each pair lies
     kinds           B n 9         logits of `LAYOUT_KINDS`
     links           B n n         logit that two elements belong to one region; symmetric
+
+In training it is also asked for the order, as a third task for the same features, which no page is read by:
+
     order           B n n         logit that element i is read before element j; antisymmetric
 
 The bias of a pair by its relative geometry is that of Relation Networks (Hu et al. 2018, arXiv:1711.11575, eq. 4 and
 5). Deviations: it is added inside the softmax without the rectifier of eq. 5, from asinh of distances in x-heights in
-place of sinusoids of their logarithms, and the pair's hidden values also feed the two answers for pairs.
+place of sinusoids of their logarithms, and the pair's hidden values also feed the answers for pairs.
 """
 
 from __future__ import annotations
@@ -27,7 +30,7 @@ CARD = {
     "family": "models",
     "paper": "Hu et al. 2018, arXiv:1711.11575",
     "equation": "eq. 4 and 5 (attention weighed by relative geometry)",
-    "deviations": "additive bias from asinh distances; pairs also answer for links and order",
+    "deviations": "additive bias from asinh distances; pairs also answer for links, in training for order",
     "slots": [],
     "cost": "about 0.1 GFLOP for a page of 100 elements",
     "status": "core",
@@ -66,7 +69,7 @@ class LayoutBlock(nn.Module):
 
 
 class LayoutHead(nn.Module):
-    """See the module docstring. `forward(B n 4+G+T) -> (kinds, links, order)`."""
+    """See the module docstring. `forward(B n 4+G+T) -> (kinds, links)`."""
 
     def __init__(self, config: LayoutHeadConfig) -> None:
         super().__init__()
@@ -79,22 +82,46 @@ class LayoutHead(nn.Module):
         self.norm = nn.LayerNorm(config.dim)
         self.kind = nn.Linear(config.dim, len(LAYOUT_KINDS))
         self.link, self.link_bias = nn.Linear(config.dim, config.dim), nn.Linear(config.pair, 1)
-        self.before, self.after = nn.Linear(config.dim, config.dim), nn.Linear(config.dim, config.dim)
-        self.order_bias = nn.Linear(config.pair, 1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        return self.answers(*self.seen(x))
+
+    def seen(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """B n 4+G+T -> the elements B n dim, and how each pair lies, B n n pair."""
         facts = self.config.facts
         boxes, place, seen = x[..., :BOX], x[..., BOX : BOX + facts], x[..., BOX + facts :]
         pair = self.pair(pair_geometry(boxes))  # B n n pair
         y = self.place(place) + self.look(seen)  # -> B n dim
         for block, bias in zip(self.blocks, self.biases, strict=True):
             y = block(y, bias(pair).permute(0, 3, 1, 2))  # B n n h -> B h n n
-        y = self.norm(y)
-        scale = self.config.dim**-0.5
+        return self.norm(y), pair
+
+    def answers(self, y: Tensor, pair: Tensor) -> tuple[Tensor, Tensor]:
+        """Kinds and links of what `seen` gives."""
         link = self.link(y)
-        alike = scale * link @ link.transpose(1, 2) + self.link_bias(pair)[..., 0]  # B n n
+        alike = self.config.dim**-0.5 * link @ link.transpose(1, 2) + self.link_bias(pair)[..., 0]  # B n n
+        return self.kind(y), alike + alike.transpose(1, 2)
+
+
+class OrderedLayoutHead(LayoutHead):
+    """The head in training: `forward(B n 4+G+T) -> (kinds, links, order)`."""
+
+    def __init__(self, config: LayoutHeadConfig) -> None:
+        super().__init__(config)
+        self.before, self.after = nn.Linear(config.dim, config.dim), nn.Linear(config.dim, config.dim)
+        self.order_bias = nn.Linear(config.pair, 1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        y, pair = self.seen(x)
+        scale = self.config.dim**-0.5
         first = scale * self.before(y) @ self.after(y).transpose(1, 2) + self.order_bias(pair)[..., 0]  # B n n
-        return self.kind(y), alike + alike.transpose(1, 2), first - first.transpose(1, 2)
+        return (*self.answers(y, pair), first - first.transpose(1, 2))
+
+    def without_order(self) -> LayoutHead:
+        """The same weights as the head that is published."""
+        head = LayoutHead(self.config)
+        head.load_state_dict({name: value for name, value in self.state_dict().items() if name in head.state_dict()})
+        return head
 
 
 def pair_geometry(boxes: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ def by_height(rows: np.ndarray) -> tuple[np.ndarray, ...]:
     kinds = np.array([[4.0 * (kind == ("title" if value > 0.3 else "text")) for kind in KINDS] for value in size])
     near = (np.abs(middle[:, None] - middle[None]) < 30) & (np.abs(size[:, None] - size[None]) < 0.3)
     links = np.where(near, 5.0, -5.0).astype(np.float32)
-    return kinds[None].astype(np.float32), links[None], np.zeros_like(links)[None]
+    return kinds[None].astype(np.float32), links[None]
 
 
 HEAD = LayoutNetwork(network=by_height, detector=DETECTOR)

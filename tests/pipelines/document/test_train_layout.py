@@ -23,8 +23,8 @@ from vitapps.pipelines.document.train_layout import LayoutFit, batches, check, f
 from vitapps.shared_backbones.engines.load import load_model  # noqa: E402
 from vitapps.shared_backbones.models.layout_head import (  # noqa: E402
     LAYOUT_KINDS,
-    LayoutHead,
     LayoutHeadConfig,
+    OrderedLayoutHead,
     layout_example,
     pair_geometry,
 )
@@ -83,7 +83,7 @@ def test_the_loss_is_small_for_the_right_answer_alone() -> None:
 
 def test_links_are_symmetric_order_is_not_and_elements_may_stand_in_any_order() -> None:
     torch.manual_seed(0)
-    head = LayoutHead(LayoutHeadConfig(dim=16, depth=2, heads=2)).eval()
+    head = OrderedLayoutHead(LayoutHeadConfig(dim=16, depth=2, heads=2)).eval()
     rows = torch.rand(1, 7, layout_example(head.config).shape[2])
     turn = torch.randperm(7)
     with torch.inference_mode():
@@ -94,6 +94,21 @@ def test_links_are_symmetric_order_is_not_and_elements_may_stand_in_any_order() 
     torch.testing.assert_close(mixed[0], kinds[:, turn])
     torch.testing.assert_close(mixed[1], links[:, turn][:, :, turn])
     torch.testing.assert_close(mixed[2], order[:, turn][:, :, turn])
+
+
+def test_what_is_published_answers_as_in_training_but_for_the_order() -> None:
+    head = OrderedLayoutHead(LayoutHeadConfig(dim=16, depth=2, heads=2)).eval()
+    rows = torch.rand(1, 7, layout_example(head.config).shape[2])
+    with torch.inference_mode():
+        taught, published = head(rows), head.without_order()(rows)
+    assert len(published) == 2 and all(map(torch.equal, published, taught[:2]))
+    left_out = set(head.state_dict()) - set(head.without_order().state_dict())
+    assert {name.partition(".")[0] for name in left_out} == {"before", "after", "order_bias"}
+
+
+def test_the_embedded_head_holds_no_part_for_the_order() -> None:
+    network = load_model(load_card("page-layout"), RunOptions(threads=1, engine="openvino"))
+    assert len(network(np.zeros((1, 3, 194), np.float32))) == 2
 
 
 def test_geometry_of_a_pair() -> None:
@@ -116,7 +131,7 @@ def test_a_run_comes_out_the_same_twice_and_uses_the_pages_again(tmp_path: Path)
     whole, later = list(batches(0, pages, QUICK)), list(batches(1, pages, QUICK))
     assert torch.equal(first, second)
     assert torch.equal(whole[1][0], later[0][0])
-    found = check(LayoutHead(LayoutHeadConfig()).eval(), pages)
+    found = check(OrderedLayoutHead(LayoutHeadConfig()).eval(), pages)
     assert all(0 <= share <= 1 for share in (found.kinds, found.links, found.order))
 
 
@@ -134,8 +149,8 @@ def test_a_short_run_leaves_a_card_for_pages_of_any_number_of_elements(tmp_path:
     assert card.training["command"].endswith("--pages 20 --steps 2 --batch 2 --seed 1")
     network = load_model(card, RunOptions(threads=1, engine="openvino"))
     for number in (1, 31):
-        kinds, links, order = network(np.zeros((1, number, 194), np.float32))
-        assert (kinds.shape, links.shape, order.shape) == ((1, number, 9), *[(1, number, number)] * 2)
+        kinds, links = network(np.zeros((1, number, 194), np.float32))
+        assert (kinds.shape, links.shape) == ((1, number, 9), (1, number, number))
     with pytest.raises(MissingError, match="trained on another"):
         LayoutNetwork.load(str(path), RunOptions(threads=1, engine="openvino"))
 
