@@ -1,11 +1,15 @@
-"""Pictures as pages of a PDF: the bytes of a JPEG, a PNG or a fax-coded TIFF go in as they are, nothing is coded again
-that need not be."""
+"""Pictures as pages of a PDF, nothing coded again that need not be.
+
+JPEG, JPEG 2000, PNG, fax-coded TIFF    the bytes of the file
+other files without loss                every pixel as it was: rows as PNG codes them (WebP, TIFF, BMP, GIF …)
+WebP with loss, JPEG inside TIFF        PDF knows no such coding: the smaller of the rows, which are exact, and a
+                                        JPEG of quality 90, whose error is below what such files have lost before
+"""
 
 from __future__ import annotations
 
 import io
 import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.pdf_frame import PageFrame
-from vitapps.datasets.formats.picture import Picture
+from vitapps.datasets.formats.picture import Picture, orientation_of
 
 _LARGEST = 14_400.0  # user space units of a page (ISO 32000-1, annex C)
 _TURNS = {1: 0, 3: 180, 6: 90, 8: 270}  # EXIF orientation -> /Rotate
-_ORIENTATION = 274
 _SPACES = {"1": "/DeviceGray", "L": "/DeviceGray", "RGB": "/DeviceRGB", "CMYK": "/DeviceCMYK"}
+_JPEGS = ("JPEG", "MPO")  # MPO: a photograph with previews after it in the same file
+_QUALITY = 90  # 44 dB and more of what is coded, where WebP of the usual quality has 41 of what it was given
+_RIFF = 12  # bytes before the first chunk of a WebP
 _STRIPS, _STRIP_BYTES, _FILL_ORDER, _PHOTOMETRIC = 273, 279, 266, 262
 
 
@@ -30,10 +36,11 @@ def add_picture(pdf: Any, source: Path | bytes, picture: Picture, dpi: tuple[flo
     with Image.open(source if isinstance(source, Path) else io.BytesIO(source)) as image:
         if picture.frames > 1:
             image.seek(picture.frame)
-        turn = _TURNS.get(int(image.getexif().get(_ORIENTATION, 1)))
+        turn = _TURNS.get(orientation_of(image))
         stream = _original(pdf, image, source) if turn is not None else None
+        lossy = stream is None and _has_lost(image, source)
     if stream is None:
-        turn, stream = 0, encoded(pdf, picture.pixels)
+        turn, stream = 0, encoded(pdf, picture.pixels, lossy=lossy)
     height, width = picture.pixels.shape[:2]
     across, down = (min(size * 72 / density, _LARGEST) for size, density in zip((width, height), dpi, strict=True))
     if turn in (90, 270):
@@ -50,7 +57,7 @@ def add_picture(pdf: Any, source: Path | bytes, picture: Picture, dpi: tuple[flo
 def replace_page(pdf: Any, page: Any, picture: Picture, frame: PageFrame) -> None:
     """Put the drawn page in place of what it is drawn from; size, boxes and /Rotate stay."""
     pixels = np.ascontiguousarray(np.rot90(picture.pixels, frame.rotation // 90))  # back, counter-clockwise
-    _draw(pdf, page, encoded(pdf, pixels), frame.box)
+    _draw(pdf, page, encoded(pdf, pixels, lossy=True), frame.box)
 
 
 def _draw(pdf: Any, page: Any, stream: Any, box: tuple[float, float, float, float]) -> None:
@@ -62,28 +69,46 @@ def _draw(pdf: Any, page: Any, stream: Any, box: tuple[float, float, float, floa
     page.obj["/Contents"] = pdf.make_stream(f"q {matrix} cm /Page Do Q\n".encode("ascii"))
 
 
-def encoded(pdf: Any, pixels: NDArray[np.uint8]) -> Any:
-    """An image of `pixels` H W 3: fax-coded where they are black and white, without loss where they are few colours of
-    grey or small, JPEG else."""
+def encoded(pdf: Any, pixels: NDArray[np.uint8], *, lossy: bool = False) -> Any:
+    """An image of `pixels` H W 3: fax-coded where they are black and white, else without loss; with `lossy` a JPEG
+    where that is smaller."""
     from PIL import Image
 
     grey = bool((pixels[..., 0] == pixels[..., 1]).all() and (pixels[..., 1] == pixels[..., 2]).all())
-    levels = np.unique(pixels[..., 0]) if grey else np.zeros(0)
-    if grey and set(levels.tolist()) <= {0, 255}:
-        return _fax(pdf, Image.fromarray(pixels[..., 0]).convert("1", dither=Image.Dither.NONE))
     image = Image.fromarray(pixels[..., 0] if grey else pixels)
-    if (grey and len(levels) <= 16) or pixels.size < 30_000:
-        body = zlib.compress(image.tobytes())
-        return _image(pdf, body, image.size, _SPACES[image.mode], Filter="/FlateDecode")
-    coded = io.BytesIO()
-    image.save(coded, "JPEG", quality=90)
-    return _image(pdf, coded.getvalue(), image.size, _SPACES[image.mode], Filter="/DCTDecode")
+    if grey and set(np.unique(pixels[..., 0]).tolist()) <= {0, 255}:
+        return _fax(pdf, image.convert("1", dither=Image.Dither.NONE))
+    rows, coded = io.BytesIO(), io.BytesIO()
+    image.save(rows, "PNG")
+    if lossy:
+        image.save(coded, "JPEG", quality=_QUALITY)
+        if coded.tell() < rows.tell():
+            return _image(pdf, coded.getvalue(), image.size, _SPACES[image.mode], Filter="/DCTDecode")
+    return _png(pdf, rows.getvalue())
+
+
+def _has_lost(image: Any, source: Path | bytes) -> bool:
+    """Whether a file's coding is one with loss; of WebP its first chunk with pixels tells."""
+    if image.format != "WEBP":
+        return image.format in (*_JPEGS, "JPEG2000") or image.info.get("compression") in ("jpeg", "tiff_jpeg")
+    data, at = _bytes_of(source), _RIFF
+    while at + 8 <= len(data) and data[at : at + 4] != b"VP8L":
+        if data[at : at + 4] in (b"VP8 ", b"ANMF"):
+            return True
+        at += 8 + (int.from_bytes(data[at + 4 : at + 8], "little") + 1) // 2 * 2
+    return False
+
+
+def _bytes_of(source: Path | bytes) -> bytes:
+    return source.read_bytes() if isinstance(source, Path) else source
 
 
 def _original(pdf: Any, image: Any, source: Path | bytes) -> Any:
     """The image with the bytes of the file, None where a PDF cannot hold them as they are."""
-    if image.format == "JPEG" and image.mode in _SPACES:
-        data = source.read_bytes() if isinstance(source, Path) else source
+    if image.format == "JPEG2000" and image.mode in ("L", "RGB"):
+        return _image(pdf, _bytes_of(source), image.size, _SPACES[image.mode], Filter="/JPXDecode")
+    if image.format in _JPEGS and image.mode in _SPACES:
+        data = _bytes_of(source)
         inverted = image.mode == "CMYK" and "adobe" in image.info
         decode = [1, 0] * 4 if inverted else None
         return _image(pdf, data, image.size, _SPACES[image.mode], Filter="/DCTDecode", Decode=decode)
@@ -130,7 +155,7 @@ def _png(pdf: Any, source: Path | bytes) -> Any:
     """The compressed rows of a PNG without alpha and interlacing, which PDF decodes by the same predictors."""
     from pikepdf import Array, Dictionary, Name, String
 
-    data = source.read_bytes() if isinstance(source, Path) else source
+    data = _bytes_of(source)
     width, height, bits, kind, _, _, interlaced = struct.unpack(">IIBBBBB", data[16:29])
     if kind not in (0, 2, 3) or interlaced:
         return None

@@ -7,6 +7,7 @@ and float grey stretched from their own range. The header is checked before a pi
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,7 +50,7 @@ def read_frames(source: Path | bytes, *, name: str = "", max_pixels: int = MAX_P
     """Every frame in turn (TIFF pages, GIF and WebP animations), one in memory at a time."""
     label = name or (str(source) if isinstance(source, Path) else "picture")
     with _refusing(label), _opened(source, label) as image:
-        frames = int(getattr(image, "n_frames", 1))
+        frames = _frames_of(image)
         for index in range(frames):
             if frames > 1:
                 image.seek(index)
@@ -62,7 +63,12 @@ def count_frames(source: Path | bytes, *, name: str = "") -> int:
     label = name or (str(source) if isinstance(source, Path) else "picture")
     with _refusing(label), _opened(source, label) as image:
         _check_size(image, label, MAX_PIXELS)
-        return int(getattr(image, "n_frames", 1))
+        return _frames_of(image)
+
+
+def _frames_of(image: Any) -> int:
+    """What follows the photograph in an MPO file are previews and depths of the same, as cameras write them."""
+    return 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
 
 
 @contextmanager
@@ -118,11 +124,19 @@ def _picture(image: Any, label: str, frame: int, frames: int) -> Picture:
     from PIL import ImageOps
 
     mode = image.mode
-    turned = int(image.getexif().get(_EXIF_ORIENTATION, 1)) not in (0, 1)
+    turned = orientation_of(image) not in (0, 1)
     upright = ImageOps.exif_transpose(image) if turned else image
     return Picture(
         pixels=_rgb(upright), name=label, dpi=_dpi(image), mode=mode, exif_rotated=turned, frame=frame, frames=frames
     )
+
+
+def orientation_of(image: Any) -> int:
+    """The EXIF orientation of a Pillow image, 1 where there is none or what there is cannot be read."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except (OSError, ValueError, SyntaxError, KeyError, TypeError, IndexError, struct.error):
+        return 1
 
 
 def _rgb(image: Any) -> NDArray[np.uint8]:

@@ -85,13 +85,61 @@ def test_every_frame_of_a_tiff_is_a_page() -> None:
     assert [int(drawn(pdf, index)[20, 20, 0]) for index in range(3)] == pytest.approx([0, 60, 120], abs=3)
 
 
+NOISE = np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8)
+
+
 def test_a_picture_is_coded_by_what_it_holds() -> None:
     pdf = pikepdf.new()
-    noise = np.random.default_rng(0).integers(0, 255, (120, 120, 3), np.uint8)
     two = np.repeat(BLACK_AND_WHITE[..., None], 3, axis=2)
-    assert [str(encoded(pdf, pixels).get("/Filter")) for pixels in (noise, two, two // 2)] == [
-        "/DCTDecode", "/CCITTFaxDecode", "/FlateDecode",
-    ]  # fmt: skip
+    found = [encoded(pdf, pixels, lossy=lossy).get("/Filter") for lossy in (False, True) for pixels in (NOISE, two)]
+    assert list(map(str, found)) == ["/FlateDecode", "/CCITTFaxDecode", "/DCTDecode", "/CCITTFaxDecode"]
+    assert str(encoded(pdf, two // 2, lossy=True).get("/Filter")) == "/FlateDecode"  # smaller than a JPEG, and exact
+
+
+@pytest.mark.parametrize(
+    ("form", "mode", "options"),
+    [
+        ("WEBP", "RGB", {"lossless": True}), ("WEBP", "RGBA", {"lossless": True}), ("BMP", "RGB", {}),
+        ("TIFF", "RGB", {"compression": "tiff_lzw"}), ("TIFF", "L", {}), ("GIF", "P", {}),
+    ],
+)  # fmt: skip
+def test_files_without_loss_keep_every_pixel(form: str, mode: str, options: dict[str, object]) -> None:
+    data = picture_file(NOISE, mode, form, **options)
+    pdf = pages_of(data)
+    assert stored(pdf).Filter == "/FlateDecode"
+    assert np.array_equal(drawn(pdf), read_picture(data).pixels)
+
+
+@pytest.mark.parametrize(
+    ("form", "options"),
+    [("WEBP", {"quality": 80}), ("WEBP", {"quality": 80, "exif": b"Exif"}), ("TIFF", {"compression": "jpeg"})],
+)
+def test_what_has_lost_before_and_pdf_does_not_know_becomes_a_jpeg_or_smaller(
+    form: str, options: dict[str, object]
+) -> None:
+    soft = np.asarray(Image.fromarray(NOISE[:15, :15]).resize((120, 120)))
+    data = picture_file(soft, "RGB", form, **options)
+    pdf = pages_of(data)
+    assert stored(pdf).Filter == "/DCTDecode" and len(stored(pdf).read_raw_bytes()) < soft.size / 2
+    assert np.abs(drawn(pdf).astype(int) - read_picture(data).pixels).mean() < 5
+    even = picture_file(np.full_like(NOISE, 90), "RGB", form, **options)
+    assert stored(pages_of(even)).Filter == "/FlateDecode"
+
+
+def test_a_jpeg_2000_is_kept() -> None:
+    data = picture_file(NOISE, "RGB", "JPEG2000", quality_mode="dB", quality_layers=[38])
+    pdf = pages_of(data)
+    assert stored(pdf).Filter == "/JPXDecode" and stored(pdf).read_raw_bytes() == data
+    assert np.abs(drawn(pdf).astype(int) - read_picture(data).pixels).mean() < 2
+
+
+def test_a_photograph_with_previews_in_its_file_is_one_page() -> None:
+    photograph, preview = Image.fromarray(NOISE), Image.new("RGB", (20, 20))
+    stream = io.BytesIO()
+    photograph.save(stream, "MPO", save_all=True, append_images=[preview])
+    pdf = pages_of(stream.getvalue())
+    assert len(pdf.pages) == 1 and stored(pdf).read_raw_bytes() == stream.getvalue()
+    assert np.abs(drawn(pdf).astype(int) - read_picture(stream.getvalue()).pixels).mean() < 2
 
 
 @pytest.mark.parametrize("rotate", [0, 90, 270])

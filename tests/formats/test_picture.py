@@ -37,6 +37,18 @@ def test_exif_orientation_is_applied() -> None:
     assert np.array_equal(found.pixels, np.rot90(gradient(), -1))
 
 
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+def test_exif_that_cannot_be_read_is_none(form: str) -> None:
+    found = read_picture(stored(Image.fromarray(gradient()), form, exif=b"Exif\0\0nonsense"))
+    assert found.pixels.shape == (6, 9, 3) and not found.exif_rotated
+
+
+def test_previews_behind_a_photograph_are_no_frames() -> None:
+    shot = Image.fromarray(gradient())
+    data = stored(shot, "MPO", save_all=True, append_images=[Image.new("RGB", (2, 2))])
+    assert [(page.pixels.shape, page.frames) for page in read_frames(data)] == [((6, 9, 3), 1)]
+
+
 @pytest.mark.parametrize("mode", ["1", "L", "P", "CMYK", "LA", "RGBA", "I;16"])
 def test_every_mode_becomes_rgb(mode: str) -> None:
     grey = np.full((5, 7), 65535 if mode == "I;16" else 255, np.uint16 if mode == "I;16" else np.uint8)
