@@ -23,6 +23,8 @@ _LETTER = ADVANCE / UNITS  # width in em
 _ABOVE = ASCENT / (ASCENT - DESCENT)  # share of a line's height that stands above its baseline
 _GAP = 0.17  # em between words at least: pdftotext joins words that stand closer than 0.15
 _WIDE = 1.5  # em: wider gaps stand between columns, narrower ones were stretched to justify a line
+_STEEP = 8.5  # degrees: letters of steeper lines are turned as the line is
+_FALL, _MOST, _TURNED = 2.4, 2.5, 1.5  # of a word's fall, of the letters' height: sizes of lines that are askew
 _SCALES = (1.0, 10_000.0)  # of Tz in per cent: what readers take
 
 
@@ -106,10 +108,21 @@ def _written(block: Block) -> Block:
 
 def _sized(line: Line, frame: PageFrame, font: GlyphlessFont, chosen: TextSize) -> Iterator[str]:
     """A line in its nominal size; the font says how high its letters are."""
-    size = max(_across(line, frame) * chosen.size, 0.5)
-    height = (full_height(line, _ABOVE) + chosen.lift / _ABOVE) / chosen.size
+    nominal = max(chosen.size, _size_askew(line))
+    size = max(_across(line, frame) * nominal, 0.5)
+    height = (full_height(line, _ABOVE) + chosen.lift / _ABOVE) / nominal
     yield f"{font.named(height)} {_number(size)} Tf\n"
     yield from _line(line, frame, font, size)
+
+
+def _size_askew(line: Line) -> float:
+    """Pixels: the least size of a line that is askew. Readers take for one line what follows with a base less than half
+    a size away: upright letters word by word, turned ones letter by letter."""
+    askew, letters = _askew(math.radians(metrics(line).angle)), full_height(line, _ABOVE)
+    if askew > math.radians(_STEEP):
+        return _TURNED * letters
+    longest = max(math.dist(word.quad[0], word.quad[1]) for word in line.words)
+    return min(_FALL * math.sin(askew) * longest, _MOST * letters)
 
 
 def _line(line: Line, frame: PageFrame, font: GlyphlessFont, size: float) -> Iterator[str]:
@@ -162,9 +175,16 @@ def _inset(edges: list[Point], step: float) -> list[Point]:
 
 
 def _upright(along: Point) -> Point:
-    """The nearest quarter turn to a direction that is a little askew, else the direction itself."""
-    quarter = (float(round(along[0])), float(round(along[1])))
-    return quarter if abs(along[0] * quarter[1] - along[1] * quarter[0]) < 0.55 and any(quarter) else along
+    """The nearest quarter turn to a direction that is a little askew, else the direction itself. Poppler takes turned
+    letters apart, but steps from word to word, steeper ones, end its lines and those of others."""
+    if _askew(math.atan2(along[1], along[0])) > math.radians(_STEEP):
+        return along
+    return float(round(along[0])), float(round(along[1]))
+
+
+def _askew(angle: float) -> float:
+    """Radians from an angle to the nearest quarter turn."""
+    return abs(angle - round(angle / (math.pi / 2)) * math.pi / 2)
 
 
 def _edges(word: Word, origin: Point, along: Point, frame: PageFrame) -> Point:

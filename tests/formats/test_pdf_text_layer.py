@@ -89,6 +89,22 @@ def test_two_columns_in_reading_order(gutter: float, skew: float) -> None:
 
 
 @needs_poppler
+@pytest.mark.parametrize("degrees", [-7.0, 4.0, 8.0, 12.0, 20.0, 33.0])
+def test_lines_askew_stay_lines(degrees: float) -> None:
+    """For programs that take text as it comes; those that order it by its place cannot follow lines so steep."""
+    texts = [f"row {row} of an extraordinarily steep page" for row in range(8)]
+    lines = tuple(turned(line, degrees, (400, 500)) for line in block_at(texts, 200, 400).lines)
+    page = Page(width=800, height=1000, blocks=(Block(lines=lines),))
+    pdf = pikepdf.new()
+    pdf.add_blank_page(page_size=(800, 1000))
+    data = with_layer(pdf, page)
+    assert poppler(data, "-raw").split("\n")[:8] == texts
+    with open_pdf(data) as pages, pages.sheet(0) as sheet:
+        found = sheet._page.get_textpage().get_text_range()
+    assert abs(degrees) < 9 or found.split("\r\n") == texts
+
+
+@needs_poppler
 def test_a_page_number_in_the_middle_does_not_turn_columns_round() -> None:
     """The right column begins a little higher, as on a page that is askew, and has a gap between paragraphs."""
     left = block_at([f"left {row} of many words" for row in range(12)], 50, 103)
