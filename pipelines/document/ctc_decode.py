@@ -6,6 +6,8 @@ The best path takes the likeliest class of every token, joins repeats and drops 
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -14,18 +16,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 BLANK = 0
+RIVALS = {".": ","}  # what a character is most easily taken for, where its neighbours can tell (`look_alikes.py`)
 Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Peak:
     """One character of the best path. `token`: where it is likeliest; `probability` there; `path`: log probability of
-    the tokens from this character's first to the one before the next character's."""
+    the tokens from this character's first to the one before the next character's; `rival`: log probability of its
+    rival at its place, minus infinity where it has none."""
 
     char: str
     token: int
     probability: float
     path: float
+    rival: float = -math.inf
 
 
 def best_path(log_probs: Floats, charset: str) -> tuple[Peak, ...]:
@@ -48,13 +53,21 @@ def best_path(log_probs: Floats, charset: str) -> tuple[Peak, ...]:
         char = charset[kind - 1]
         if char == " " and (not peaks or peaks[-1].char == " "):
             continue
-        peaks.append(Peak(char=char, token=token, probability=float(np.exp(scores[token])), path=total + waiting))
+        rival = _rival(log_probs, token, char, charset)
+        chance = float(np.exp(scores[token]))
+        peaks.append(Peak(char=char, token=token, probability=chance, path=total + waiting, rival=rival))
         waiting = 0.0
     return tuple(peaks[:-1] if peaks and peaks[-1].char == " " else peaks)
 
 
 def _longer(peak: Peak, more: float) -> Peak:
-    return Peak(char=peak.char, token=peak.token, probability=peak.probability, path=peak.path + more)
+    return dataclasses.replace(peak, path=peak.path + more)
+
+
+def _rival(log_probs: Floats, token: int, char: str, charset: str) -> float:
+    """The log probability of a character's rival at its token or beside it."""
+    rival = charset.find(RIVALS.get(char, "\n"))  # no charset has a line break
+    return float(log_probs[max(0, token - 1) : token + 2, rival + 1].max()) if rival >= 0 else -math.inf
 
 
 def word_spans(peaks: Sequence[Peak]) -> tuple[tuple[int, int], ...]:

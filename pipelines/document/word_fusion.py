@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
 from vitapps.pipelines.document.confidence import Calibration, WordEvidence
-from vitapps.pipelines.document.look_alikes import settle_text
+from vitapps.pipelines.document.look_alikes import kept_comma, settle_text
 from vitapps.pipelines.document.recognise import TOGETHER, Look, ReadChar, Reading, ReadWord
 from vitapps.pipelines.document.text_scores import edit_distance
 from vitapps.pipelines.document.word_pieces import GRANULARITIES, Vocabulary
@@ -88,7 +88,8 @@ class WordFusion:
         changes: dict[int, dict[int, tuple[Spelling, float]]] = {}
         for (place, number), found in zip(places, spellings, strict=True):
             look = looks[place]
-            best, chance = self.surest(look.reading.words[number].text, look.evidence[number], found)
+            spelt = in_place(look.reading, number, found)
+            best, chance = self.surest(look.reading.words[number].text, look.evidence[number], spelt)
             if best is not None:
                 changes.setdefault(place, {})[number] = (best, chance)
         return [respelt(look, changes[place]) if place in changes else look for place, look in enumerate(looks)]
@@ -137,6 +138,12 @@ class WordFusion:
                 found[spelling.text] = (others * wrong, max(first, spelling, key=lambda item: item.path))
         wrong, winner = min(found.values(), key=lambda item: item[0])
         return (None if winner.text == text else winner), 1 - wrong
+
+
+def in_place(reading: Reading, number: int, spellings: Sequence[Spelling]) -> tuple[Spelling, ...]:
+    """Spellings of a word with what its neighbours say of it, which the heads did not see."""
+    word, following = (reading.words[at].text if at < len(reading.words) else "" for at in (number, number + 1))
+    return tuple(dataclasses.replace(item, text=kept_comma(word, following, item.text)) for item in spellings)
 
 
 def contested(text: str, spellings: Sequence[Spelling]) -> bool:
@@ -218,7 +225,7 @@ def spellings_of(fusion: WordFusion, looks: Sequence[Look]) -> list[list[tuple[S
     found: list[list[tuple[Spelling, ...]]] = [[() for _ in look.evidence] for look in looks]
     spellings = fusion.spellings([looks[place].rows[number] for place, number in places])
     for (place, number), others in zip(places, spellings, strict=True):
-        found[place][number] = others
+        found[place][number] = in_place(looks[place].reading, number, others)
     return found
 
 

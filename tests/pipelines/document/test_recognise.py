@@ -163,3 +163,28 @@ def test_two_single_quotes_are_one_double() -> None:
     peaks = [Peak(char=char, token=place, probability=1.0, path=-0.1) for place, char in enumerate("‘‘a’’")]
     assert "".join(peak.char for peak in settle(peaks)) == "“a”"
     assert [peak.token for peak in settle(peaks)] == [0, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("text", "rival", "settled"),
+    [("flow. although", -4.0, "flow, although"), ("flow. although", -6.0, "flow. although"),
+     ("flow. Although", -1.0, "flow. Although"), ("flow.", -1.0, "flow."), ("vs. flow", -1.0, "vs. flow"),
+     ("Approx. half", -1.0, "Approx. half"), ("page 12. half", -1.0, "page 12. half")],
+)  # fmt: skip
+def test_a_doubtful_full_stop_before_a_small_letter_is_a_comma(text: str, rival: float, settled: str) -> None:
+    peaks = [
+        Peak(char=char, token=place, probability=1.0, path=0.0, rival=rival if char == "." else -math.inf)
+        for place, char in enumerate(text)
+    ]
+    found = settle(peaks)
+    assert "".join(peak.char for peak in found) == settled
+    assert all(peak.path <= 0 and 0.5 < peak.probability <= 1 for peak in found)
+
+
+def test_the_best_path_knows_how_near_a_full_stop_is_to_a_comma() -> None:
+    charset = "a.,"
+    log_probs = np.log(np.array([[0.01, 0.97, 0.01, 0.01], [0.05, 0.05, 0.6, 0.3]], np.float32))
+    peaks = best_path(log_probs, charset)
+    assert [peak.char for peak in peaks] == ["a", "."]
+    assert peaks[0].rival == -math.inf
+    assert peaks[1].rival == pytest.approx(math.log(0.3))

@@ -19,7 +19,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.document.confidence import Calibration, WordEvidence
 from vitapps.pipelines.document.ctc_decode import best_path, word_spans
 from vitapps.pipelines.document.recognise import Look, ReadChar, Reading, ReadWord, Recogniser
-from vitapps.pipelines.document.word_fusion import READINGS, Spelling, WordFusion, spellings_of, texts_of
+from vitapps.pipelines.document.word_fusion import READINGS, Spelling, WordFusion, in_place, spellings_of, texts_of
 from vitapps.pipelines.document.word_pieces import Vocabulary
 from vitapps.pipelines.document.word_tokens import ordinals_of, padded, word_range, word_rows
 
@@ -255,3 +255,11 @@ def test_every_word_is_taught_once_a_pass(monkeypatch: pytest.MonkeyPatch) -> No
     assert len(seen) == 2 * word_batches.PASSES
     assert sorted(seen[0] + seen[1]) == sorted(seen[2] + seen[3]) == list(range(6))
     assert sorted(seen[:2]) != sorted(seen[2:])  # dealt out anew: seed 0 deals otherwise in the second pass
+
+
+def test_another_spelling_keeps_the_comma_that_the_next_word_gives() -> None:
+    spellings = [Spelling(text=text, path=-0.1) for text in ("flow.", "flaw.", "flow;")]
+    before_small = in_place(look("flow,", "and").reading, 0, spellings)
+    assert [item.text for item in before_small] == ["flow,", "flaw,", "flow;"]
+    for words in (("flow,", "And"), ("flow", "and"), ("flow,",)):
+        assert in_place(look(*words).reading, 0, spellings) == tuple(spellings)
