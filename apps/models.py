@@ -24,14 +24,14 @@ app = group("The embedded models and their cards.")
 
 @command(app, "list")
 def list_models(talk: Talk) -> None:
-    """One line a model: name, task, size, licence, what it does."""
+    """One line a model: name, task, size, what it does, licence."""
     from vitapps.shared_backbones.weights.cards import list_cards, load_card
 
     cards = [load_card(name) for name in list_cards()]
-    rows = [(card.name, card.task, f"{card.size / 1e6:.1f} MB", card.licence, card.summary) for card in cards]
+    rows = [(card.name, card.task, f"{card.size / 1e6:.1f} MB", card.summary, card.licence) for card in cards]
     keys = ("name", "task", "arch", "size", "licence", "status", "summary")
     result = {"models": [{key: getattr(card, key) for key in keys} for card in cards]}
-    talk.emit(result, columns(("NAME", "TASK", "SIZE", "LICENCE", "WHAT"), rows))
+    talk.emit(result, columns(("NAME", "TASK", "SIZE", "WHAT", "LICENCE"), rows))
 
 
 @command(app, "info")

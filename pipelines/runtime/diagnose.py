@@ -7,6 +7,7 @@ import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from vitapps.provenance import versions
 from vitapps.shared_backbones.engines.cache import DiskCache, cache_folder
 from vitapps.shared_backbones.engines.choose import Decision, remembered_decisions
 from vitapps.shared_backbones.engines.machine import usable_cores
-from vitapps.shared_backbones.weights.cards import list_cards, load_card, verify
+from vitapps.shared_backbones.weights.cards import Card, list_cards, load_card, verify
 
 ENGINES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "torch": "torch"}  # engine -> module that it needs
 REQUIRED = ("openvino", "torch")  # main dependencies: without them the installation is broken
@@ -36,7 +37,7 @@ class WeightState:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
     """What `vitapps doctor` prints. `memory`, `free_disk` and `cached` in bytes; `decisions`: what `--engine auto`
-    chose on this machine, the last one first; `problems` empty when all is well."""
+    chose on this machine for weights as they are now, the last one first; `problems` empty when all is well."""
 
     vitapps: str
     python: str
@@ -76,7 +77,7 @@ def diagnose(*, full: bool = False) -> Diagnosis:
         versions=versions(),
         engines=engines,
         weights=weights,
-        decisions=remembered_decisions(),
+        decisions=_in_force(remembered_decisions()),
         problems=broken,
     )
 
@@ -119,6 +120,24 @@ def _devices_of(engine: Any) -> str:
 
 def _is_broken(name: str, state: str) -> bool:
     return state.startswith("broken") or (state == "not installed" and name in REQUIRED)
+
+
+def _in_force(decisions: Sequence[Decision]) -> list[Decision]:
+    """Without what was chosen for other weights than those embedded now, or chosen again since on another processor or
+    with newer engines; the last one first."""
+    current = {name: card.sha256 for name in list_cards() if (card := _readable(name)) is not None}
+    found: dict[tuple[str, str, int], Decision] = {}
+    for decision in decisions:
+        if current.get(decision.card) == decision.sha256:
+            found.setdefault((decision.card, decision.asked, decision.threads), decision)
+    return list(found.values())
+
+
+def _readable(name: str) -> Card | None:
+    try:
+        return load_card(name)
+    except VitappsError:
+        return None
 
 
 def _weight_state(name: str) -> WeightState:

@@ -12,8 +12,9 @@ from safetensors.numpy import save_file
 
 from vitapps.apps.main import main
 from vitapps.errors import ExitCode, MissingError
-from vitapps.pipelines.runtime import devices
+from vitapps.pipelines.runtime import devices, diagnose
 from vitapps.provenance import sha256_file
+from vitapps.shared_backbones.engines.choose import Decision
 from vitapps.shared_backbones.weights import cards
 
 
@@ -81,6 +82,21 @@ def test_doctor_finds_a_missing_engine_and_an_engine_that_does_not_load(
     assert json.loads(capsys.readouterr().out)["problems"] == ["engine openvino: not installed"]
     assert main(["doctor", "--full", "--json"]) == ExitCode.MISSING
     assert "libbroken.so" in json.loads(capsys.readouterr().out)["engines"]["torch"]
+
+
+def test_doctor_names_only_choices_that_are_in_force(weights: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache keeps what was chosen for earlier weights, on other processors, by earlier engines."""
+    sha256 = sha256_file(weights / "tiny.safetensors")
+
+    def choice(engine: str, sha256: str = sha256, threads: int = 1) -> Decision:
+        return Decision(
+            card="tiny", sha256=sha256, asked="auto", threads=threads, engine=engine, precision="exact", reason=""
+        )
+
+    kept = [choice("openvino"), choice("openvino", threads=2)]
+    old = [choice("onnxruntime"), choice("openvino", sha256="0" * 64)]
+    monkeypatch.setattr(diagnose, "remembered_decisions", lambda: [old[1], *kept, old[0]])
+    assert diagnose.diagnose().decisions == kept
 
 
 def test_models_list_and_info(weights: Path, capsys: pytest.CaptureFixture[str]) -> None:
