@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.formats import volume_checks as checks
 from vitapps.datasets.formats.dicom_geometry import Frame, Stack, stack_frames
-from vitapps.datasets.formats.dicom_series import Series, choose_series, find_series, series_of_file
+from vitapps.datasets.formats.dicom_series import Series, choose_series, find_series, read_dataset, series_of_file
 from vitapps.datasets.formats.volume_types import Volume, VolumeMeta
 from vitapps.errors import OutOfMemoryError, UnreadableInputError, VitappsError
 
@@ -153,9 +153,7 @@ def _invert(plane: NDArray[Any], dataset: Any) -> NDArray[Any]:
 
 def _decode(path: Path, dataset: Any) -> NDArray[Any]:
     """Pixels of one file, frames? rows columns, native or compressed."""
-    import pydicom
-
-    full = pydicom.dcmread(str(dataset.filename))
+    full = read_dataset(str(dataset.filename))
     where = Path(str(dataset.filename)).name
     if "PixelData" not in full:
         raise UnreadableInputError(f"{path}: {where} has no pixel data", hint="export the series again")

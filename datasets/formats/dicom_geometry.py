@@ -22,6 +22,7 @@ SAME_PLACE_MM = 1e-3
 UNEVEN = 0.1  # share of the slice step by which a gap may differ
 TILT_DEGREES = 0.5
 ONE_DIRECTION = 1e-3
+MOST_NAMED = 4  # files of a message
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +72,14 @@ def _check_alike(path: Path, frames: list[Frame]) -> None:
     if len(sizes) > 1:
         raise UnreadableInputError(f"{path}: slices of different size {sorted(sizes)}", hint="split the series")
     cosines = np.array([frame.cosines for frame in frames])
-    if np.abs(cosines - cosines[0]).max() > ONE_DIRECTION:
+    usual = np.median(cosines, axis=0)
+    others = [frame for frame in frames if np.abs(frame.cosines - usual).max() > ONE_DIRECTION]
+    if others:
+        names = sorted({Path(str(frame.dataset.filename)).name for frame in others})
+        told = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
         raise UnreadableInputError(
-            f"{path}: the slices have different orientations (a localizer?)", hint="choose another with --series UID"
+            f"{path}: the slices have different orientations, those of {told} differ from most (a localizer?)",
+            hint="move these files elsewhere, or choose another scan with --series UID",
         )
     spacings = np.array([frame.spacing for frame in frames])
     if np.abs(spacings - spacings[0]).max() > SAME_PLACE_MM:

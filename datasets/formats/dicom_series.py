@@ -30,11 +30,38 @@ class Series:
 
 
 def is_dicom(path: Path) -> bool:
-    """Whether the file has the DICM magic of a Part 10 file."""
+    """Whether the file has the DICM magic of a Part 10 file, or begins as a data set that was stored without one."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
-        return file.read(PREAMBLE)[128:] == b"DICM"
+        start = file.read(PREAMBLE)
+    return start[128:] == b"DICM" or _is_bare(start)
+
+
+def _is_bare(start: bytes) -> bool:
+    """The first element of a data set without preamble, as old archives store them, little endian: a short element of
+    group 8, with (PS3.5 7.1.2) or without (7.1.3) its type."""
+    group, length = start[:4], start[4:8]
+    if group[:2] != b"\x08\x00" or len(start) < PREAMBLE:
+        return False
+    typed = length[:2] in (b"UL", b"CS", b"UI", b"DA", b"TM", b"SH", b"LO")
+    return group[2:] in (b"\x00\x00", b"\x05\x00", b"\x08\x00", b"\x16\x00") and (
+        typed or int.from_bytes(length, "little") < PREAMBLE
+    )
+
+
+def read_dataset(path: Path | str, *, stop_before_pixels: bool = False) -> Any:
+    """What pydicom reads; where the file has no meta group the transfer syntax is what its first element looks like.
+
+    Raises what pydicom raises."""
+    import pydicom
+    from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+    dataset = pydicom.dcmread(path, stop_before_pixels=stop_before_pixels, force=is_dicom(Path(path)))
+    if "TransferSyntaxUID" not in dataset.file_meta:
+        implicit = dataset.original_encoding[0]
+        dataset.file_meta.TransferSyntaxUID = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian
+    return dataset
 
 
 def find_series(folder: Path) -> list[Series]:
@@ -55,7 +82,7 @@ def find_series(folder: Path) -> list[Series]:
             f"{folder}: no DICOM image among {len(files)} files ({unreadable} are not DICOM)",
             hint="give the folder of one series, or a NIfTI file",
         )
-    return [Series(uid, tuple(groups[uid])) for uid in sorted(groups)]
+    return [Series(uid, _without_copies(groups[uid])) for uid in sorted(groups)]
 
 
 def choose_series(folder: Path, found: list[Series], wanted: str | None) -> Series:
@@ -90,7 +117,17 @@ def series_of_file(path: Path) -> Series:
         return Series(uid, (dataset,))
     found = [_header(file) for file in sorted(path.parent.iterdir()) if is_dicom(file)]
     same = [item for item in found if item is not None and item.get("SeriesInstanceUID") == uid and _is_image(item)]
-    return Series(uid, tuple(same))
+    return Series(uid, _without_copies(same))
+
+
+def _without_copies(datasets: list[Any]) -> tuple[Any, ...]:
+    """Each object once: exports and backups leave the same file in a folder under two names. The UID alone is not
+    enough, some anonymisers give all slices the same."""
+    known: dict[tuple[str, ...], Any] = {}
+    for item in datasets:
+        uid = str(item.get("SOPInstanceUID") or id(item))
+        known.setdefault((uid, str(item.get("InstanceNumber")), str(item.get("ImagePositionPatient"))), item)
+    return tuple(known.values())
 
 
 def _is_image(dataset: Any) -> bool:
@@ -102,6 +139,6 @@ def _header(path: Path) -> Any:
     import pydicom
 
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        return read_dataset(path, stop_before_pixels=True)
     except (pydicom.errors.InvalidDicomError, OSError, EOFError, ValueError, KeyError, AttributeError, TypeError):
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from math import hypot
 
 from vitapps.datasets.formats.georef import pixel_size
 from vitapps.datasets.formats.raster import RasterMeta
@@ -42,7 +43,13 @@ def choose_scale(meta: RasterMeta, model_gsd: float, gsd: str | float = "auto") 
     """
     pixel = _pixel(meta, model_gsd, gsd)
     x, y = pixel[0] / model_gsd, pixel[1] / model_gsd
-    if gsd == "native" or (abs(x - 1) <= _SAME and abs(y - 1) <= _SAME):
+    alike = abs(x - 1) <= _SAME and abs(y - 1) <= _SAME
+    if gsd == "native" or alike:
+        if max(x, y, 1 / x, 1 / y) > _COARSE:
+            _LOGGER.warning(
+                "%s: pixels of %.3g m taken as they are, the model has learnt %g m: little will be found",
+                meta.path, max(pixel), model_gsd,
+            )  # fmt: skip
         return Scale(x=1.0, y=1.0, width=meta.width, height=meta.height, pixel=pixel)
     _check(meta, max(pixel), model_gsd)
     width, height = max(1, round(meta.width * x)), max(1, round(meta.height * y))
@@ -56,9 +63,12 @@ def _pixel(meta: RasterMeta, model_gsd: float, gsd: str | float) -> tuple[float,
         return gsd, gsd
     found = pixel_size(meta)
     if found is None:
+        step = hypot(meta.transform[0], meta.transform[3])
+        told = f" (its pixels are {step:g} units wide: --gsd {step:g} if these are metres)" * meta.georeferenced
         _LOGGER.warning(
-            "%s: its pixel size is unknown (no usable CRS); %g m is assumed, say it with --gsd", meta.path, model_gsd
-        )
+            "%s: its pixel size is unknown (no usable CRS); %g m is assumed, say it with --gsd%s",
+            meta.path, model_gsd, told,
+        )  # fmt: skip
         return model_gsd, model_gsd
     return found
 

@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
-from pydicom.uid import EnhancedMRImageStorage, JPEG2000Lossless, RLELossless
+from pydicom.uid import (
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+    JPEG2000Lossless,
+    JPEGLSLossless,
+    RLELossless,
+)
 
 from fakes.scans import dicom_series, dicom_slice, values, write_dicom
 from vitapps.datasets.formats.volume import read_volume
@@ -134,7 +141,45 @@ def test_other_objects_in_the_folder_do_no_harm(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_volume(folder).array, ARRAY)
 
 
-@pytest.mark.parametrize("syntax", [RLELossless, JPEG2000Lossless])
+@pytest.mark.parametrize("copied", [1, 7])
+def test_copies_of_a_file_count_once(tmp_path: Path, copied: int) -> None:
+    folder = write_dicom(tmp_path / "s", dicom_series(ARRAY))
+    for file in sorted(folder.iterdir())[:copied]:
+        shutil.copy(file, folder / f"copy of {file.name}")
+    np.testing.assert_array_equal(read_volume(folder).array, ARRAY)
+    np.testing.assert_array_equal(read_volume(folder / "IM000").array, ARRAY)
+
+
+def test_slices_that_an_anonymiser_gave_one_uid_are_no_copies(tmp_path: Path) -> None:
+    slices = dicom_series(ARRAY)
+    for data in slices:
+        data.SOPInstanceUID = slices[0].SOPInstanceUID
+    np.testing.assert_array_equal(read_volume(write_dicom(tmp_path / "s", slices)).array, ARRAY)
+
+
+@pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+def test_files_of_old_archives_have_no_preamble(tmp_path: Path, syntax: str) -> None:
+    slices = dicom_series(ARRAY)
+    for data in slices:
+        data.file_meta.TransferSyntaxUID = syntax
+    folder = write_dicom(tmp_path / "s", slices)
+    for file in folder.iterdir():
+        content = file.read_bytes()
+        file.write_bytes(content[144 + int.from_bytes(content[140:144], "little") :])  # less preamble and meta group
+    np.testing.assert_array_equal(read_volume(folder).array, ARRAY)
+    np.testing.assert_array_equal(read_volume(folder / "IM000").array, ARRAY)
+
+
+def test_a_slice_of_another_orientation_is_named(tmp_path: Path) -> None:
+    folder = write_dicom(tmp_path / "s", dicom_series(ARRAY))
+    across = dicom_slice(ARRAY[:, :, 0].T, (0, 0, 0), cosines=(0, 1, 0, 0, 0, -1), number=99)
+    across.save_as(folder / "A_LOCALIZER", enforce_file_format=True)
+    with pytest.raises(UnreadableInputError, match="A_LOCALIZER differ") as caught:
+        read_volume(folder)
+    assert "move these files elsewhere" in caught.value.hint
+
+
+@pytest.mark.parametrize("syntax", [JPEGLSLossless, RLELossless, JPEG2000Lossless])
 def test_compressed(tmp_path: Path, syntax: str) -> None:
     array = np.abs(np.tile(ARRAY, (6, 8, 1)))  # JPEG 2000 needs a few more pixels
     slices = dicom_series(array)

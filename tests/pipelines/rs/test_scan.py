@@ -157,6 +157,10 @@ def test_scale_by_the_pixel_size(caplog: pytest.LogCaptureFixture) -> None:
     assert "small objects will be missed" in caplog.text
     assert choose_scale(meta(0.3, None), 0.1).x == 1
     assert "0.1 m is assumed" in caplog.text
+    assert "--gsd 0.3 if these are metres" in caplog.text
+    caplog.clear()
+    assert choose_scale(meta(1.0), 0.1, "native").x == 1
+    assert "pixels of 1 m taken as they are, the model has learnt 0.1 m" in caplog.text
 
 
 def test_impossible_scales_are_refused() -> None:
