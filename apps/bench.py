@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitapps.apps.console import Run, Talk, WeightsOption, command, group
+from vitapps.apps.console import KeepOption, Run, Talk, WeightsOption, command, group
 from vitapps.apps.own_metric import DataOption, judge_of
 from vitapps.apps.terminal import columns
 from vitapps.errors import PartialFailureError, UsageError
@@ -17,7 +18,7 @@ from vitapps.jsonable import json_ready
 if TYPE_CHECKING:
     from vitapps.pipelines.runtime.bench_attention import AttentionBench
     from vitapps.pipelines.runtime.bench_embedded import EmbeddedRow
-    from vitapps.pipelines.runtime.bench_engines import EngineBench
+    from vitapps.pipelines.runtime.bench_engines import EngineRow
     from vitapps.pipelines.runtime.bench_load import LoadBench
     from vitapps.pipelines.runtime.bench_packing import PackingBench
     from vitapps.pipelines.runtime.bench_reduce import Row
@@ -65,8 +66,11 @@ def packing(run: Run, quick: QuickOption = False) -> None:
     """Images of mixed sizes: packed in sequences, padded to the longest, and one by one."""
     from vitapps.pipelines.runtime.bench_packing import bench_packing
 
-    found = bench_packing(options=run.options, quick=quick, progress=run.progress)
-    run.emit({"mixes": json_ready(found)}, [line for mix in found for line in (*_packing_lines(mix), "")])
+    def show(mix: PackingBench) -> None:
+        run.show([*_packing_lines(mix), ""])
+
+    found = bench_packing(options=run.options, quick=quick, done=show, progress=run.progress)
+    run.emit({"mixes": json_ready(found)})
 
 
 def _packing_lines(found: PackingBench) -> list[str]:
@@ -160,21 +164,25 @@ def engines(
     quick: QuickOption = False,
     size: Annotated[int, typer.Option(min=0, help="Only images of so many pixels a side; 0: all.")] = 0,
     batch: Annotated[int, typer.Option(min=0, help="Only batches of so many images; 0: all.")] = 0,
-    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds; ratios are medians over them.")] = 5,
+    rounds: Annotated[int, typer.Option(min=1, help="Interleaved rounds at most; ratios are medians over them.")] = 5,
+    keep: KeepOption = None,
 ) -> None:
     """Every engine and precision: CPU time beside eager and prepacked eager PyTorch, error, peak memory."""
-    from vitapps.pipelines.runtime.bench_engines import FULL, QUICK, bench_engines
+    from vitapps.pipelines.runtime.bench_engines import FULL, QUICK, bench_engines, headline
 
     cases = [case for case in (QUICK if quick else FULL) if size in (0, case.size) and batch in (0, case.batch)]
     if not cases:
         raise UsageError(f"no case of {size} pixels in batches of {batch}", hint="--size 224 or 512, --batch 1 or 8")
     rounds = min(rounds, 3) if quick else rounds
-    found = bench_engines(cases, rounds=rounds, threads=run.options.threads, progress=run.progress)
-    run.emit(json_ready(found), _engine_lines(found))
+    run.show([headline(run.options.threads), ""])
+    found = bench_engines(
+        cases, rounds=rounds, threads=run.options.threads, keep=keep,
+        done=lambda rows: run.show([*_engine_lines(rows), ""]), progress=run.progress,
+    )  # fmt: skip
+    run.emit(json_ready(found), found.bars)
 
 
-def _engine_lines(found: EngineBench) -> list[str]:
-    names = " ".join(f"{name} {found.versions[name]}" for name in ("torch", "openvino", "onnxruntime"))
+def _engine_lines(case: Sequence[EngineRow]) -> list[str]:
     header = (
         "MODEL",
         "PX",
@@ -197,9 +205,9 @@ def _engine_lines(found: EngineBench) -> list[str]:
             )),
             "chosen" if row.chosen else "",
         )
-        for row in found.rows
+        for row in case
     ]  # fmt: skip
-    return [f"{found.cpu}, {found.threads} thread(s), {names}", *columns(header, rows), "", *found.bars]
+    return columns(header, rows)
 
 
 @command(app, "load")

@@ -25,7 +25,8 @@ Rules
 - A command parses, calls ONE pipeline function and emits. It raises `VitappsError`s and lets everything else pass:
   `vitapps.apps.failure` turns each exception into one line, a hint and an exit code.
 - `run.emit(result, lines)` is called once: `result` (a JSON-ready mapping; paths, dataclasses and numpy values are
-  converted, NaN becomes null) under `--json`, else `lines`. Nothing else writes to stdout.
+  converted, NaN becomes null) under `--json`, else `lines`. What takes minutes may `run.show(lines)` of each part as
+  soon as it is finished. Nothing else writes to stdout.
 - `InputArgument` does not check that the file exists: the reader does, with exit code 3 and a message that names it.
 - Tests call `vitapps.apps.main.main([...]) -> int` in-process, with `capsys`.
 """
@@ -72,6 +73,10 @@ ReduceOption = Annotated[
         rich_help_panel=_COMPUTE,
     ),
 ]
+KeepOption = Annotated[
+    Path | None,
+    typer.Option("--keep", show_default=False, help="Folder of finished parts: an interrupted run goes on."),
+]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace outputs that exist.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of everything random.", rich_help_panel=_COMPUTE)]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.", rich_help_panel=_TALK)]
@@ -92,6 +97,11 @@ class Talk:
     def progress(self) -> Progress:
         """Bars on stderr when that is a terminal, else nothing."""
         return terminal_progress(quiet=self.quiet)
+
+    def show(self, lines: Iterable[str]) -> None:
+        """Print a finished part of a result that takes minutes, unless one JSON object is to come at the end."""
+        if not self.as_json:
+            write_lines(lines)
 
     def emit(self, result: Mapping[str, Any], lines: Iterable[str] = ()) -> None:
         """Print the result of the command: `result` as one JSON object under `--json`, else `lines`."""

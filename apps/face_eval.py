@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from vitapps.apps.console import Run, command
+from vitapps.apps.console import KeepOption, Run, command
 from vitapps.apps.face_find import DataOption
 from vitapps.apps.face_groups import eval_app
 from vitapps.apps.face_tables import TABLES
@@ -21,10 +20,7 @@ if TYPE_CHECKING:
 def evaluate_all(
     run: Run,
     data: DataOption,
-    keep: Annotated[
-        Path | None,
-        typer.Option("--keep", show_default=False, help="Folder of finished tables: an interrupted run goes on."),
-    ] = None,
+    keep: KeepOption = None,
     limit: Annotated[int, typer.Option(min=1, help="Pictures of each set of `detect`.")] = 60,
 ) -> None:
     """Every table of `face eval`, each beside its baselines, in one run; data that are not there are named."""

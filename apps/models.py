@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from vitapps.apps.console import OutputOption, OverwriteOption, Run, Talk, command, group
+from vitapps.apps.console import KeepOption, OutputOption, OverwriteOption, Run, Talk, command, group, listed
 from vitapps.apps.own_metric import DataOption, judge_of
 from vitapps.apps.terminal import columns, printable
 from vitapps.jsonable import json_ready
 
 if TYPE_CHECKING:
-    from vitapps.pipelines.runtime.quantize import QuantReport
+    from vitapps.pipelines.runtime.quantize import QuantReport, QuantRow
     from vitapps.shared_backbones.weights.cards import Card
 
 Layers = Literal["all", "linear", "conv"]
@@ -66,6 +67,7 @@ def quantize(
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(show_default=False, help="Modules that stay float.")] = None,
     limit: Annotated[int, typer.Option(min=2, help="Inputs that calibrate, unless they are .npy files.")] = 64,
+    keep: KeepOption = None,
 ) -> None:
     """Round weights and activations to a few bits (simulated; ivit in integers): one table beside plain min-max.
 
@@ -78,28 +80,32 @@ def quantize(
     judge = judge_of(name, data)
     inputs = calibration_inputs(name, calib, judge, limit=limit, options=run.options, progress=run.progress)
     settings = QuantizeSettings(
-        methods=tuple(method.split(",")), bits=tuple(bits.split(",")), skip=tuple(skip or ()), budget=budget
-    )
-    report = quantize_card(
-        name, inputs, settings, judge=judge, out=out, options=run.options, progress=run.progress
+        methods=listed(method), bits=listed(bits), skip=tuple(skip or ()), budget=budget, keep=keep
     )  # fmt: skip
-    run.emit(json_ready(report), _quantize_lines(report))
+    report = quantize_card(
+        name, inputs, settings, judge=judge, out=out, done=lambda rows: run.show(_quantize_lines(rows)),
+        options=run.options, progress=run.progress,
+    )  # fmt: skip
+    run.emit(json_ready(report), _report_lines(report))
 
 
-def _quantize_lines(report: QuantReport) -> list[str]:
+def _quantize_lines(width: Sequence[QuantRow]) -> list[str]:
     rows = [
         (row.method, row.bits, *((row.fault, "", "", "", "") if row.fault else (
-            f"{row.sqnr:.1f} dB", f"{row.error:.2e}", f"{row.metric:.3f}" if report.metric else "-",
+            f"{row.sqnr:.1f} dB", f"{row.error:.2e}", "-" if math.isnan(row.metric) else f"{row.metric:.3f}",
             f"{row.size / 1e6:.2f} MB", f"{row.float_size / row.size:.1f}x",
         )))
-        for row in report.rows
+        for row in width
     ]  # fmt: skip
-    header = ("METHOD", "BITS", "OUTPUT SQNR", "RELATIVE ERROR", "OWN METRIC", "SIZE", "SMALLER")
+    return columns(("METHOD", "BITS", "OUTPUT SQNR", "RELATIVE ERROR", "OWN METRIC", "SIZE", "SMALLER"), rows)
+
+
+def _report_lines(report: QuantReport) -> list[str]:
     about = [f"{report.card}: {report.calibration} inputs calibrate, {report.held_out} others measure; simulated"]
     if report.metric:
         about.append(f"own metric: {report.metric}; of the float network {report.float_metric:.3f}")
     written = [f"wrote {report.out}"] if report.out else []
-    return [*columns(header, rows), *about, *written]
+    return [*about, *written]
 
 
 @command(app, "int8")

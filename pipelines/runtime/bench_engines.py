@@ -2,13 +2,19 @@
 
 Random weights: speed and rounding do not depend on training, the accuracy of int8 does and is measured elsewhere.
 Prepacked eager is the fair baseline on AMD processors, where eager's float32 goes through a slow library.
+
+Every engine has a process of its own, whose peak memory is what a user would see; they take turns. A large network on a
+large batch takes seconds a call, so rounds end with `PATIENCE`.
 """
 
 from __future__ import annotations
 
+import json
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -16,23 +22,27 @@ from typing import Any
 import numpy as np
 
 from vitapps.errors import VitappsError
+from vitapps.jsonable import json_ready
 from vitapps.options import EngineName, Precision, RunOptions
 from vitapps.pipelines.runtime.devices import cpu_name
-from vitapps.pipelines.runtime.measure import cache_at, in_child, interleaved
+from vitapps.pipelines.runtime.hardware import machine_line
+from vitapps.pipelines.runtime.kept import KeptParts
+from vitapps.pipelines.runtime.measure import cache_at, cpu_seconds, in_child, interleaved
+from vitapps.pipelines.runtime.random_card import MODELS, random_card, random_name
+from vitapps.pipelines.runtime.worker import Worker
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import versions
 from vitapps.shared_backbones.engines.check_input import made_up_input, relative_error
 from vitapps.shared_backbones.engines.choose import decide
-from vitapps.shared_backbones.engines.load import load_model
+from vitapps.shared_backbones.engines.load import GRAPH_ENGINES, load_model
 from vitapps.shared_backbones.engines.machine import usable_cores
-from vitapps.shared_backbones.weights.cards import Card, load_card
+from vitapps.shared_backbones.weights.cards import load_card
 
 EAGER, PACKED = "torch exact", "torch-packed exact"
 KINDS: tuple[tuple[EngineName, Precision], ...] = (
     ("torch", "exact"), ("torch-packed", "exact"), ("openvino", "exact"), ("onnxruntime", "exact"), ("torch", "bf16"),
     ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "int8"),
 )  # fmt: skip
-MODELS = {"ViT-S/16": {"dim": 384, "heads": 6}, "ViT-B/16": {"dim": 768, "heads": 12}}
 # precision -> ratio to eager, ratio to prepacked, relative error: what issue 3 asks for
 BARS: dict[str, tuple[float, float, float]] = {
     "exact": (2.0, 1.2, 1e-5), "bf16": (3.8, 0.0, 2e-2), "int8": (5.0, 0.0, float("inf")),
@@ -50,6 +60,7 @@ class Case:
 
 FULL = tuple(Case(model=name, size=size, batch=batch) for name in MODELS for size in (224, 512) for batch in (1, 8))
 QUICK = FULL[:1]
+PATIENCE = 4.0  # wall seconds that the counted calls of one engine may take, before the last of them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +81,14 @@ class EngineRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Made:
+    """Path of a card, and "engine precision" of what `auto` takes of it for exact results and for any."""
+
+    card: Path
+    chosen: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EngineBench:
     """The table, the machine, and for each case and precision whether the bar of the issue is met."""
 
@@ -81,93 +100,117 @@ class EngineBench:
 
 
 def bench_engines(
-    cases: Sequence[Case] = FULL, *, rounds: int = 5, threads: int = 0, progress: Progress = null_progress
+    cases: Sequence[Case] = FULL, *, rounds: int = 5, threads: int = 0, keep: Path | None = None,
+    done: Callable[[Sequence[EngineRow]], None] = lambda _: None, progress: Progress = null_progress,
 ) -> EngineBench:  # fmt: skip
-    """Measure `cases`, every call once uncounted and `rounds` times. `threads` 0: all cores."""
+    """Measure `cases`, every call once uncounted and then at most `rounds` times. `threads` 0: all cores. `keep`:
+    folder of finished cases, with which an interrupted run goes on; `done` is called with the rows of each."""
     threads = threads or usable_cores()
+    made_from = [cpu_name(), threads, versions(), rounds, PATIENCE]
+    kept = None if keep is None else KeptParts(keep, map(_file_name, cases), command="bench engines")
     rows: list[EngineRow] = []
-    networks = dict.fromkeys((case.model, case.size) for case in cases)
     with (
         tempfile.TemporaryDirectory() as folder,
         cache_at(Path(folder) / "cache"),
         progress.task("measuring", total=len(cases)) as task,
     ):
-        for name, size in networks:
-            card = random_card(Path(folder), name, size)
-            for case in cases:
-                if (case.model, case.size) == (name, size):
-                    rows += _measure(card, case, threads, rounds)
-                    task.advance()
+        made = partial(_made, Path(folder), threads)
+        for case in cases:
+            found = kept.read(_file_name(case), made_from) if kept else None
+            own = _measure(made(case), case, threads, rounds) if found is None else [_row(each) for each in found]
+            if found is None and kept is not None:
+                kept.write(_file_name(case), made_from, json_ready(own))
+            rows += own
+            done(own)
+            task.advance()
     return EngineBench(
-        cpu=cpu_name(), threads=threads, versions=versions(), rows=tuple(rows), bars=tuple(_verdicts(rows))
+        cpu=cpu_name(), threads=threads, versions=versions(), rows=tuple(rows), bars=tuple(verdicts(rows))
     )
 
 
-def random_card(folder: Path, name: str, size: int) -> Card:
-    """A published card of a ViT with random weights and 1000 classes, int8 graph included."""
-    import torch
-
-    from vitapps.shared_backbones.models.vit import ViT, ViTConfig
-    from vitapps.shared_backbones.weights.publish import publish
-
-    torch.manual_seed(0)
-    config = ViTConfig(**MODELS[name], image_size=(size, size), num_classes=1000)  # type: ignore[arg-type]
-    fields: dict[str, Any] = {
-        "name": f"random-{name.partition('/')[0].lower()}-{size}", "task": "classify", "arch": "vit",
-        "config": {key: value for key, value in asdict(config).items() if value is not None},
-        "summary": "random weights", "licence": "CC0-1.0", "tolerance": {"bf16": True, "int8": True},
-    }  # fmt: skip
-    images = np.random.default_rng(0).standard_normal((4, 3, size, size), np.float32)
-    example = torch.zeros(1, 3, size, size)
-    path = publish(ViT(config), fields, folder, example=example, output_names=["logits"], calibration=images)
-    return load_card(str(path))
+def headline(threads: int) -> str:
+    """Date, machine, threads and versions: what stands above the table."""
+    found = versions()
+    names = ", ".join(f"{name} {found[name]}" for name in ("torch", "openvino", "onnxruntime") if name in found)
+    return f"{machine_line()}; {threads or usable_cores()} thread(s); {names}"
 
 
-def load_and_call(card: str, engine: EngineName, precision: Precision, batch: int, threads: int) -> None:
-    """Child process: load one engine and call it; its peak memory is what is looked at."""
+def _file_name(case: Case) -> str:
+    return f"engines-{case.model.partition('/')[0].lower()}-{case.size}-{case.batch}"
+
+
+def _row(fields: dict[str, Any]) -> EngineRow:
+    """A row that was kept as JSON."""
+    return EngineRow(**fields | {"case": Case(**fields["case"])})
+
+
+def _made(folder: Path, threads: int, case: Case) -> Made:
+    """The card that `case` runs, made at its first use in a process whose memory goes with it."""
+    card = folder / f"{random_name(case.model, case.size)}.toml"
+    told = card.with_suffix(".chosen.json")
+    if not told.exists():
+        found = in_child(
+            f"{__name__}:prepare_card", folder=str(folder), model=case.model, size=case.size, threads=threads
+        ).value  # fmt: skip
+        told.write_text(json.dumps(found))
+    return Made(card=card, chosen=tuple(json.loads(told.read_text())))
+
+
+def prepare_card(folder: str, model: str, size: int, threads: int) -> list[str]:
+    """Child process: write a card, fill the cache of compiled graphs, and name the engines that `auto` takes."""
+    card = random_card(Path(folder), model, size)
+    for engine, precision in KINDS:
+        if engine in GRAPH_ENGINES:
+            with suppress(VitappsError):  # whoever is to be measured says so again
+                load_model(card, RunOptions(device="cpu", engine=engine, precision=precision, threads=threads))
+    found = [decide(card, RunOptions(device="cpu", precision=asked), threads) for asked in ("exact", "auto")]
+    return [f"{one.engine} {one.precision}" for one in found]
+
+
+def serve(
+    card: str, engine: EngineName, precision: Precision, batch: int, threads: int, answers: str
+) -> Callable[[], float]:
+    """Child process: load one engine, call it once and save its answers; each further call gives its CPU seconds."""
     loaded = load_card(card)
     model = load_model(loaded, RunOptions(device="cpu", engine=engine, precision=precision, threads=threads))
-    model(_input(loaded, batch))
+    image = made_up_input((batch, 3, *loaded.config["image_size"])) * 2 - 1  # B 3 H W in -1..1
+    np.savez(answers, *model(image))
+    return lambda: cpu_seconds(lambda: model(image))
 
 
-def _input(card: Card, batch: int) -> Any:
-    size = card.config["image_size"]
-    return made_up_input((batch, 3, *size)) * 2 - 1  # B 3 H W in -1..1
-
-
-def _measure(card: Card, case: Case, threads: int, rounds: int) -> list[EngineRow]:
-    image = _input(card, case.batch)
-    models, faults = {}, {}
-    for engine, precision in KINDS:
-        options = RunOptions(device="cpu", engine=engine, precision=precision, threads=threads)
-        try:
-            models[f"{engine} {precision}"] = load_model(card, options)
-        except VitappsError as error:
-            faults[f"{engine} {precision}"] = error.message
-    wanted = models[EAGER](image)
-    errors = {name: relative_error(model(image), wanted) for name, model in models.items()}
-    chosen = {
-        f"{found.engine} {found.precision}"
-        for asked in ("exact", "auto")
-        for found in [decide(card, RunOptions(device="cpu", precision=asked), threads)]
-    }
-    calls = {name: (lambda model=model: model(image)) for name, model in models.items()}
-    seconds = interleaved(calls, rounds, warm=False)  # all have been called for their errors
-    del models, calls
+def _measure(made: Made, case: Case, threads: int, rounds: int) -> list[EngineRow]:
+    workers: dict[str, Worker] = {}
+    errors: dict[str, float] = {}
+    faults: dict[str, str] = {}
+    wanted: list[Any] = []
+    with ExitStack() as ends, tempfile.TemporaryDirectory() as folder:
+        for engine, precision in KINDS:  # eager first
+            name = f"{engine} {precision}"
+            answers = Path(folder) / f"{name}.npz"
+            try:
+                workers[name] = ends.enter_context(Worker(
+                    f"{__name__}:serve", card=str(made.card), engine=engine, precision=precision, batch=case.batch,
+                    threads=threads, answers=str(answers),
+                ))  # fmt: skip
+            except VitappsError as error:
+                faults[name] = error.message
+                continue
+            with np.load(answers) as found:
+                own = list(found.values())
+            wanted = wanted or own
+            errors[name] = relative_error(own, wanted)
+        asks = {name: worker.ask for name, worker in workers.items()}
+        seconds = interleaved(asks, rounds, lambda ask: float(ask()), warm=False, patience=PATIENCE)
     rows = []
     for engine, precision in KINDS:
         name = f"{engine} {precision}"
         if name in faults:
             rows.append(_absent(case, engine, precision, faults[name]))
             continue
-        peak = in_child(
-            "vitapps.pipelines.runtime.bench_engines:load_and_call", card=str(card.folder / f"{card.name}.toml"),
-            engine=engine, precision=precision, batch=case.batch, threads=threads,
-        ).peak  # fmt: skip
         rows.append(EngineRow(
             case=case, engine=engine, precision=precision, cpu_ms=1e3 * median(seconds[name]),
             to_eager=_ratio(seconds[EAGER], seconds[name]), to_packed=_ratio(seconds[PACKED], seconds[name]),
-            error=errors[name], peak_mb=peak / 1e6, chosen=name in chosen,
+            error=errors[name], peak_mb=workers[name].peak / 1e6, chosen=name in made.chosen,
         ))  # fmt: skip
     return rows
 
@@ -183,7 +226,7 @@ def _ratio(slow: list[float], fast: list[float]) -> float:
     return median(a / b for a, b in zip(slow, fast, strict=True))
 
 
-def _verdicts(rows: list[EngineRow]) -> list[str]:
+def verdicts(rows: list[EngineRow]) -> list[str]:
     """Each bar of the issue, met or not, for the best engine of a precision."""
     said = []
     for case in dict.fromkeys(row.case for row in rows):

@@ -12,9 +12,9 @@ from typing import Any
 
 from vitapps.errors import VitappsError
 from vitapps.options import EngineName, Precision, RunOptions
-from vitapps.pipelines.runtime.bench_engines import MODELS, random_card
 from vitapps.pipelines.runtime.devices import cpu_name
 from vitapps.pipelines.runtime.measure import cache_at, in_child
+from vitapps.pipelines.runtime.random_card import MODELS, random_card
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import versions
 

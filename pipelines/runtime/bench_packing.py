@@ -20,6 +20,7 @@ from vitapps.shared_backbones.packing.first_fit import pack
 
 ONE_BY_ONE = "one by one"
 PATCH = 16
+PATIENCE = 12.0  # wall seconds that the counted calls of one way may take, before the last of them
 MIXES = {"photographs and pages": 320.0, "small crops": 64.0}  # pixels of a usual side
 
 
@@ -56,9 +57,11 @@ class PackingBench:
 
 @torch.inference_mode()
 def bench_packing(
-    *, options: RunOptions, quick: bool = False, progress: Progress = null_progress
+    *, options: RunOptions, quick: bool = False, done: Callable[[PackingBench], None] = lambda _: None,
+    progress: Progress = null_progress,
 ) -> list[PackingBench]:  # fmt: skip
-    """ViT-Ti/16 (quick) or ViT-S/16 with random weights, rotary positions, on generated sizes: one table a mix."""
+    """ViT-Ti/16 (quick) or ViT-S/16 with random weights, rotary positions, on generated sizes: one table a mix, which
+    `done` is called with."""
     if options.threads:
         torch.set_num_threads(options.threads)
     torch.manual_seed(options.seed)
@@ -71,6 +74,7 @@ def bench_packing(
         sizes = draw_sizes(16 if quick else 48, options.seed, side)
         images = [torch.randn(3, *size, device=device) for size in sizes]
         found.append(_measure(mix, PackedViT(vit), images, quick=quick, progress=progress))
+        done(found[-1])
     return found
 
 
@@ -87,10 +91,10 @@ def _measure(
         "padded, sorted by size": lambda: in_order(images, lengths, lambda some: padded(packed, some, batch)),
         "packed": lambda: torch.cat([item.class_token() for item in packed.forward_features(images, capacity)]),
     }
-    expected = ways[ONE_BY_ONE]()
-    errors = {name: float((way() - expected).abs().max()) for name, way in ways.items()}
     with progress.task("measuring", total=None):
-        seconds = interleaved(ways, rounds=3, device=device)
+        answers = {name: way() for name, way in ways.items()}  # the calls that are not counted
+        seconds = interleaved(ways, rounds=3, device=device, warm=False, patience=PATIENCE)
+    errors = {name: float((answer - answers[ONE_BY_ONE]).abs().max()) for name, answer in answers.items()}
     rows = [
         PackingRow(
             way=name,

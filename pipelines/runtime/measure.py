@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import os
 import resource
 import subprocess
@@ -17,7 +18,7 @@ from typing import Any
 
 from vitapps.errors import VitappsError
 
-_RESULT = "vitapps-measured "
+RESULT = "vitapps-measured "
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,18 +41,24 @@ def cpu_seconds(call: Callable[[], Any]) -> float:
 
 def interleaved(
     calls: Mapping[str, Callable[[], Any]], rounds: int, clock: Callable[[Callable[[], Any]], float] = cpu_seconds,
-    *, warm: bool = True,
+    *, warm: bool = True, patience: float = math.inf,
 ) -> dict[str, list[float]]:  # fmt: skip
-    """What `clock` says of each call: A B C A B C, after one round that is not counted where `warm`.
+    """What `clock` says of each call: A B C A B C, after one round that is not counted where `warm`. Fewer than
+    `rounds`, but one at least, once those that count have taken `patience` wall seconds a call.
 
     What else runs on the machine slows neighbours in a round alike, so ratios hold where wall times would not.
     """
     seconds: dict[str, list[float]] = {name: [] for name in calls}
+    start = time.perf_counter()
     for number in range(0 if warm else 1, rounds + 1):
         for name, call in calls.items():
             taken = clock(call)
             if number:
                 seconds[name].append(taken)
+        if not number:
+            start = time.perf_counter()
+        elif time.perf_counter() - start > patience * len(calls):
+            break
     return seconds
 
 
@@ -65,13 +72,18 @@ def _finished(command: list[str], name: str) -> ChildResult:
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    lines = [line for line in done.stdout.splitlines() if line.startswith(_RESULT)]
+    lines = [line for line in done.stdout.splitlines() if line.startswith(RESULT)]
     if done.returncode or not lines:
-        said = [line for line in done.stderr.strip().splitlines() if not line.startswith("hint:")]
-        raise VitappsError(f"{name} failed: {said[-1] if said else f'exit code {done.returncode}'}")
+        raise failure(name, done.stderr, done.returncode)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    told = json.loads(lines[-1].removeprefix(_RESULT))
+    told = json.loads(lines[-1].removeprefix(RESULT))
     return ChildResult(value=told["value"], peak=told["peak"], cpu_s=cpu, wall_s=wall)
+
+
+def failure(name: str, errors: str, exit_code: int) -> VitappsError:
+    """What to raise of a child process, by the last words on its stderr."""
+    said = [line for line in errors.strip().splitlines() if not line.startswith("hint:")]
+    return VitappsError(f"{name} failed: {said[-1] if said else f'exit code {exit_code}'}")
 
 
 def child_main() -> None:
@@ -83,7 +95,7 @@ def child_main() -> None:
 
 def report(value: Any) -> None:
     """The last words of a child process: its result and its peak memory."""
-    sys.stdout.write(f"\n{_RESULT}{json.dumps({'value': value, 'peak': peak_memory()})}\n")
+    sys.stdout.write(f"\n{RESULT}{json.dumps({'value': value, 'peak': peak_memory()})}\n")
 
 
 def peak_memory() -> int:

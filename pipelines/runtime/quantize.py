@@ -3,14 +3,17 @@ the model's own metric."""
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vitapps.errors import UnreadableInputError, UsageError
+from vitapps.jsonable import json_ready
 from vitapps.options import RunOptions
+from vitapps.pipelines.runtime.kept import KeptParts
 from vitapps.pipelines.runtime.own_metric import Judge, answering
 from vitapps.progress import Progress, null_progress
 
@@ -30,12 +33,14 @@ TOGETHER = 8  # calibration inputs a batch
 class QuantizeSettings:
     """`methods`: names of the family, "all" for every one; min-max is always beside them. `bits`: as `w4a8`, each a
     part of the table. `skip`: modules that stay float besides the default ones. `budget`: bits of a weight on average;
-    layers then get 8, 6 or 4 by MPTQ-ViT's greedy search, for weights and inputs alike, and `bits` say nothing."""
+    layers then get 8, 6 or 4 by MPTQ-ViT's greedy search, for weights and inputs alike, and `bits` say nothing. `keep`:
+    folder of finished rows, with which an interrupted table goes on."""
 
     methods: tuple[str, ...] = ("repq",)
     bits: tuple[str, ...] = ("w8a8",)
     skip: tuple[str, ...] = ()
     budget: float | None = None
+    keep: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,6 +100,7 @@ def quantize_card(
     *,
     judge: Judge | None = None,
     out: Path | None = None,
+    done: Callable[[Sequence[QuantRow]], None] = lambda _: None,
     options: RunOptions | None = None,
     progress: Progress = null_progress,
 ) -> QuantReport:
@@ -102,8 +108,8 @@ def quantize_card(
 
     `calib`: inputs as the network takes them, after the card's preprocessing, 1 C *spatial each, or a folder of `.npy`
     files, C *spatial or B C *spatial each; three of four calibrate, the fourth measures. `judge`: the model's own
-    metric, computed with each network. `out`: where the state of the only method is written as safetensors. Raises
-    UnreadableInputError, MissingError, UsageError or OutputError.
+    metric, computed with each network. `out`: where the state of the only method is written as safetensors. `done` is
+    called with the rows of each width. Raises UnreadableInputError, MissingError, UsageError or OutputError.
     """
     from vitapps.atomic import check_output
     from vitapps.shared_backbones import models
@@ -119,14 +125,21 @@ def quantize_card(
     model = models.build(card.arch, card.config).eval()
     load_weights(model, card)
     subject = _Subject(card=card, model=model, used=used, kept=kept, judge=judge, options=options)
-    cases = [(each, bits) for bits in ((None,) if settings.budget else settings.bits) for each in names]
+    widths = (None,) if settings.budget else settings.bits
     metric, whole = subject.metric(model)
+    finished = None if settings.keep is None else _FinishedRows(settings.keep, subject, settings, names)
     rows: list[QuantRow] = []
-    with progress.task("quantizing", total=len(cases)) as task:
-        for each, bits in cases:
-            row, quantized = _quantized(subject, each, bits, settings)
-            rows.append(row)
-            task.advance()
+    with progress.task("quantizing", total=len(widths) * len(names)) as task:
+        for bits in widths:
+            for each in names:
+                row = finished.read(each, bits) if finished is not None and out is None else None
+                if row is None:
+                    row, quantized = _quantized(subject, each, bits, settings)
+                    if finished is not None:
+                        finished.write(each, bits, row)
+                rows.append(row)
+                task.advance()
+            done(rows[-len(names) :])
     if out is not None and quantized is not None:
         facts = {"method": each, "bits": rows[-1].bits, "card": card.name, "skip": ",".join(_skipped(settings))}
         _write(quantized, out, facts, overwrite=options.overwrite)
@@ -134,6 +147,32 @@ def quantize_card(
         card=card.name, rows=tuple(rows), calibration=sum(map(len, used)), held_out=sum(map(len, kept)), out=out,
         metric=metric, float_metric=whole,
     )  # fmt: skip
+
+
+class _FinishedRows:
+    """Rows in a folder, each made from the network, what calibrates and measures it, and its own part of `settings`."""
+
+    def __init__(self, folder: Path, subject: _Subject, settings: QuantizeSettings, methods: Sequence[str]) -> None:
+        inputs = hashlib.sha256(b"".join(batch.numpy().tobytes() for batch in (*subject.used, *subject.kept)))
+        self._made_from = [subject.card.sha256, inputs.hexdigest(), subject.judge is not None, _skipped(settings)]
+        self._card, self._budget = subject.card.name, settings.budget
+        widths = (None,) if settings.budget else settings.bits
+        names = [self._name(method, bits) for method in methods for bits in widths]
+        self._parts = KeptParts(folder, names, command="models quantize")
+
+    def read(self, method: str, bits: str | None) -> QuantRow | None:
+        """The row that was made from the same; None without one."""
+        fields = self._parts.read(self._name(method, bits), self._made_from)
+        if fields is None:
+            return None
+        return QuantRow(**{key: math.nan if value is None else value for key, value in fields.items()})
+
+    def write(self, method: str, bits: str | None, row: QuantRow) -> None:
+        """Keep a finished row."""
+        self._parts.write(self._name(method, bits), self._made_from, json_ready(row))
+
+    def _name(self, method: str, bits: str | None) -> str:
+        return f"{self._card}-{method}-{bits or f'mixed{self._budget:g}'}"
 
 
 def _methods(settings: QuantizeSettings, *, alone: bool) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Callable, Mapping
 
@@ -10,10 +11,14 @@ import torch
 from vitapps.pipelines.runtime import measure
 
 
-def interleaved(ways: Mapping[str, Callable[[], object]], *, rounds: int, device: torch.device) -> dict[str, float]:
-    """Median seconds of each way over `rounds`, A B C A B C, after one call each that is not counted."""
+def interleaved(
+    ways: Mapping[str, Callable[[], object]], *, rounds: int, device: torch.device, warm: bool = True,
+    patience: float = math.inf,
+) -> dict[str, float]:  # fmt: skip
+    """Median seconds of each way over `rounds`, A B C A B C; `warm` and `patience` as of `measure.interleaved`."""
     clock = _cuda_seconds if device.type == "cuda" else measure.cpu_seconds
-    return {name: statistics.median(taken) for name, taken in measure.interleaved(ways, rounds, clock).items()}
+    seconds = measure.interleaved(ways, rounds, clock, warm=warm, patience=patience)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
 def _cuda_seconds(way: Callable[[], object]) -> float:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
 from vitapps.apps import bench
 from vitapps.errors import VitappsError
-from vitapps.pipelines.runtime.bench_engines import Case, EngineRow, _verdicts
+from vitapps.pipelines.runtime import bench_engines
+from vitapps.pipelines.runtime.bench_engines import Case, EngineRow, verdicts
 from vitapps.pipelines.runtime.measure import cache_at, command_in_child, in_child, interleaved
+from vitapps.pipelines.runtime.worker import Worker
 
 
 def test_rounds_are_interleaved_and_the_first_is_not_counted():
@@ -17,6 +20,51 @@ def test_rounds_are_interleaved_and_the_first_is_not_counted():
     seconds = interleaved({name: lambda name=name: order.append(name) for name in "abc"}, 2)
     assert "".join(order) == "abcabcabc"
     assert {name: len(values) for name, values in seconds.items()} == {"a": 2, "b": 2, "c": 2}
+
+
+def test_patience_ends_the_rounds_but_not_the_first_that_counts():
+    order = []
+    seconds = interleaved({name: lambda name=name: order.append(name) for name in "ab"}, 5, patience=0.0)
+    assert "".join(order) == "abab"
+    assert {name: len(values) for name, values in seconds.items()} == {"a": 1, "b": 1}
+
+
+def counting(first):
+    """Child process: each call gives the next number; the third fails."""
+    numbers = iter((first, first + 1))
+    return lambda: next(numbers)
+
+
+def test_a_worker_keeps_its_state_and_fails_aloud(monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
+    with Worker(f"{Path(__file__).stem}:counting", first=7) as worker:
+        assert [worker.ask(), worker.ask()] == [7, 8]
+        assert worker.peak > 5e6
+        with pytest.raises(VitappsError, match="StopIteration"):
+            worker.ask()
+    with pytest.raises(VitappsError, match="no attribute"):
+        Worker("os:nothing_of_this_name")
+
+
+def test_an_interrupted_bench_of_engines_goes_on(tmp_path, monkeypatch):
+    cases, measured, shown = bench_engines.FULL[:2], [], []
+
+    def measure(made, case, threads, rounds):
+        measured.append(case)
+        if len(measured) == 2:
+            raise KeyboardInterrupt
+        return [bench_engines._absent(case, "torch", "exact", "none")]
+
+    monkeypatch.setattr(bench_engines, "_made", lambda *_: None)
+    monkeypatch.setattr(bench_engines, "_measure", measure)
+    monkeypatch.setattr(bench_engines, "verdicts", lambda rows: [])
+    with pytest.raises(KeyboardInterrupt):
+        bench_engines.bench_engines(cases, threads=1, keep=tmp_path)
+    found = bench_engines.bench_engines(cases, threads=1, keep=tmp_path, done=shown.append)
+    assert measured == [cases[0], cases[1], cases[1]] and [row.case for row in found.rows] == list(cases)
+    assert [row for rows in shown for row in rows] == list(found.rows)
+    bench_engines.bench_engines(cases, threads=2, keep=tmp_path)
+    assert measured[3:] == list(cases)  # other threads, other figures
 
 
 def test_a_child_returns_what_it_made_and_fails_aloud():
@@ -62,7 +110,7 @@ def test_the_bars_are_judged():
         )  # fmt: skip
 
     eager = row("torch", "exact", 1.0)
-    assert _verdicts([eager, row("openvino", "exact", 2.5)])[0].startswith("met")
-    assert _verdicts([eager, row("openvino", "exact", 1.9)])[0].startswith("MISS")
-    assert _verdicts([eager, row("openvino", "exact", 2.5, error=1e-3)])[0].startswith("MISS")
-    assert _verdicts([eager, row("openvino", "exact", 2.5, peak=101.0)])[0].startswith("MISS")
+    assert verdicts([eager, row("openvino", "exact", 2.5)])[0].startswith("met")
+    assert verdicts([eager, row("openvino", "exact", 1.9)])[0].startswith("MISS")
+    assert verdicts([eager, row("openvino", "exact", 2.5, error=1e-3)])[0].startswith("MISS")
+    assert verdicts([eager, row("openvino", "exact", 2.5, peak=101.0)])[0].startswith("MISS")

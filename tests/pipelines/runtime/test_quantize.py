@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from vitapps.apps.main import main
 from vitapps.errors import OutputError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
+from vitapps.pipelines.runtime import quantize as quantize_module
 from vitapps.pipelines.runtime.own_metric import Judge, Metric
 from vitapps.pipelines.runtime.quantize import QuantizeSettings, packed_size, quantize_card
 from vitapps.provenance import sha256_file
@@ -107,6 +108,19 @@ def test_one_table_holds_every_method_and_the_own_metric(card: str, calib: Path)
     assert report.metric == "first logit" and np.isfinite(report.float_metric)
     off = [abs(row.metric - report.float_metric) for row in report.rows]
     assert all(value > 0 for value in off) and max(off[:2]) < 0.1  # each network answered for itself
+
+
+def test_finished_rows_are_kept(card: str, calib: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, shown = tmp_path / "keep", []
+    settings = QuantizeSettings(methods=("repq",), bits=("w8a8", "w4a4"), keep=keep)
+    first = quantize_card(card, calib, settings)
+    monkeypatch.setattr(quantize_module, "_quantized", lambda *_: pytest.fail("computed again"))
+    again = quantize_card(card, calib, settings, done=shown.append)
+    assert str(again.rows) == str(first.rows)  # NaN included
+    assert [[row.bits for row in rows] for rows in shown] == [["w8a8"] * 2, ["w4a4"] * 2]
+    np.save(calib / "more.npy", np.zeros((3, 16, 16), np.float32))
+    with pytest.raises(pytest.fail.Exception):  # other inputs
+        quantize_card(card, calib, settings)
 
 
 def test_a_budget_gives_layers_their_own_bits(card: str, calib: Path) -> None:
