@@ -9,12 +9,11 @@ large batch takes seconds a call, so rounds end with `PATIENCE`.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -39,10 +38,13 @@ from vitapps.shared_backbones.engines.machine import usable_cores
 from vitapps.shared_backbones.weights.cards import load_card
 
 EAGER, PACKED = "torch exact", "torch-packed exact"
-KINDS: tuple[tuple[EngineName, Precision], ...] = (
-    ("torch", "exact"), ("torch-packed", "exact"), ("openvino", "exact"), ("onnxruntime", "exact"), ("torch", "bf16"),
-    ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "int8"),
-)  # fmt: skip
+Kind = tuple[EngineName, Precision]
+# The engines of a group are loaded at once and take turns: all eight would hold 7 GB of a ViT-B/16.
+GROUPS: tuple[tuple[Kind, ...], ...] = (
+    (("torch", "exact"), ("torch-packed", "exact"), ("openvino", "exact"), ("onnxruntime", "exact")),
+    (("torch", "bf16"), ("openvino", "bf16"), ("openvino", "int8"), ("onnxruntime", "int8")),
+)
+KINDS = tuple(kind for group in GROUPS for kind in group)
 # precision -> ratio to eager, ratio to prepacked, relative error: what issue 3 asks for
 BARS: dict[str, tuple[float, float, float]] = {
     "exact": (2.0, 1.2, 1e-5), "bf16": (3.8, 0.0, 2e-2), "int8": (5.0, 0.0, float("inf")),
@@ -65,19 +67,25 @@ PATIENCE = 4.0  # wall seconds that the counted calls of one engine may take, be
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineRow:
-    """`cpu_ms` process CPU time a call, median of the rounds; ratios are medians of paired rounds (above 1: faster);
-    `error` largest difference over the largest value of eager; `peak_mb` of a process that only does this."""
+    """`cpu_ms` process CPU time a call, median of the rounds; `to_eager` the median ratio of paired rounds (above 1:
+    faster), `to_packed` that ratio over the one of prepacked eager; `error` largest difference over the largest value
+    of eager; `peak_mb` of a process that only does this."""
 
     case: Case
     engine: str
     precision: str
-    cpu_ms: float
-    to_eager: float
-    to_packed: float
-    error: float
-    peak_mb: float
-    chosen: bool
+    cpu_ms: float = 0.0
+    to_eager: float = 0.0
+    to_packed: float = 0.0
+    error: float = 0.0
+    peak_mb: float = 0.0
+    chosen: bool = False
     fault: str = ""
+
+    @property
+    def kind(self) -> str:
+        """Engine and precision as one name."""
+        return f"{self.engine} {self.precision}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,12 +122,15 @@ def bench_engines(
         cache_at(Path(folder) / "cache"),
         progress.task("measuring", total=len(cases)) as task,
     ):
-        made = partial(_made, Path(folder), threads)
+        made = cache(partial(_made, Path(folder), threads))  # of a model and a size, at its first use
         for case in cases:
             found = kept.read(_file_name(case), made_from) if kept else None
-            own = _measure(made(case), case, threads, rounds) if found is None else [_row(each) for each in found]
-            if found is None and kept is not None:
-                kept.write(_file_name(case), made_from, json_ready(own))
+            if found is None:
+                own = _measure(made(case.model, case.size), case, threads, rounds)
+                if kept is not None:
+                    kept.write(_file_name(case), made_from, json_ready(own))
+            else:
+                own = [EngineRow(**row | {"case": case}) for row in found]
             rows += own
             done(own)
             task.advance()
@@ -139,21 +150,10 @@ def _file_name(case: Case) -> str:
     return f"engines-{case.model.partition('/')[0].lower()}-{case.size}-{case.batch}"
 
 
-def _row(fields: dict[str, Any]) -> EngineRow:
-    """A row that was kept as JSON."""
-    return EngineRow(**fields | {"case": Case(**fields["case"])})
-
-
-def _made(folder: Path, threads: int, case: Case) -> Made:
-    """The card that `case` runs, made at its first use in a process whose memory goes with it."""
-    card = folder / f"{random_name(case.model, case.size)}.toml"
-    told = card.with_suffix(".chosen.json")
-    if not told.exists():
-        found = in_child(
-            f"{__name__}:prepare_card", folder=str(folder), model=case.model, size=case.size, threads=threads
-        ).value  # fmt: skip
-        told.write_text(json.dumps(found))
-    return Made(card=card, chosen=tuple(json.loads(told.read_text())))
+def _made(folder: Path, threads: int, model: str, size: int) -> Made:
+    """The card of a network, made in a process whose memory goes with it."""
+    made = in_child(f"{__name__}:prepare_card", folder=str(folder), model=model, size=size, threads=threads)
+    return Made(card=folder / f"{random_name(model, size)}.toml", chosen=tuple(made.value))
 
 
 def prepare_card(folder: str, model: str, size: int, threads: int) -> list[str]:
@@ -179,20 +179,28 @@ def serve(
 
 
 def _measure(made: Made, case: Case, threads: int, rounds: int) -> list[EngineRow]:
+    rows = [row for group in GROUPS for row in _together(made, case, threads, rounds, group)]
+    packed = next((row.to_eager for row in rows if row.kind == PACKED), 0.0)
+    return [replace(row, to_packed=row.to_eager / packed if packed else 0.0) for row in rows]
+
+
+def _together(made: Made, case: Case, threads: int, rounds: int, group: Sequence[Kind]) -> list[EngineRow]:
+    """Rows of the engines of `group`, which take turns among themselves and with eager; `to_packed` is left open."""
     workers: dict[str, Worker] = {}
     errors: dict[str, float] = {}
     faults: dict[str, str] = {}
     wanted: list[Any] = []
     with ExitStack() as ends, tempfile.TemporaryDirectory() as folder:
-        for engine, precision in KINDS:  # eager first
-            name = f"{engine} {precision}"
-            answers = Path(folder) / f"{name}.npz"
+        for engine, precision in dict.fromkeys((KINDS[0], *group)):  # eager first, which says what is wanted
+            name, answers = f"{engine} {precision}", Path(folder) / "answers.npz"
             try:
                 workers[name] = ends.enter_context(Worker(
                     f"{__name__}:serve", card=str(made.card), engine=engine, precision=precision, batch=case.batch,
                     threads=threads, answers=str(answers),
                 ))  # fmt: skip
             except VitappsError as error:
+                if name == EAGER:
+                    raise
                 faults[name] = error.message
                 continue
             with np.load(answers) as found:
@@ -202,28 +210,17 @@ def _measure(made: Made, case: Case, threads: int, rounds: int) -> list[EngineRo
         asks = {name: worker.ask for name, worker in workers.items()}
         seconds = interleaved(asks, rounds, lambda ask: float(ask()), warm=False, patience=PATIENCE)
     rows = []
-    for engine, precision in KINDS:
+    for engine, precision in group:
         name = f"{engine} {precision}"
         if name in faults:
-            rows.append(_absent(case, engine, precision, faults[name]))
+            rows.append(EngineRow(case=case, engine=engine, precision=precision, fault=faults[name]))
             continue
         rows.append(EngineRow(
             case=case, engine=engine, precision=precision, cpu_ms=1e3 * median(seconds[name]),
-            to_eager=_ratio(seconds[EAGER], seconds[name]), to_packed=_ratio(seconds[PACKED], seconds[name]),
+            to_eager=median(slow / fast for slow, fast in zip(seconds[EAGER], seconds[name], strict=True)),
             error=errors[name], peak_mb=workers[name].peak / 1e6, chosen=name in made.chosen,
         ))  # fmt: skip
     return rows
-
-
-def _absent(case: Case, engine: str, precision: str, fault: str) -> EngineRow:
-    return EngineRow(
-        case=case, engine=engine, precision=precision, cpu_ms=0, to_eager=0, to_packed=0, error=0, peak_mb=0,
-        chosen=False, fault=fault,
-    )  # fmt: skip
-
-
-def _ratio(slow: list[float], fast: list[float]) -> float:
-    return median(a / b for a, b in zip(slow, fast, strict=True))
 
 
 def verdicts(rows: list[EngineRow]) -> list[str]:
@@ -231,7 +228,7 @@ def verdicts(rows: list[EngineRow]) -> list[str]:
     said = []
     for case in dict.fromkeys(row.case for row in rows):
         own = [row for row in rows if row.case == case and not row.fault]
-        eager = next(row for row in own if f"{row.engine} {row.precision}" == EAGER)
+        eager = next(row for row in own if row.kind == EAGER)
         for precision, (to_eager, to_packed, error) in BARS.items():
             those = [row for row in own if row.precision == precision and not row.engine.startswith("torch")]
             if not those:

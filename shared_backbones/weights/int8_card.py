@@ -17,6 +17,7 @@ from vitapps.shared_backbones.engines.int8 import Layers, quantize_graph
 from vitapps.shared_backbones.weights.cards import Card, card_files, graph_path, write_card
 
 _CALIBRATION_BATCH = 4
+_CALIBRATION_VALUES = 1 << 20  # of the inputs of a batch
 
 
 def int8_card(card: Card, out: Path, inputs: Iterable[NDArray[np.float32]], *, layers: Layers = "all") -> Card:
@@ -45,6 +46,8 @@ def int8_fields(path: Path) -> dict[str, Any]:
 
 
 def batches(inputs: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Inputs of one shape, B C *spatial, as batches for the calibration."""
-    for first in range(0, len(inputs), _CALIBRATION_BATCH):
-        yield inputs[first : first + _CALIBRATION_BATCH]
+    """Inputs of one shape, B C *spatial, as batches for the calibration, which holds every activation of a batch at
+    once (3 GB of a ViT-B/16 for one image of 512 pixels): large inputs go alone. The ranges are the same."""
+    number = min(_CALIBRATION_BATCH, max(1, _CALIBRATION_VALUES // max(1, inputs[0].size))) if len(inputs) else 1
+    for first in range(0, len(inputs), number):
+        yield inputs[first : first + number]
