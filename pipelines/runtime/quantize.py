@@ -165,7 +165,8 @@ class _FinishedRows:
         fields = self._parts.read(self._name(method, bits), self._made_from)
         if fields is None:
             return None
-        return QuantRow(**{key: math.nan if value is None else value for key, value in fields.items()})
+        known: dict[str, Any] = {key: math.nan if value is None else value for key, value in fields.items()}
+        return QuantRow(**known)
 
     def write(self, method: str, bits: str | None, row: QuantRow) -> None:
         """Keep a finished row."""
