@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,6 +13,9 @@ from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
 from vitapps.pipelines.video.track_choices import TrackerKind
+
+if TYPE_CHECKING:
+    from vitapps.pipelines.video.starts import Prompt
 
 app = group("Video: track, segment, classify and detect in clips.")
 train_app = group("Train an embedded model again, from its published recipe.")
@@ -74,11 +77,16 @@ def track(
     out: OutputOption,
     box: Annotated[
         list[str] | None,
-        typer.Option("--box", metavar="X,Y,W,H", show_default=False, help="Pixels, from the top left; once an object."),
+        typer.Option(
+            "--box", metavar="X,Y,W,H[@S]", show_default=False,
+            help="Pixels, from the top left; once an object, which begins at second S (else --start).",
+        ),
     ] = None,
     point: Annotated[
         list[str] | None,
-        typer.Option("--point", metavar="X,Y", show_default=False, help="A pixel of the object instead of its box."),
+        typer.Option(
+            "--point", metavar="X,Y[@S]", show_default=False, help="A pixel of the object instead of its box."
+        ),
     ] = None,
     mask: Annotated[
         Path | None, typer.Option("--mask", show_default=False, help="A PNG whose values from 1 on are the objects.")
@@ -104,12 +112,10 @@ def track(
     from vitapps.pipelines.video.track import TrackSettings
     from vitapps.pipelines.video.track import track as follow
 
-    boxes = [numbers("--box", text, count=4, example="X,Y,W,H in pixels") for text in box or ()]
-    points = [numbers("--point", text, count=2, example="X,Y in pixels") for text in point or ()]
     settings = TrackSettings(
-        boxes=tuple((x, y, w, h) for x, y, w, h in boxes), points=tuple((x, y) for x, y in points), mask=mask, at=at,
-        end=end, stride=stride, decoder=decoder, image_rate=image_rate, format=output_format, video=video,
-        preview=preview, tracker=tracker,
+        boxes=_prompts("--box", box, "X,Y,W,H"), points=_prompts("--point", point, "X,Y"), mask=mask, at=at, end=end,
+        stride=stride, decoder=decoder, image_rate=image_rate, format=output_format, video=video, preview=preview,
+        tracker=tracker,
     )  # fmt: skip
     result = follow(
         clip, out, settings, weights=weights, options=run.options, progress=run.progress, command=run.command_line
@@ -117,6 +123,19 @@ def track(
     lost = ", ".join(f"object {number} lost in {share:.0%}" for number, share in result.lost.items() if share)
     line = f"wrote {result.out}: {result.objects} object(s), {result.frames} frames, {result.p50_ms:.1f} ms a frame"
     run.emit(result.to_json(), [f"{line}; {lost}" if lost else line])
+
+
+def _prompts(option: str, texts: list[str] | None, form: str) -> tuple[Prompt, ...]:
+    """What the words `X,Y,W,H` or `X,Y@S` point at; UsageError for others."""
+    from vitapps.pipelines.video.starts import Prompt
+
+    found = []
+    for text in texts or ():
+        where, mark, second = text.partition("@")
+        values = numbers(option, where, count=form.count(",") + 1, example=f"{form} in pixels, or {form}@SECOND")
+        at = numbers(option, second, count=1, example=f"{form}@SECOND")[0] if mark else None
+        found.append(Prompt(where=tuple(values), at=at))
+    return tuple(found)
 
 
 @command(app, "mot")
@@ -155,6 +174,7 @@ def mot(
     ] = None,
     end: EndOption = None,
     stride: StrideOption = 1,
+    decoder: DecoderOption = "auto",
     image_rate: RateOption = 25.0,
     output_format: FormatOption = None,
     video: VideoOption = None,
@@ -166,12 +186,12 @@ def mot(
 
     settings = MotSettings(
         detections=detections, weights=detect_weights, words=listed(words), format=output_format, video=video,
-        preview=preview, start=start, end=end, stride=stride, image_rate=image_rate,
+        preview=preview, start=start, end=end, stride=stride, image_rate=image_rate, decoder=decoder,
         associate=association(tune or ()), smooth=SMOOTHING if smooth else (0.0, 0.0),
     )  # fmt: skip
     result = join(clip, out, settings, options=run.options, progress=run.progress, command=run.command_line)
     said = f"wrote {result.out}: {result.tracks} tracks, {result.rows} rows from {result.detections} detections"
-    run.emit(result.to_json(), [said, *result.warnings])
+    run.emit(result.to_json(), [said])
 
 
 @command(eval_app, "track")

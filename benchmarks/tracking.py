@@ -44,6 +44,7 @@ def stages(clip: Path, options: Namespace) -> dict[str, list[Any]]:
     from vitapps.datasets.formats.video_read import open_clip
     from vitapps.options import RunOptions
     from vitapps.pipelines.video.followers import make_trackers
+    from vitapps.pipelines.video.starts import Prompt
     from vitapps.pipelines.video.track import TrackSettings, track
 
     run = RunOptions(threads=options.threads, overwrite=True)
@@ -62,7 +63,7 @@ def stages(clip: Path, options: Namespace) -> dict[str, list[Any]]:
             found["ms"].append(1000 * (time.perf_counter() - begin))
         found["track"].append((len(frames) - 1) / (time.perf_counter() - start))
         found["cpu"].append(1000 * (time.process_time() - spent) / (len(frames) - 1))
-        settings = TrackSettings(boxes=(BOX,), tracker=options.tracker)
+        settings = TrackSettings(boxes=(Prompt(where=BOX),), tracker=options.tracker)
         result = track(clip, clip.with_suffix(".csv"), settings, weights=options.weights, options=run)
         found["end to end"].append(result.frames / result.timings["track"])
     return found

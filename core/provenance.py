@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -108,8 +108,13 @@ def versions() -> dict[str, str]:
 
 def sha256_file(path: Path) -> str:
     """Hex sha256 of a file, or of all files below a folder in sorted order (a DICOM series)."""
+    return sha256_files([path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file()))
+
+
+def sha256_files(paths: Iterable[Path]) -> str:
+    """Hex sha256 of the content of files, one after another."""
     digest = hashlib.sha256()
-    for part in [path] if path.is_file() else sorted(item for item in path.rglob("*") if item.is_file()):
+    for part in paths:
         with part.open("rb") as stream:
             while block := stream.read(1 << 20):
                 digest.update(block)

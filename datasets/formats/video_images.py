@@ -17,37 +17,41 @@ from vitapps.errors import UnreadableInputError
 
 log = logging.getLogger("vitapps.video")
 _DIGITS = re.compile(r"(\d+)")
+_FAR = 2**53  # between two numbers of one series
+_LONGEST = 10  # times the pictures that are there
 
 
 class ImageClip:
-    """A `Clip` of pictures in the order of the numbers in their names; frame i stands at i / rate seconds."""
+    """A `Clip` of pictures in the order of the numbers in their names, `rate` of them a second; where numbers of the
+    series are missing, their time passes all the same."""
 
     def __init__(self, source: str, *, rate: float = 25.0) -> None:
         self._paths = list_pictures(source)
-        self._rate = rate
+        places, gap = places_of(self._paths)
+        self._times = places / rate
         self.warnings: list[str] = []
         first = read_picture(self._paths[0]).pixels
         self.meta = ClipMeta(
             source=source, width=first.shape[1], height=first.shape[0], frames=len(self._paths), rate=rate,
-            duration_s=len(self._paths) / rate, codec=self._paths[0].suffix.lstrip(".").lower(), pixel_format="rgb24",
-            color_range="full", decoder="pictures", decoder_reason="a series of pictures",
+            duration_s=float(self._times[-1]) + 1 / rate, codec=self._paths[0].suffix.lstrip(".").lower(),
+            pixel_format="rgb24", color_range="full", decoder="pictures", decoder_reason="a series of pictures",
         )  # fmt: skip
-        missing = missing_numbers(self._paths)
-        if missing:
-            self._warn(f"{len(missing)} numbers are missing in the series, the first is {missing[0]}")
+        if gap >= 0:
+            missing = int(places[-1]) + 1 - len(places)
+            self._warn(f"{missing} numbers are missing in the series, the first is {gap}; times keep the gaps")
 
     def frames(self, start: float | None = None, end: float | None = None, stride: int = 1) -> Iterator[Frame]:
-        numbered = ((index, index / self._rate) for index in range(len(self._paths)))
+        numbered = ((index, float(time)) for index, time in enumerate(self._times))
         for index, time in wanted(numbered, start, end, stride):
             yield self._frame(index, time)
 
     def frames_at(self, indices: Sequence[int]) -> Iterator[Frame]:
         for index in sorted(set(indices)):
             if index < len(self._paths):
-                yield self._frame(index, index / self._rate)
+                yield self._frame(index, float(self._times[index]))
 
     def times(self) -> NDArray[np.float64]:
-        return np.arange(len(self._paths)) / self._rate
+        return self._times
 
     def close(self) -> None:
         return None
@@ -90,20 +94,25 @@ def list_pictures(source: str) -> list[Path]:
     return sorted(found, key=lambda path: _natural(path.name))
 
 
-def missing_numbers(paths: Sequence[Path]) -> list[int]:
-    """Gaps of a series whose names differ in their last number only; empty where the series has a regular step."""
+def places_of(paths: Sequence[Path]) -> tuple[NDArray[np.int64], int]:
+    """Which picture of the whole series each one is, from 0, and the first number that is missing (-1: none).
+
+    By the last number of the names, where these rise in a regular step (the median one) with gaps; other names, and
+    gaps that would make the series `_LONGEST` times as long (times of day, say), count one after another.
+    """
     numbers = [int(found[-1]) for path in paths if (found := _DIGITS.findall(path.stem))]
-    if len(numbers) != len(paths) or len(numbers) < 3:
-        return []
-    steps = np.diff(numbers)
+    in_turn = np.arange(len(paths))
+    if len(numbers) != len(paths) or len(numbers) < 3 or max(numbers) - min(numbers) > _FAR:
+        return in_turn, -1
+    steps = np.diff([number - numbers[0] for number in numbers])
     step = int(np.median(steps))
     if step < 1 or (steps < 1).any():
-        return []
-    return [
-        low + step * k
-        for low, gap in zip(numbers, steps, strict=False)
-        for k in range(1, int(gap) // step)
-    ]  # fmt: skip
+        return in_turn, -1
+    places = np.concatenate([[0], np.cumsum(np.maximum(steps // step, 1))])
+    gaps = np.flatnonzero(np.diff(places) > 1)
+    if not len(gaps) or places[-1] >= _LONGEST * len(paths):
+        return in_turn, -1
+    return places, numbers[gaps[0]] + step
 
 
 def _printf(source: str) -> str:

@@ -19,8 +19,11 @@ log = logging.getLogger("vitapps.video")
 
 MAX_PIXELS = 170_000_000  # of one frame; 8K has 33 million
 NEAR_SQUARE = 0.01  # sample aspect ratios this close to 1 are encoder rounding
+_EARLY_S, _EARLY = 1.0, 0.05  # seconds and share of a clip's length by which its pictures may end before it
 _RANGES = {1: "limited", 2: "full"}
 _HINT = "does a player open it? convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
+
+_LIVE_HINT = "is the address right, and does the camera or server answer? a player can tell"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +102,9 @@ class PyAVClip:
             container = av.open(self._source, **_open_options(self._source))
             stream = container.streams.best("video")
         except (av.error.FFmpegError, OSError, ValueError) as error:
+            hint = _LIVE_HINT if _is_live(self._source) else _HINT
             raise UnreadableInputError(
-                f"{self._source}: not a video that can be read: {_said(error)}", hint=_HINT
+                f"{self._source}: not a video that can be read: {_said(error)}", hint=hint
             ) from None
         if stream is None:
             container.close()
@@ -131,6 +135,8 @@ class PyAVClip:
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         self._aspect = float(aspect) if aspect and float(aspect) > 0 else 1.0
         self._rotation = round(first.rotation / 90) * 90 % 360
+        if first.interlaced_frame:
+            self._warn("interlaced: a frame weaves two moments, so what moves has combed edges: ffmpeg -vf bwdif")
         height, width = self._pixels(first).shape[:2]
         rate = float(stream.average_rate or stream.guessed_rate or 0)
         duration = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
@@ -146,7 +152,7 @@ class PyAVClip:
         """(index, undecorated frame) from frame `first` on, which is 0 or the index of a key frame; from 0 on where
         seeking turns out to be inexact."""
         self._rewind(first)
-        index, last, lost, corrupt = first, -1, 0, 0
+        index, last, lost, corrupt, decoded = first, -1, 0, 0, 0
         begin = self._timeline.pts[first] if first and self._timeline else None
         for raw, damaged in self._decode():
             lost += damaged
@@ -164,12 +170,14 @@ class PyAVClip:
                 raw.pts = self._next_pts(last)
                 self._warn("frames without a timestamp: their times are made up from the frame rate")
             last = raw.pts
+            index = self._place(raw.pts, index) if lost else index
             yield index, raw
-            index += 1
+            index, decoded = index + 1, decoded + 1
         if lost or corrupt:
             self._warn(f"broken data: {lost} packets could not be decoded, {corrupt} frames are damaged")
         if not first:
-            self._report_missing(index)
+            self._report_missing(decoded)
+            self._report_early_end(last)
 
     def _decode(self) -> Iterator[tuple[Any, int]]:
         """Frames of the stream with 0, or None with 1 for a packet that cannot be decoded."""
@@ -258,6 +266,24 @@ class PyAVClip:
             return 0
         place = bisect_right(timeline.keys, timeline.pts[index])
         return bisect_left(timeline.pts, timeline.keys[place - 1]) if place else 0
+
+    def _place(self, pts: int, index: int) -> int:
+        """The number of the frame with timestamp `pts`, where packets before it were lost: `index` if no other is
+        known."""
+        timeline = self._read_timeline()
+        if timeline is None:
+            return index
+        place = bisect_left(timeline.pts, pts)
+        return max(index, place) if place < len(timeline.pts) and timeline.pts[place] == pts else index
+
+    def _report_early_end(self, last: int) -> None:
+        """Where the container counts no frames, its length says that some are missing at the end."""
+        length = (self._container.duration or 0) / 1e6
+        if self._stream.frames or last < 0 or not length:
+            return
+        end = self._since_start(last)
+        if length - end > max(_EARLY_S, _EARLY * length):
+            self._warn(f"the pictures end at {end:g} s, the container says {length:g} s: the end may be missing")
 
     def _report_missing(self, decoded: int) -> None:
         claimed = self._stream.frames

@@ -77,7 +77,9 @@ def check_file(path: Path) -> None:
     except OSError as error:
         raise UnreadableInputError(f"{path}: {error.strerror or error}", hint="check the path") from None
     if not exists:
-        raise UnreadableInputError(f"{path}: no such file", hint="check the path")
+        camera = path.name.isdecimal() or str(path).startswith("/dev/")
+        hint = "a camera is a device: /dev/video0" if camera else "check the path"
+        raise UnreadableInputError(f"{path}: no such file", hint=hint)
     if not regular:
         raise UnreadableInputError(f"{path}: not a regular file", hint="give a video file or a folder of pictures")
     if path.stat().st_size == 0:

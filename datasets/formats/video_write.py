@@ -17,6 +17,7 @@ from vitapps.errors import OutputError, UsageError
 log = logging.getLogger("vitapps.video")
 
 _TICKS = 90_000  # a second: the clock of MPEG, fine enough for every frame rate
+_BT601, _LIMITED = 6, 1  # AVColorSpace and AVColorRange that RGB is brought to
 _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"})  # what MP4 may hold as it is
 
 
@@ -94,6 +95,7 @@ class ClipWriter:
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.options = {"crf": str(self._quality), "preset": "veryfast"}
         stream.codec_context.time_base = Fraction(1, _TICKS)
+        stream.codec_context.colorspace, stream.codec_context.color_range = _BT601, _LIMITED  # players guess BT.709
         self._video = stream
 
     def _put(self, frame: Any) -> None:

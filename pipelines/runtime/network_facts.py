@@ -43,7 +43,7 @@ def new_record(
     chosen = asdict(settings) if is_dataclass(settings) and not isinstance(settings, type) else dict(settings or {})
     if options.reduce != NO_REDUCTION:
         chosen["reduce"] = options.reduce
-    first = networks[0] if networks else NetworkFacts(device="cpu")
+    first = networks[0] if networks else NetworkFacts(device="cpu", threads=options.threads)
     return RunRecord(
         command=command,
         options={key: str(value) if isinstance(value, Path) else value for key, value in chosen.items()},

@@ -18,10 +18,11 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS, ActionModel, load_action_model
 from vitapps.pipelines.video.action_outputs import check_action_output, write_actions
+from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet
 from vitapps.pipelines.video.windows import look
 from vitapps.progress import Progress, null_progress
-from vitapps.provenance import preview_path, sha256_file, write_run_record
+from vitapps.provenance import preview_path, write_run_record
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +102,7 @@ def action(
     segments = merge([(window.start_s, window.end_s) for window in seen], shares, model.labels)
     record.results = {"windows": len(seen), "clip": [asdict(item) for item in whole]}
     if out is not None:
-        record.inputs = {source: sha256_file(Path(source))} if Path(source).exists() else {}
+        note_clips(record, clip.meta)
         with atomic_path(out, overwrite=options.overwrite) as temporary:
             write_actions(temporary, whole, segments)
             if sheet:

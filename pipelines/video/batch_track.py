@@ -12,6 +12,7 @@ from vitapps.datasets.formats.tracks import SUFFIXES, TrackFormat
 from vitapps.datasets.sets.tracking import read_boxes
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.batch.task import Item, ItemResult, Task, TaskSpec, option_words
+from vitapps.pipelines.video.starts import Prompt
 from vitapps.pipelines.video.track import TrackSettings, track
 from vitapps.provenance import preview_path, record_path
 
@@ -69,8 +70,8 @@ class BatchTask(Task):
 
 def _track_settings(settings: Settings, item: Item) -> TrackSettings:
     return TrackSettings(
-        boxes=_boxes(item.input), stride=settings.stride, format=settings.format, preview=settings.preview,
-        video=_drawn(item.out) if settings.draw else None,
+        boxes=tuple(Prompt(where=box) for box in _boxes(item.input)), stride=settings.stride, format=settings.format,
+        preview=settings.preview, video=_drawn(item.out) if settings.draw else None,
     )  # fmt: skip
 
 

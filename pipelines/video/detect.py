@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vitapps.atomic import atomic_path, check_output
-from vitapps.datasets.formats.tracks import TrackMeta, TrackRow, choose_format, write_tracks
+from vitapps.datasets.formats.tracks import TrackFormat, TrackMeta, TrackRow, choose_format, write_tracks
 from vitapps.datasets.formats.video_read import Decoder, is_url, open_clip
 from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
+from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.two_pass import FrameFound, Pixels, Predict, TwoPassConfig, TwoPassDetector, scales_for
 from vitapps.pipelines.video.word_detector import (
@@ -26,7 +27,7 @@ from vitapps.pipelines.video.word_detector import (
     load_word_network,
 )
 from vitapps.progress import Progress, null_progress
-from vitapps.provenance import preview_path, sha256_file, write_run_record
+from vitapps.provenance import preview_path, write_run_record
 
 _VISIBLE = 12.0  # pixels of the smallest object that a detector sees where its card does not say
 _TOGETHER = 4  # frames whose windows share batches on a GPU
@@ -54,6 +55,7 @@ class DetectSettings:
     end: float | None = None
     stride: int = 1
     decoder: Decoder = "auto"
+    format: TrackFormat | None = None
     preview: bool = False
 
 
@@ -165,11 +167,12 @@ def detect(
     options: RunOptions | None = None, detector: Detector | None = None, progress: Progress = null_progress,
     command: str = "",
 ) -> DetectResult:  # fmt: skip
-    """Search `source` and write its boxes to `out` (.csv .txt .json .jsonl). `detector`: loaded before, else by
-    `weights`. Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is left."""
+    """Search `source` and write its boxes to `out`, in the format of its suffix or of `settings`. `detector`: loaded
+    before, else by `weights`. Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is
+    left."""
     settings, options = settings or DetectSettings(), options or RunOptions()
     _check(settings)
-    form = choose_format(out)
+    form = choose_format(out, settings.format)
     sources = () if is_url(source) else (Path(source),)
     picture = preview_path(out) if settings.preview else None
     for path in (out, *([picture] if picture else [])):
@@ -198,7 +201,7 @@ def detect(
         )
     if not frames:
         raise UnreadableInputError(f"{source}: no frame in the part asked for", hint="check --start and --end")
-    record.inputs = {str(path): sha256_file(path) for path in sources}
+    note_clips(record, clip.meta)
     result: dict[str, Any] = {
         "frames": frames,
         "boxes": len(rows),

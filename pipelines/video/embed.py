@@ -18,9 +18,10 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.pipelines.video.action import ActionSettings
 from vitapps.pipelines.video.action_model import DEFAULT_WEIGHTS, ActionModel, load_action_model
+from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.windows import Seen, look
 from vitapps.progress import Progress, null_progress
-from vitapps.provenance import sha256_file, write_run_record
+from vitapps.provenance import write_run_record
 
 Floats = NDArray[np.float32]
 SUFFIXES = (".npz", ".csv")
@@ -63,6 +64,7 @@ def embed(
     model = model or load_action_model(weights, options)
     record = new_record([model.facts], options=options, settings=settings, command=command, inputs=())
     found: list[tuple[str, Seen]] = []
+    metas = []
     with record.timed("embed"), progress.task("embedding", total=len(sources)) as task:
         for source in sources:
             with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
@@ -70,8 +72,9 @@ def embed(
                 seen = look(frames, model, name=source, hop=settings.hop, crops=settings.crops)
                 found += [(source, window) for window in seen]
                 record.warnings += clip.warnings
+                metas.append(clip.meta)
             task.advance()
-    record.inputs = {str(path): sha256_file(path) for path in files}
+    note_clips(record, *metas)
     record.results = {"windows": len(found), "width": len(found[0][1].embedding)}
     with atomic_path(out, overwrite=options.overwrite) as temporary:
         _write(temporary, found)

@@ -19,16 +19,17 @@ from vitapps.datasets.formats.tracks import (
     choose_format,
     write_tracks,
 )
-from vitapps.datasets.formats.video_read import Clip, ClipMeta, Frame, is_url, open_clip
+from vitapps.datasets.formats.video_read import Clip, ClipMeta, Decoder, Frame, is_url, open_clip
 from vitapps.datasets.formats.video_write import open_writer
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.pipelines.video.associate import AssociateSettings, Associator, Track, filled
+from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.looks import looks_of
 from vitapps.pipelines.video.mot_detections import Detections, Finder, make_finder
-from vitapps.pipelines.video.track import AHEAD
+from vitapps.pipelines.video.track import AHEAD, check_span, sound_of
 from vitapps.pipelines.video.track_smooth import smoothed
 from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
@@ -58,6 +59,7 @@ class MotSettings:
     video: Path | None = None
     preview: bool = False
     image_rate: float = 25.0
+    decoder: Decoder = "auto"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -101,7 +103,10 @@ def mot(
     for path in outputs.values():
         check_output(path, overwrite=options.overwrite, sources=[*given, *([] if is_url(source) else [Path(source)])])
     with ExitStack() as stack:
-        clip = stack.enter_context(open_clip(source, threads=options.threads, image_rate=settings.image_rate))
+        clip = stack.enter_context(
+            open_clip(source, decoder=settings.decoder, threads=options.threads, image_rate=settings.image_rate)
+        )
+        check_drawing(clip.meta, settings)
         finder = make_finder(settings.detections, settings.weights, clip, options, settings.words)
         record = new_record(finder.networks, options=options, settings=_facts(settings), command=command, inputs=given)
         paths = {
@@ -113,7 +118,8 @@ def mot(
         with record.timed("write"):
             write_tracks(paths["out"], rows, _meta(clip.meta, len(seen)), form)
             if len(paths) > 1:
-                _draw(stack, source, rows, paths, settings, options)
+                _draw(stack, clip, rows, paths, settings)
+    note_clips(record, clip.meta)
     record.warnings = [*finder.notes, *clip.warnings]
     figures = {
         "frames": len(seen),
@@ -128,6 +134,16 @@ def mot(
         input=str(source), out=out, video=settings.video, preview=outputs.get("preview"),
         record=write_run_record(out, record), timings=record.timings, warnings=record.warnings, **figures,  # type: ignore[arg-type]
     )  # fmt: skip
+
+
+def check_drawing(meta: ClipMeta, settings: MotSettings) -> None:
+    """Tracks are drawn when they are finished: UsageError for a stream that cannot be read a second time."""
+    live = is_url(meta.source) or meta.source.startswith("/dev/")
+    if live and not meta.duration_s and (settings.video is not None or settings.preview):
+        raise UsageError(
+            f"--video, --preview: {meta.source} cannot be read a second time",
+            hint="record it first: ffmpeg -i URL -c copy CLIP.mkv",
+        )
 
 
 def check_settings(settings: AssociateSettings) -> None:
@@ -164,8 +180,7 @@ def check_part(settings: MotSettings) -> None:
     if settings.stride < 1:
         raise UsageError(f"--stride {settings.stride}: starts at 1", hint="1 takes every frame")
     start = settings.start or 0.0
-    if start < 0 or (settings.end is not None and settings.end <= start):
-        raise UsageError(f"--start {start:g} --end {settings.end}: no time between", hint="seconds of the clip")
+    check_span("--start", start, settings.end)
     if settings.image_rate <= 0:
         raise UsageError(f"--image-rate {settings.image_rate:g}: above 0", hint="pictures a second")
 
@@ -234,32 +249,27 @@ def _tracks(
 
 
 def _draw(
-    stack: ExitStack, source: str | Path, rows: Sequence[TrackRow], paths: dict[str, Path], settings: MotSettings,
-    options: RunOptions,
+    stack: ExitStack, clip: Clip, rows: Sequence[TrackRow], paths: dict[str, Path], settings: MotSettings
 ) -> None:  # fmt: skip
     frames: dict[int, list[TrackRow]] = {}
     for row in rows:
         frames.setdefault(row.frame, []).append(row)
     sheet = ContactSheet(number=6, columns=3, width=480)
-    with open_clip(source, threads=options.threads, image_rate=settings.image_rate) as clip:
-        sound = clip.meta.source if clip.meta.has_audio else None
-        writer = (
-            stack.enter_context(
-                open_writer(
-                    paths["video"],
-                    rate=(clip.meta.rate or 25.0) / settings.stride,
-                    sound=sound,
-                    start=settings.start or 0.0,
-                )
+    writer = (
+        stack.enter_context(
+            open_writer(
+                paths["video"], rate=(clip.meta.rate or 25.0) / settings.stride,
+                sound=sound_of(clip.meta), start=settings.start or 0.0,
             )
-            if "video" in paths
-            else None
         )
-        for frame in clip.frames(settings.start, settings.end, settings.stride):
-            drawn = _drawn(frame, frames)
-            if writer:
-                writer.add(drawn, frame.time_s)
-            sheet.add(drawn)
+        if "video" in paths
+        else None
+    )  # fmt: skip
+    for frame in clip.frames(settings.start, settings.end, settings.stride):
+        drawn = _drawn(frame, frames)
+        if writer:
+            writer.add(drawn, frame.time_s)
+        sheet.add(drawn)
     if "preview" in paths:
         sheet.save(paths["preview"])
 

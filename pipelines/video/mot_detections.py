@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
+log = logging.getLogger("vitapps.video")
 Floats = NDArray[np.float64]
 MOVING = "no detections were given: what moves before a still camera is followed, whatever it is"
 
@@ -61,6 +63,7 @@ def make_finder(
     from vitapps.pipelines.video.moving import MovingThings
 
     moving = MovingThings(clip)
+    log.warning(MOVING)
     return Finder(find=lambda frame: _as_detections(*moving.find(frame.pixels)), notes=[MOVING])
 
 

@@ -19,10 +19,11 @@ from vitapps.datasets.formats.video_write import open_writer
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import new_record
+from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.predict_model import NAME, PredictModel, load_predict_model
 from vitapps.pipelines.video.predict_scores import PredictScore, copy_last, score_frames
 from vitapps.progress import Progress, null_progress
-from vitapps.provenance import preview_path, sha256_file, write_run_record
+from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
@@ -84,7 +85,7 @@ def predict(
     model = load_predict_model(weights, options)
     record = new_record([model.facts], options=options, settings=settings, command=command)
     with record.timed("read"):
-        part = _read(source, model, settings, options, record.warnings)
+        part = _read(source, model, settings, options, record)
     with record.timed("predict"), progress.task("predicting", total=1) as task:
         found = model.go_on(part.seen, settings.horizon)
         task.advance()
@@ -94,7 +95,6 @@ def predict(
             score_frames(frames[:count], part.after) for frames in (found, copy_last(part.seen, settings.horizon))
         ]
     times = _times(part, len(found))
-    record.inputs = {source: sha256_file(Path(source))} if Path(source).is_file() else {}
     record.results = {"frames": len(found), "score": scores[0], "copy_last": scores[1]}
     with atomic_path(out, overwrite=options.overwrite) as temporary:
         _write(temporary, found, times)
@@ -120,13 +120,13 @@ def _check(source: str, out: Path, settings: PredictSettings, options: RunOption
 
 
 def _read(
-    source: str, model: PredictModel, settings: PredictSettings, options: RunOptions, warnings: list[str]
+    source: str, model: PredictModel, settings: PredictSettings, options: RunOptions, record: RunRecord
 ) -> _Part:  # fmt: skip
     """The frames that the network sees, and up to `horizon` after them; only these are held."""
     at = np.inf if settings.at is None else settings.at
     before: deque[tuple[float, Floats]] = deque(maxlen=model.frames)
     after: list[tuple[float, Floats]] = []
-    for time_s, pixels in _frames(source, settings, options, warnings):
+    for time_s, pixels in _frames(source, settings, options, record):
         if time_s >= at and len(after) == settings.horizon:
             break
         (before if time_s < at else after).append((time_s, model.shrink(pixels)))
@@ -144,16 +144,20 @@ def _read(
 
 
 def _frames(
-    source: str, settings: PredictSettings, options: RunOptions, warnings: list[str]
+    source: str, settings: PredictSettings, options: RunOptions, record: RunRecord
 ) -> Iterator[tuple[float, Pixels]]:
-    """Seconds and pixels H W or H W 3 of every `stride`-th frame."""
+    """Seconds and pixels H W or H W 3 of every `stride`-th frame; `record` is told what was read."""
     if source.endswith(".npy"):
+        record.inputs[source] = sha256_file(Path(source))
         for number, frame in enumerate(_read_array(Path(source))[:: settings.stride]):
             yield number * settings.stride / _ARRAY_RATE, frame
         return
     with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
-        yield from ((frame.time_s, frame.pixels) for frame in clip.frames(stride=settings.stride))
-        warnings += clip.warnings
+        note_clips(record, clip.meta)
+        try:
+            yield from ((frame.time_s, frame.pixels) for frame in clip.frames(stride=settings.stride))
+        finally:  # also where the caller has seen enough
+            record.warnings += clip.warnings
 
 
 def _read_array(path: Path) -> Pixels:

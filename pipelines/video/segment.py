@@ -19,6 +19,7 @@ from vitapps.datasets.formats.video_read import Clip, Decoder, Frame, is_url, op
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
+from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet
 from vitapps.pipelines.video.propagate import MaskPropagator
 from vitapps.pipelines.video.segment_outputs import check_mask_output, draw_masks, open_sink
@@ -75,7 +76,7 @@ class SegmentResult:
 def default_output(source: str) -> Path:
     """`dog.mp4` -> the folder `dog_masks` beside it; of a stream `clip_masks` here."""
     path = Path("clip") if is_url(source) else Path(source)
-    return path.parent / f"{re.sub(r'[%*?].*', '', path.stem) or 'clip'}_masks"
+    return path.parent / f"{re.sub(r'[%*?].*', '', path.stem).rstrip('_-. ') or 'clip'}_masks"
 
 
 def segment(
@@ -111,7 +112,8 @@ def segment(
                     tally.add(frame, labels)
                     task.advance(settings.stride)
         record.warnings += clip.warnings
-    record.inputs = {str(path): sha256_file(path) for path in sources if path.exists()}
+    note_clips(record, clip.meta)
+    record.inputs[str(mask)] = sha256_file(mask)
     return _report(source, out, settings, tally, record, options)
 
 

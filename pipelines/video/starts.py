@@ -1,9 +1,10 @@
-"""Where to begin: boxes as given, points grown to what stands there, masks as the boxes of their objects."""
+"""Where and when to begin: boxes as given, points grown to what stands there, masks as the boxes of their objects."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -26,37 +27,75 @@ class Start:
     box: Floats
 
 
-def find_starts(
-    pixels: Picture, boxes: Sequence[tuple[float, float, float, float]], points: Sequence[tuple[float, float]],
-    mask: Path | None,
-) -> list[Start]:  # fmt: skip
-    """The objects in the order: boxes, points, mask. Raises UsageError for what lies outside the picture, is too small
-    or has another size."""
-    found = [_from_box(pixels, box) for box in boxes]
-    found += [_from_point(pixels, point) for point in points]
-    if mask is not None:
-        found += _from_mask(pixels, mask)
-    return found
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """What the user points at: `where` is x y w h of a box or x y of a point, in pixels of the frame of second `at`;
+    None: of the frame in which tracking begins."""
+
+    where: tuple[float, ...]
+    at: float | None = None
+
+    def __str__(self) -> str:
+        """As it was typed."""
+        return ",".join(f"{value:g}" for value in self.where) + ("" if self.at is None else f"@{self.at:g}")
 
 
-def _from_box(pixels: Picture, box: tuple[float, float, float, float]) -> Start:
+class Roster:
+    """The objects in the order boxes, points, mask, numbered from 1, each waiting for its second; those without one,
+    and the mask, for second `at`. Raises UsageError for a box or point that comes before `at`."""
+
+    def __init__(self, boxes: Sequence[Prompt], points: Sequence[Prompt], mask: Path | None, at: float) -> None:
+        prompts = [*boxes, *points]
+        for prompt in prompts:
+            if prompt.at is not None and prompt.at < at:
+                raise UsageError(f"{prompt}: before second {at:g}", hint="leave --start out, or let it come first")
+        begin = [(_from_box, prompt) for prompt in boxes] + [(_from_point, prompt) for prompt in points]
+        self._waiting = {
+            number: (at if prompt.at is None else prompt.at, partial(find, prompt=prompt))
+            for number, (find, prompt) in enumerate(begin, 1)
+        }
+        self._mask, self._mask_at, self._boxes = mask, at, len(prompts)
+
+    @property
+    def seconds(self) -> list[float]:
+        """When those that still wait want to begin, the earliest first."""
+        return sorted([second for second, _ in self._waiting.values()] + [self._mask_at] * (self._mask is not None))
+
+    def due(self, pixels: Picture, time_s: float) -> dict[int, Start]:
+        """Those that begin with this frame, by their numbers; each is given once. Raises UsageError for what lies
+        outside the picture, is too small or has another size."""
+        moment = time_s + 1e-9
+        found = {number: find(pixels) for number, (second, find) in self._waiting.items() if second <= moment}
+        self._waiting = {number: item for number, item in self._waiting.items() if number not in found}
+        if self._mask is not None and self._mask_at <= moment:
+            found |= dict(enumerate(_from_mask(pixels, self._mask), self._boxes + 1))
+            self._mask = None
+        return found
+
+
+def _from_box(pixels: Picture, prompt: Prompt) -> Start:
+    return _cut(pixels, prompt.where, f"--box {prompt}")
+
+
+def _cut(pixels: Picture, box: Sequence[float], said: str) -> Start:
+    """The part of a box x y w h that lies in the picture."""
     height, width = pixels.shape[:2]
     x0, y0, x1, y1 = box[0], box[1], box[0] + box[2], box[1] + box[3]
     cut = np.array([max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)])
     if (cut[2:] - cut[:2] < LEAST).any():
         raise UsageError(
-            f"--box {','.join(f'{value:g}' for value in box)}: less than {LEAST:g} pixels of it lie in the picture of"
-            f" {width} x {height}", hint="x,y of the top left corner, then width and height, in pixels",
+            f"{said}: less than {LEAST:g} pixels of it lie in the picture of {width} x {height}",
+            hint="x,y of the top left corner, then width and height, in pixels",
         )  # fmt: skip
     return Start(box=cut)
 
 
-def _from_point(pixels: Picture, point: tuple[float, float]) -> Start:
+def _from_point(pixels: Picture, prompt: Prompt) -> Start:
     """The segment of GrabCut (Rother et al. 2004) around the point: it is object, a frame far around is not."""
     height, width = pixels.shape[:2]
-    x, y = round(point[0]), round(point[1])
+    x, y = (round(value) for value in prompt.where)
     if not (0 <= x < width and 0 <= y < height):
-        raise UsageError(f"--point {x},{y}: outside the picture of {width} x {height}", hint="--point x,y in pixels")
+        raise UsageError(f"--point {prompt}: outside the picture of {width} x {height}", hint="--point x,y in pixels")
     reach = max(12, round(_ASIDE * min(height, width)))
     low = np.array([max(0, x - 2 * reach), max(0, y - 2 * reach)])
     high = np.array([min(width, x + 2 * reach), min(height, y + 2 * reach)])
@@ -75,7 +114,7 @@ def _from_point(pixels: Picture, point: tuple[float, float]) -> Start:
     box += np.concatenate([low, low])
     if (box[2:] - box[:2] < 2 * LEAST).any():
         box = np.array([x - reach / 2, y - reach / 2, x + reach / 2, y + reach / 2])
-    return _from_box(pixels, (box[0], box[1], box[2] - box[0], box[3] - box[1]))
+    return _cut(pixels, (*box[:2], *(box[2:] - box[:2])), f"--point {prompt}")
 
 
 def _from_mask(pixels: Picture, path: Path) -> list[Start]:
@@ -91,7 +130,8 @@ def _from_mask(pixels: Picture, path: Path) -> list[Start]:
             continue
         rows, columns = np.nonzero(labels == value)
         x, y = float(columns.min()), float(rows.min())
-        found.append(_from_box(pixels, (x, y, float(columns.max() + 1 - x), float(rows.max() + 1 - y))))
+        box = (x, y, float(columns.max() + 1 - x), float(rows.max() + 1 - y))
+        found.append(_cut(pixels, box, f"--mask {path}, object {value}"))
     if not found:
         raise UsageError(f"--mask {path}: no object in it", hint="values from 1 on are objects, 0 is background")
     return found

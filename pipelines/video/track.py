@@ -20,10 +20,11 @@ from vitapps.datasets.formats.video_write import ClipWriter, open_writer
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import new_record
+from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.followers import Follower, Maker, make_trackers
 from vitapps.pipelines.video.single import Sighting
-from vitapps.pipelines.video.starts import Start, find_starts
+from vitapps.pipelines.video.starts import Prompt, Roster
 from vitapps.pipelines.video.track_choices import TrackerKind
 from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
@@ -36,12 +37,12 @@ AHEAD = 3  # frames that are decoded while one is worked on
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackSettings:
-    """What to follow and where. `boxes` x y w h and `points` x y in pixels of the frame as a player shows it, `mask` a
-    PNG of object numbers; `at` seconds where they hold and tracking begins, `end` seconds before which it ends; every
-    `stride`-th frame is followed and written. `tracker` as in `followers.py`."""
+    """What to follow and where. `boxes` and `points` in pixels of the frame as a player shows it, `mask` a PNG of
+    object numbers; `at` seconds where they hold, if they do not say it themselves, and tracking begins; `end` seconds
+    before which it ends; every `stride`-th frame is followed and written. `tracker` as in `followers.py`."""
 
-    boxes: tuple[tuple[float, float, float, float], ...] = ()
-    points: tuple[tuple[float, float], ...] = ()
+    boxes: tuple[Prompt, ...] = ()
+    points: tuple[Prompt, ...] = ()
     mask: Path | None = None
     at: float = 0.0
     end: float | None = None
@@ -94,10 +95,9 @@ def track(
     form = _check_outputs(source, out, settings, options)
     maker, networks = make_trackers(settings.tracker, weights, options)
     with open_clip(source, decoder=settings.decoder, threads=options.threads, image_rate=settings.image_rate) as clip:
-        inputs = [] if is_url(source) or not Path(source).exists() else [Path(source)]  # a pattern is no file
         facts = {**asdict(settings), "source": str(source)}
-        record = new_record(networks, options=options, settings=facts, command=command, inputs=inputs)
-        record.options |= {"decoder": clip.meta.decoder, "decoder_reason": clip.meta.decoder_reason}
+        given = [settings.mask] if settings.mask else []
+        record = new_record(networks, options=options, settings=facts, command=command, inputs=given)
         with ExitStack() as stack:
             paths = _temporaries(stack, out, settings, options)
             sink = _Sink(stack, paths, clip.meta, settings)
@@ -106,6 +106,7 @@ def track(
             with record.timed("write"):
                 write_tracks(paths["out"], rows, _meta(clip.meta, rows), form)
                 sink.finish()
+        note_clips(record, clip.meta)
         record.warnings = list(clip.warnings)
     return _report(source, out, settings, rows, times, record)
 
@@ -115,14 +116,27 @@ def check_settings(settings: TrackSettings) -> None:
     if not settings.boxes and not settings.points and settings.mask is None:
         raise UsageError("nothing to follow is given", hint="--box x,y,w,h, --point x,y or --mask first.png")
     for box in settings.boxes:
-        if min(box[2:]) <= 0:
-            raise UsageError(f"--box {','.join(f'{v:g}' for v in box)}: no width or height", hint="--box x,y,w,h")
+        if min(box.where[2:]) <= 0:
+            raise UsageError(f"--box {box}: no width or height", hint="--box x,y,w,h")
     if settings.stride < 1:
         raise UsageError(f"--stride {settings.stride}: starts at 1", hint="1 writes every frame")
-    if settings.at < 0 or (settings.end is not None and settings.end <= settings.at):
-        raise UsageError(f"--at {settings.at:g} --end {settings.end}: no time between", hint="seconds of the clip")
+    check_span("--at", settings.at, settings.end)
+    check_span("--box or --point @", _roster(settings).seconds[-1], settings.end)
     if settings.image_rate <= 0:
         raise UsageError(f"--image-rate {settings.image_rate:g}: above 0", hint="pictures a second")
+
+
+def check_span(name: str, start: float, end: float | None) -> None:
+    """Refuse a part of the clip that holds no time; `name` of the option for its begin."""
+    if start < 0:
+        raise UsageError(f"{name} {start:g}: below 0", hint="seconds of the clip")
+    if end is not None and end <= start:
+        raise UsageError(f"{name} {start:g} --end {end:g}: no time between", hint="seconds of the clip")
+
+
+def sound_of(meta: ClipMeta) -> str | None:
+    """Where the annotated clip takes its sound from: None for a silent clip or a stream."""
+    return meta.source if meta.has_audio and not is_url(meta.source) else None
 
 
 def _follow(
@@ -131,32 +145,32 @@ def _follow(
     """All rows, and the milliseconds of each frame."""
     rows: list[TrackRow] = []
     times: list[float] = []
-    trackers: list[Follower] = []
+    trackers: dict[int, Follower] = {}
+    roster = _roster(settings)
     total = clip.meta.frames / settings.stride if clip.meta.frames else None
-    frames = ahead(clip.frames(start=settings.at, end=settings.end, stride=settings.stride), AHEAD)
+    frames = ahead(clip.frames(start=roster.seconds[0], end=settings.end, stride=settings.stride), AHEAD)
     with closing(frames), progress.task(f"tracking in {Path(clip.meta.source).name}", total=total) as task:
         for frame in frames:
             begin = time.perf_counter()
-            if not trackers:
-                starts = _starts(frame, settings)
-                trackers = [maker(frame.pixels, start.box) for start in starts]
-                seen = [Sighting(box=start.box, score=1.0, state="tracked") for start in starts]
-            else:
-                seen = [tracker.update(frame.pixels) for tracker in trackers]
+            seen = {number: tracker.update(frame.pixels) for number, tracker in trackers.items()}
+            if seen:
                 times.append(1000 * (time.perf_counter() - begin))
-            new = [_row(frame, number, sighting) for number, sighting in enumerate(seen, 1)]
+            for number, start in roster.due(frame.pixels, frame.time_s).items():
+                trackers[number] = maker(frame.pixels, start.box)
+                seen[number] = Sighting(box=start.box, score=1.0, state="tracked")
+            new = [_row(frame, number, seen[number]) for number in sorted(seen)]
             rows += new
             sink.add(frame, new)
             task.advance()
-    if not trackers:
+    if late := roster.seconds:
         raise UnreadableInputError(
-            f"{clip.meta.source}: has no frame at {settings.at:g} s", hint=f"it lasts {clip.meta.duration_s:g} s"
+            f"{clip.meta.source}: has no frame at {late[0]:g} s", hint=f"it lasts {clip.meta.duration_s:g} s"
         )
     return rows, times
 
 
-def _starts(frame: Frame, settings: TrackSettings) -> list[Start]:
-    return find_starts(frame.pixels, settings.boxes, settings.points, settings.mask)
+def _roster(settings: TrackSettings) -> Roster:
+    return Roster(settings.boxes, settings.points, settings.mask, settings.at)
 
 
 def _row(frame: Frame, number: int, sighting: Sighting) -> TrackRow:
@@ -175,10 +189,12 @@ class _Sink:
         self._sheet_path = paths.get("preview")
         self._writer: ClipWriter | None = None
         if settings.video is not None:
-            sound = meta.source if meta.has_audio and not is_url(meta.source) else None
             self._writer = stack.enter_context(
-                open_writer(paths["video"], rate=(meta.rate or 25.0) / settings.stride, sound=sound, start=settings.at)
-            )
+                open_writer(
+                    paths["video"], rate=(meta.rate or 25.0) / settings.stride, sound=sound_of(meta),
+                    start=_roster(settings).seconds[0],
+                )
+            )  # fmt: skip
 
     def add(self, frame: Frame, rows: Sequence[TrackRow]) -> None:
         wanted = self._sheet is not None and self._sheet.wants()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from itertools import pairwise
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fakes.clips import grey_frame, number_of, turn_clip, write_clip
+from vitapps.datasets.formats.video_images import places_of
 from vitapps.datasets.formats.video_read import Clip, open_clip
 from vitapps.datasets.formats.video_write import open_writer
 from vitapps.errors import UnreadableInputError, UsageError
@@ -147,7 +149,8 @@ def test_pictures_in_a_folder_or_by_a_pattern(tmp_path: Path) -> None:
     for source in (tmp_path, tmp_path / "f%d.png", tmp_path / "f*.png"):
         with open_clip(source, image_rate=10.0) as clip:
             assert numbers(clip) == [1, 2, 3, 5, 10]
-            assert np.allclose(clip.times(), np.arange(5) / 10)
+            assert np.allclose(clip.times(), np.array([0, 1, 2, 4, 9]) / 10)  # the gaps take their time
+            assert [frame.index for frame in clip.frames(start=0.3, end=0.5)] == [3]
             assert "5 numbers are missing" in clip.warnings[0]
             assert [number_of(frame.pixels) for frame in clip.frames_at([4, 0])] == [1, 10]
     Image.fromarray(grey_frame(4, 32, 32)).save(tmp_path / "f4.png")
@@ -155,6 +158,90 @@ def test_pictures_in_a_folder_or_by_a_pattern(tmp_path: Path) -> None:
         list(clip.frames())
     with pytest.raises(UnreadableInputError, match="no pictures"):
         open_clip(tmp_path / "g%d.png")
+
+
+@pytest.mark.parametrize(
+    ("names", "places", "gap"),
+    [
+        (["f1", "f2", "f4"], [0, 1, 3], 3),
+        (["f10", "f15", "f20", "f30"], [0, 1, 2, 4], 25),  # every fifth frame of something
+        (["f10", "f15", "f20"], [0, 1, 2], -1),
+        (["f1", "f2", "f3", "f99999999999999999999999"], [0, 1, 2, 3], -1),
+        (["20261130235958", "20261130235959", "20261201000000"], [0, 1, 2], -1),  # times of day are no series
+        (["a", "b", "c"], [0, 1, 2], -1),
+    ],
+)
+def test_places_in_a_series_by_numbers(names: list[str], places: list[int], gap: int) -> None:
+    found, first = places_of([Path(f"{name}.png") for name in names])
+    assert found.tolist() == places and first == gap
+
+
+def remux(source: Path, target: Path, spoil: Collection[int]) -> Path:
+    """The packets of a clip, those of these numbers overwritten."""
+    with av.open(str(source)) as read, av.open(str(target), "w") as out:
+        stream = out.add_stream_from_template(read.streams.video[0])
+        packets = [packet for packet in read.demux(video=0) if packet.dts is not None]
+        for number, packet in enumerate(packets):
+            if number in spoil:
+                broken = av.Packet(b"\xff" * packet.size)
+                broken.pts, broken.dts, broken.time_base = packet.pts, packet.dts, packet.time_base
+                packet = broken
+            packet.stream = stream
+            out.mux(packet)
+    return target
+
+
+def test_frames_after_lost_ones_keep_their_numbers(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "whole.mp4", gop=1)
+    with open_clip(remux(whole, tmp_path / "spoilt.mp4", {4, 5, 11})) as clip:
+        frames = list(clip.frames())
+        assert [frame.index for frame in frames] == [n for n in range(20) if n not in (4, 5, 11)]
+        assert all(number_of(frame.pixels) == frame.index for frame in frames)
+        assert any("3 of 20 frames are missing" in text for text in clip.warnings)
+        assert [number_of(frame.pixels) for frame in clip.frames_at([3, 5, 12])] == [3, 12]
+
+
+def test_a_matroska_without_its_end_is_reported(tmp_path: Path) -> None:
+    whole = write_clip(tmp_path / "a.mkv", frames=60, size=(320, 240))
+    content = whole.read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(content[: len(content) // 2])
+    for path, said in ((whole, 0), (tmp_path / "cut.mkv", 1)):
+        with open_clip(path) as clip:
+            assert 5 < len(numbers(clip)) <= 60
+            assert len([text for text in clip.warnings if "the end may be missing" in text]) == said
+
+
+def test_an_interlaced_clip_says_so(tmp_path: Path) -> None:
+    for options, said in (("tff=1", 1), ("tff=0", 0)):
+        with av.open(str(tmp_path / "a.mp4"), "w") as out:
+            stream = out.add_stream("libx264", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 64, 64, "yuv420p"
+            stream.options = {"x264-params": options}
+            for number in range(3):
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(grey_frame(number, 64, 64), format="rgb24")))
+            out.mux(stream.encode(None))
+        with open_clip(tmp_path / "a.mp4") as clip:
+            assert len([text for text in clip.warnings if "interlaced" in text]) == said
+
+
+def test_written_colours_say_their_matrix(tmp_path: Path) -> None:
+    colour = (200, 40, 20)
+    with open_writer(tmp_path / "a.mp4", quality=0) as writer:
+        writer.add(np.full((720, 1280, 3), colour, np.uint8), 0.0)
+    with av.open(str(tmp_path / "a.mp4")) as out:
+        frame = next(out.decode(video=0))
+        assert (int(frame.colorspace), int(frame.color_range)) == (6, 1)  # BT.601, limited
+    with open_clip(tmp_path / "a.mp4") as clip:
+        assert np.abs(next(clip.frames()).pixels[50, 50].astype(int) - colour).max() <= 2
+
+
+@pytest.mark.parametrize(
+    ("source", "hint"), [("rtsp://127.0.0.1:9/x", "camera or server"), ("/dev/video77", "/dev/video0"), ("0", "device")]
+)
+def test_a_camera_that_does_not_answer(source: str, hint: str) -> None:
+    with pytest.raises(UnreadableInputError) as error:
+        open_clip(source)
+    assert error.value.hint is not None and hint in error.value.hint
 
 
 def test_written_clips_keep_times_and_sizes(tmp_path: Path) -> None:

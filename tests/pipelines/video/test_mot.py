@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from fakes.clips import write_clip
+from fakes.clips import grey_frame, write_clip
 from vitapps.apps.main import main
 from vitapps.datasets.formats.tracks import TrackMeta, TrackRow, read_tracks, write_tracks
+from vitapps.datasets.formats.video_read import ClipMeta, open_clip
 from vitapps.datasets.formats.video_write import open_writer
-from vitapps.errors import MissingError
+from vitapps.errors import MissingError, UsageError
 from vitapps.pipelines.video.associate import AssociateSettings
 from vitapps.pipelines.video.evaluate_mot import score
-from vitapps.pipelines.video.mot import MotSettings, associate, association, rows_of
+from vitapps.pipelines.video.mot import MotSettings, associate, association, check_drawing, rows_of
 from vitapps.pipelines.video.mot_detections import NOTHING, by_frame
 from vitapps.pipelines.video.mot_scores import Boxes, mot_scores
 from vitapps.pipelines.video.yolo import decode
+from vitapps.provenance import sha256_files
 
 
 def walkers(frames: int = 30, jitter: float = 1.0, seed: int = 0) -> tuple[list[TrackRow], list[TrackRow]]:
@@ -93,6 +98,36 @@ def test_a_part_of_the_clip_by_its_timestamps(tmp_path: Path) -> None:
     assert read_tracks(tmp_path / "o.csv") == rows, "what went wrong left the older output alone"
 
 
+def test_the_record_names_clip_decoder_and_what_was_wrong(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for number in (0, 1, 2, 5):
+        Image.fromarray(grey_frame(number)).save(tmp_path / f"f{number}.png")
+    (tmp_path / "d.txt").write_text("1,-1,1,1,5,5,0.9\n")
+    words = [str(tmp_path / "f%d.png"), "--detections", str(tmp_path / "d.txt"), "-o", str(tmp_path / "o.csv")]
+    assert main(["video", "mot", *words, "--video", str(tmp_path / "o.mp4")]) == 0
+    assert capsys.readouterr().err.count("numbers are missing") == 1, "the drawing pass does not say it again"
+    record = json.loads((tmp_path / "o.csv.run.json").read_text())
+    assert record["options"]["decoder"] == "pictures" and record["options"]["decoder_reason"]
+    digest = record["inputs"][str(tmp_path / "f%d.png")]
+    assert digest == sha256_files([tmp_path / f"f{number}.png" for number in (0, 1, 2, 5)])
+    assert len(record["inputs"]) == 2 and "2 numbers are missing" in record["warnings"][0]
+    with open_clip(tmp_path / "o.mp4") as drawn:
+        assert np.allclose(drawn.times(), np.array([0, 1, 2, 5]) / 25)
+
+
+def test_a_live_stream_is_not_drawn_afterwards() -> None:
+    live = ClipMeta(source="rtsp://camera/1", width=64, height=48)
+    for meta, settings in (
+        (live, MotSettings()),
+        (replace(live, duration_s=3.0), MotSettings(preview=True)),
+        (replace(live, source="a.mp4"), MotSettings(preview=True)),
+    ):
+        check_drawing(meta, settings)
+    with pytest.raises(UsageError, match="second time"):
+        check_drawing(live, MotSettings(preview=True))
+
+
 def test_without_detections_what_moves_is_followed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     ground = cv2.resize(rng.integers(40, 120, (12, 16, 3)).astype(np.uint8), (256, 192), interpolation=cv2.INTER_CUBIC)
@@ -104,7 +139,7 @@ def test_without_detections_what_moves_is_followed(tmp_path: Path, capsys: pytes
             writer.add(picture, number / 25)
     out = tmp_path / "o.csv"
     assert main(["video", "mot", str(tmp_path / "a.mp4"), "-o", str(out)]) == 0
-    assert "what moves" in capsys.readouterr().out
+    assert capsys.readouterr().err.count("what moves") == 1
     rows = read_tracks(out)
     assert {row.id for row in rows} == {1, 2} and len(rows) >= 50
     first = next(row for row in rows if row.frame == 15 and row.y < 80)

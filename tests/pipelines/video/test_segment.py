@@ -17,7 +17,7 @@ from vitapps.pipelines.batch.task import Item, TaskSpec
 from vitapps.pipelines.video.batch_segment import BatchTask, Settings
 from vitapps.pipelines.video.davis_scores import region_similarity
 from vitapps.pipelines.video.propagate import MaskPropagator
-from vitapps.pipelines.video.segment import read_first_mask
+from vitapps.pipelines.video.segment import default_output, read_first_mask
 
 FRAMES = 8
 Boxes = list[tuple[float, float, float, float]]
@@ -79,6 +79,14 @@ def test_a_folder_of_masks_and_its_record(
     assert json.loads((tmp_path / "out.run.json").read_text())["results"]["frames"] == FRAMES
     assert main(words) == 5  # exists
     assert main([*words, "--overwrite"]) == 0
+
+
+def test_where_masks_go_without_a_name() -> None:
+    for source, wanted in (
+        ("a/dog.mp4", "a/dog_masks"), ("a/img_%05d.png", "a/img_masks"), ("a/img.*.png", "a/img_masks"),
+        ("a/%d.png", "a/clip_masks"), ("rtsp://camera/1", "clip_masks"),
+    ):  # fmt: skip
+        assert default_output(source) == Path(wanted)
 
 
 def test_run_lengths_and_a_drawn_clip_say_the_same_as_the_folder(clip: tuple[Path, Path], tmp_path: Path) -> None:

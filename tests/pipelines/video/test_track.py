@@ -77,6 +77,20 @@ def test_masks_points_and_times(folder: Path, tmp_path: Path) -> None:
     assert [row.frame for row in read_tracks(tmp_path / "p.csv")] == [5, 7, 9]
 
 
+def test_every_object_begins_at_its_second(folder: Path, tmp_path: Path) -> None:
+    clip, boxes = str(folder / "clip.mp4"), np.load(folder / "boxes.npy")
+    x, y, w, h = boxes[10]
+    words = ["--box", f"{x},{y},{w},{h}@0.4", "--point", f"{boxes[5][0] + 12},{boxes[5][1] + 12}@0.19"]
+    words += ["--tracker", "filter", "-o", str(tmp_path / "t.csv"), "--video", str(tmp_path / "t.mp4")]
+    assert main(["video", "track", clip, *words]) == 0
+    rows = read_tracks(tmp_path / "t.csv")
+    assert [row.frame for row in rows if row.id == 1] == list(range(10, 16))
+    assert [row.frame for row in rows if row.id == 2] == list(range(5, 16))
+    assert overlap_with(folder, tmp_path / "t.csv") > 0.6
+    with open_clip(tmp_path / "t.mp4") as drawn:
+        assert len(drawn.times()) == 11
+
+
 def test_it_says_when_it_is_lost_and_finds_again() -> None:
     pictures, boxes = squares(frames=16)
     hidden = squares(frames=1, speed=(0, 0))[0][0].copy()
@@ -103,7 +117,10 @@ def _xywh(box: np.ndarray) -> np.ndarray:
         (["--box", "1,2,3"], 2), (["--box", "a,b,c,d"], 2), (["--box", "0,0,0,5"], 2), (["--box", "900,900,5,5"], 2),
         ([], 2), (["--point", "900,1"], 2), (["--box", "20,20,24,24", "--at", "60"], 3),
         (["--box", "20,20,24,24", "--stride", "0"], 2), (["--mask", "no.png"], 3),
-        (["--box", "20,20,24,24", "--video", "x.avi"], 2),
+        (["--box", "20,20,24,24", "--video", "x.avi"], 2), (["--box", "20,20,24,24@x"], 2),
+        (["--box", "20,20,24,24@-1"], 2), (["--box", "20,20,24,24@"], 2), (["--point", "20,20@0.4", "--end", "0.4"], 2),
+        (["--box", "20,20,24,24", "--box", "20,20,24,24@9"], 3), (["--box", "20,20,24,24@0.1", "--start", "0.2"], 2),
+        (["--box", "20,20,24,24", "--end", "0"], 2),
     ],
 )  # fmt: skip
 def test_senseless_requests(
@@ -114,7 +131,7 @@ def test_senseless_requests(
     given = [str(tmp_path / word) if word.endswith((".png", ".avi")) else word for word in words]
     assert main(["video", "track", str(folder / "clip.mp4"), "-o", str(out), "--overwrite", *given]) == code
     shown = capsys.readouterr().err
-    assert "Traceback" not in shown and shown.splitlines()[-1].startswith("hint: ")
+    assert "Traceback" not in shown and shown.splitlines()[-1].startswith("hint: ") and "None" not in shown
     assert out.read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.pipelines.video.detect import Detector, DetectSettings, detect, load_detector
 from vitapps.pipelines.video.two_pass import TwoPassConfig, TwoPassDetector, scales_for
 from vitapps.pipelines.windows.boxes import match
+from vitapps.provenance import sha256_files
 
 SIZE = (480, 640)
 CONFIG = TwoPassConfig(window=96, thresholds=(0.6,), rough=0.25, refresh=0)
@@ -160,6 +162,16 @@ def test_a_clip_gives_rows_that_mot_reads(tmp_path: Path, detector: Detector) ->
     assert result.work < 0.6
     assert result.preview is not None
     assert result.preview.exists()
+    record = json.loads((tmp_path / "boxes.csv.run.json").read_text())
+    assert record["inputs"] == {str(folder): sha256_files(folder / f"{number}.png" for number in range(3))}
+    assert record["options"]["decoder"] == "pictures"
+    detect(
+        str(folder / "%d.png"), tmp_path / "o.dat", weights="", settings=DetectSettings(format="coco"),
+        detector=detector,
+    )  # fmt: skip
+    assert len(json.loads((tmp_path / "o.dat").read_text())["annotations"]) == 6
+    again = json.loads((tmp_path / "o.dat.run.json").read_text())
+    assert list(again["inputs"].values()) == list(record["inputs"].values()), "a pattern of the same pictures"
     with pytest.raises(UnreadableInputError, match="no frame"):
         detect(str(folder), tmp_path / "b.csv", weights="", settings=DetectSettings(start=50.0), detector=detector)
     assert not (tmp_path / "b.csv").exists()
