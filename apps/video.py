@@ -225,7 +225,7 @@ def evaluate_track(
 
 @command(eval_app, "mot")
 def evaluate_mot(run: Run, data: DataOption) -> None:
-    """HOTA, MOTA and IDF1 of tracks from public detections: folders with gt/gt.txt and det/det.txt (MOTChallenge)."""
+    """HOTA, MOTA and IDF1 on public detections (MOTChallenge folders), beside SORT, ByteTrack and OC-SORT."""
     from vitapps.pipelines.video.evaluate_mot import evaluate_mot as score
 
     rows = score(data, options=run.options, progress=run.progress)

@@ -1,4 +1,4 @@
-"""`vitapps video eval mot`: our association on public detections, in the layout of MOTChallenge."""
+"""`vitapps video eval mot`: our association and the published ones on public detections, in MOTChallenge's layout."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.video.associate import AssociateSettings
 from vitapps.pipelines.video.looks import looks_of
 from vitapps.pipelines.video.mot import MotSettings, associate, rows_of
+from vitapps.pipelines.video.mot_baselines import BASELINES, Sighted
 from vitapps.pipelines.video.mot_detections import NOTHING, Detections, by_frame
 from vitapps.pipelines.video.mot_scores import Boxes, MotScores, mot_scores, without_ignored
 from vitapps.progress import Progress, null_progress
@@ -33,8 +34,9 @@ class MotRow:
 def evaluate_mot(
     data: Path, *, options: RunOptions | None = None, progress: Progress = null_progress
 ) -> list[MotRow]:  # fmt: skip
-    """Rows by sequence: the defaults, without smoothing and filling, and overlap alone (no motion is left out: a track
-    per chain of overlapping boxes). Raises UnreadableInputError for a folder without gt/gt.txt and det/det.txt."""
+    """Rows by sequence: the defaults, the same without smoothing and filling, SORT, ByteTrack and OC-SORT
+    (`mot_baselines.py`) on the same detections, and overlap alone (a track per chain of overlapping boxes). Raises
+    UnreadableInputError for a folder without gt/gt.txt and det/det.txt."""
     folders = sorted(
         path.parent.parent for path in data.rglob("gt/gt.txt") if (path.parent.parent / "det/det.txt").exists()
     )
@@ -59,13 +61,25 @@ def _sequence(folder: Path, options: RunOptions) -> list[MotRow]:
         plain, least=1, associate=AssociateSettings(fill=0, enlarge=0.0, keep=1, confirm=1, appearance=0.0)
     )
     kinds = {"vitapps": default, "vitapps, not smoothed": plain, "overlap of neighbouring frames": simple}
-    rows = []
+    every = [found.get(place, NOTHING) for place in range(number)]
+    rows = [
+        MotRow(sequence=folder.name, tracker=name, scores=score(truth, as_rows(follow(every)), number))
+        for name, follow in BASELINES.items()
+    ]
     for name, settings in kinds.items():
         wanted = settings.associate.appearance > 0
-        frames = [(found.get(place, NOTHING), looks(place) if wanted else None) for place in range(number)]
+        frames = [(item, looks(place) if wanted else None) for place, item in enumerate(every)]
         tracks = rows_of(associate(frames, settings.associate), settings)
         rows.append(MotRow(sequence=folder.name, tracker=name, scores=score(truth, tracks, number)))
-    return rows
+    return sorted(rows, key=lambda row: not row.tracker.startswith("vitapps"))
+
+
+def as_rows(frames: Sequence[Sighted]) -> list[TrackRow]:
+    """The rows of a published tracker."""
+    return [
+        TrackRow(frame=frame, id=number, x=x0, y=y0, w=x1 - x0, h=y1 - y0)
+        for frame, sighted in enumerate(frames) for number, (x0, y0, x1, y1) in sighted
+    ]  # fmt: skip
 
 
 def score(truth: Sequence[TrackRow], tracks: Sequence[TrackRow], frames: int) -> MotScores:
