@@ -78,7 +78,9 @@ def track(
     box: Annotated[
         list[str] | None,
         typer.Option(
-            "--box", metavar="X,Y,W,H[@S]", show_default=False,
+            "--box",
+            metavar="X,Y,W,H[@S]",
+            show_default=False,
             help="Pixels, from the top left; once an object, which begins at second S (else --start).",
         ),
     ] = None,

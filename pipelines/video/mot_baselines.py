@@ -76,7 +76,7 @@ class _Track:
 def sort(frames: Sequence[Detections]) -> list[Sighted]:
     """SORT (Bewley et al. 2016, arXiv:1602.00763): predicted boxes meet detections of any score by IoU; a track is
     dropped after one frame without."""
-    return _observed(frames, keep=1, match=lambda tracks, where, found, frame: (_near(where, found.boxes)))
+    return _observed(frames, keep=1, match=lambda tracks, where, found, frame: _near(where, found.boxes))
 
 
 def oc_sort(frames: Sequence[Detections]) -> list[Sighted]:

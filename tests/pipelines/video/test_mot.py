@@ -98,9 +98,7 @@ def test_a_part_of_the_clip_by_its_timestamps(tmp_path: Path) -> None:
     assert read_tracks(tmp_path / "o.csv") == rows, "what went wrong left the older output alone"
 
 
-def test_the_record_names_clip_decoder_and_what_was_wrong(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_record_names_clip_decoder_and_what_was_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in (0, 1, 2, 5):
         Image.fromarray(grey_frame(number)).save(tmp_path / f"f{number}.png")
     (tmp_path / "d.txt").write_text("1,-1,1,1,5,5,0.9\n")
