@@ -9,7 +9,6 @@ import typer
 
 from vitapps.apps.console import Run, WeightsOption, command, listed, numbers
 from vitapps.apps.terminal import columns
-from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
 
 _PART = "Which part of the clip"
@@ -330,10 +329,6 @@ def detect(
     end: EndOption = None,
     stride: StrideOption = 1,
     decoder: DecoderOption = "auto",
-    output_format: Annotated[
-        TrackFormat | None,
-        typer.Option("--format", show_default=False, help="csv, mot, json, jsonl, coco; else by the suffix of -o."),
-    ] = None,
 ) -> None:
     """Find objects in a clip: in 4K and 8K frames by a rough look everywhere and a close one where it matters, or by
     words (--weights hf:google/owlvit-base-patch32 --words "a person, a dog")."""
@@ -343,7 +338,6 @@ def detect(
     settings = pipeline.DetectSettings(
         min_score=min_score, rough=rough, scale=close, smallest=smallest, refresh=refresh, tiles=tiles,
         words=listed(words), carry=carry, start=start, end=end, stride=stride, decoder=decoder, preview=preview,
-        format=output_format,
     )  # fmt: skip
     result = pipeline.detect(
         clip, out, weights=weights, settings=settings, options=run.options, progress=run.progress,

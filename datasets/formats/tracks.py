@@ -58,14 +58,15 @@ class TrackMeta:
     frames: int = 0
 
 
-def choose_format(path: Path, form: TrackFormat | None = None) -> TrackFormat:
-    """`form`, or by the suffix; UsageError for a suffix that says nothing."""
+def choose_format(path: Path, form: TrackFormat | None = None, *, option: str = "--format") -> TrackFormat:
+    """`form`, or by the suffix; UsageError for a suffix that says nothing, which names the `option` that could."""
     if form:
         return form
     found = SUFFIXES.get(path.suffix.lower())
     if found is None:
         raise UsageError(
-            f"{path.name}: no track format has this suffix", hint=f"use {', '.join(SUFFIXES)}, or --format"
+            f"{path.name}: no track format has this suffix",
+            hint=f"use {', '.join(SUFFIXES)}{', or ' + option if option else ''}",
         )
     return found
 

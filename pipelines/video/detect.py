@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from vitapps.atomic import atomic_path, check_output
-from vitapps.datasets.formats.tracks import TrackFormat, TrackMeta, TrackRow, choose_format, write_tracks
+from vitapps.datasets.formats.tracks import TrackMeta, TrackRow, choose_format, write_tracks
 from vitapps.datasets.formats.video_read import Decoder, is_url, open_clip
 from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
@@ -55,7 +55,6 @@ class DetectSettings:
     end: float | None = None
     stride: int = 1
     decoder: Decoder = "auto"
-    format: TrackFormat | None = None
     preview: bool = False
 
 
@@ -167,12 +166,11 @@ def detect(
     options: RunOptions | None = None, detector: Detector | None = None, progress: Progress = null_progress,
     command: str = "",
 ) -> DetectResult:  # fmt: skip
-    """Search `source` and write its boxes to `out`, in the format of its suffix or of `settings`. `detector`: loaded
-    before, else by `weights`. Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is
+    """Search `source` and write its boxes to `out` (.csv .txt .json .jsonl). `detector`: loaded before, else by `weights`. Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is
     left."""
     settings, options = settings or DetectSettings(), options or RunOptions()
     _check(settings)
-    form = choose_format(out, settings.format)
+    form = choose_format(out, option="")
     sources = () if is_url(source) else (Path(source),)
     picture = preview_path(out) if settings.preview else None
     for path in (out, *([picture] if picture else [])):
