@@ -166,8 +166,8 @@ def detect(
     options: RunOptions | None = None, detector: Detector | None = None, progress: Progress = null_progress,
     command: str = "",
 ) -> DetectResult:  # fmt: skip
-    """Search `source` and write its boxes to `out` (.csv .txt .json .jsonl). `detector`: loaded before, else by `weights`. Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is
-    left."""
+    """Search `source` and write its boxes to `out` (.csv .txt .json .jsonl). `detector`: loaded before, else by
+    `weights`. Raises UsageError, UnreadableInputError, MissingError or OutputError; then no output is left."""
     settings, options = settings or DetectSettings(), options or RunOptions()
     _check(settings)
     form = choose_format(out, option="")
