@@ -37,7 +37,13 @@ def deepfake(
     settings = DeepfakeSettings(crop=crop, band=calibration, preview=preview)
     result = Deepfake(weights, settings, run.options).judge(picture, out, command=run.command_line)
     lines = [f"{result.verdict} (score {result.score:.2f}, {result.frames} frame{'s' * (result.frames != 1)})"]
-    run.emit(result.to_json(), lines + [f"note: {note}" for note in [*result.withheld, *result.warnings]])
+    lines += [f"note: {note}" for note in [*result.withheld, *result.warnings]]
+    tested = result.tested
+    lines.append(
+        f"fake from {tested['fake_from']:.2f}, no trace below {tested['none_below']:.2f}; on real swaps AUC"
+        f" {tested['swap_auc']:.2f} ({tested['low']:.2f} to {tested['high']:.2f})"
+    )
+    run.emit(result.to_json(), lines)
 
 
 @command(calibrate_app, "deepfake")

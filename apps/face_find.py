@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,10 @@ ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the che
 def detect(
     run: Run,
     pictures: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", show_default=False, help="Photographs: JPEG, PNG, WebP, TIFF …")
+        list[Path],
+        typer.Argument(
+            metavar="INPUT...", show_default=False, help="Photographs (JPEG, PNG, WebP, TIFF …) or folders."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", "-o", show_default=False, help="JSON file; a folder for several inputs.")
@@ -59,7 +63,7 @@ def detect(
             f", wrote {item.out}" if item.out else ""
         )
 
-    if len(pictures) == 1:
+    if len(pictures) == 1 and not os.path.isdir(pictures[0]):
         run.emit(batch.done[0].to_json(), [line(batch.done[0])])
         return
     failures = [{"input": str(item.input), "error": str(item.error)} for item in batch.failed]

@@ -33,6 +33,7 @@ def verify(
     calibration: CalibrationOption = None,
 ) -> None:
     """Say whether the largest faces of two pictures are of one person, with its probability and operating point."""
+    from vitapps.pipelines.face.verify import reliable
     from vitapps.pipelines.face.verify import verify as compare
 
     found = compare(first, second, fmr=fmr, weights=weights, calibration=calibration, options=run.options)
@@ -43,6 +44,8 @@ def verify(
     else:
         line += f"threshold {point.threshold:.3f} at a false match rate of {point.fmr:g} (misses {point.fnmr:.0%} of"
         line += f" true pairs); probability {found.probability:.2f}"
+        if found.decision == "unsure" and reliable(found.first.face) and reliable(found.second.face):
+            doubts.append("more alike than most pairs of two people, less than that rate asks for")
     run.emit(found.to_json(), [line, *doubts])
 
 

@@ -41,7 +41,9 @@ def liveness(
     result = Liveness(weights, settings, run.options).judge(picture, out, command=run.command_line)
     lines = [f"{result.verdict} (score {result.score:.2f}, {result.frames} frame{'s' * (result.frames != 1)})"]
     lines += [f"note: {note}" for note in result.warnings]
-    run.emit(result.to_json(), [*lines, f"operating point of {result.operating_point['source']}"])
+    point = result.operating_point
+    said = f"live from {point['live_from']:.2f}, spoof below {point['spoof_below']:.2f}"
+    run.emit(result.to_json(), [*lines, f"{said}: operating point of {point['source']}"])
 
 
 @command(calibrate_app, "liveness")

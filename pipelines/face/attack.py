@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.picture import read_picture
-from vitapps.errors import UsageError
+from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.deepfake import MARGIN
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance
-from vitapps.pipelines.face.face_views import FaceReader
+from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.liveness_model import LivenessModel
 from vitapps.pipelines.face.margin import Margin, Score, find_margin
 from vitapps.pipelines.face.verify import Recogniser
@@ -53,13 +53,21 @@ def _embed_target(path: Path, against: Path, weights: str | None, options: RunOp
 def liveness_target(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
     """The live score of a face cut out of the picture."""
     model = LivenessModel.load(weights, options)
-    views, _ = FaceReader(options, crop=crop, frames=1).views(path)
-    return lambda pixels: float(model.point.scores(model.logits([pixels]))[0]), views[0].pixels, model.point.live_from
+    view = _face_of(path, FaceReader(options, crop=crop, frames=1))
+    return lambda pixels: float(model.point.scores(model.logits([pixels]))[0]), view.pixels, model.point.live_from
 
 
 def deepfake_target(path: Path, weights: str | None, crop: bool, options: RunOptions) -> Target:
     """The fake score of an aligned face."""
     model = DeepfakeModel.load(weights, options)
-    views, _ = FaceReader(options, crop=crop, margin=MARGIN, frames=1, marks=True).views(path)
-    face = views[0].aligned(model.size)
+    view = _face_of(path, FaceReader(options, crop=crop, margin=MARGIN, frames=1, marks=True))
+    face = view.aligned(model.size)
     return lambda pixels: float(chance(model.logits([pixels]))[0]), face, model.tested.fake_from
+
+
+def _face_of(path: Path, reader: FaceReader) -> FaceView:
+    """The first face of an input; UnreadableInputError where there is none to attack."""
+    view = reader.views(path)[0][0]
+    if view.missed:
+        raise UnreadableInputError(f"{path}: no face found", hint="give a face, or --crop for one that is cut out")
+    return view

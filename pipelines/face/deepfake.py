@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import fine_detail
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance, with_band
-from vitapps.pipelines.face.face_views import FaceReader, FaceView
+from vitapps.pipelines.face.face_views import NO_FACE, FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
 from vitapps.pipelines.face.judged import FaceJudge
 from vitapps.pipelines.face.occlusion import occlusion_map
@@ -62,7 +62,7 @@ class DeepfakeResult:
 def judgement(model: DeepfakeModel, views: Sequence[FaceView], score: float) -> tuple[Verdict, list[str]]:
     """The verdict of a score 0..1 of some views, and why it is withheld where it is."""
     tested = model.tested
-    withheld = []
+    withheld = [NO_FACE] if any(view.missed for view in views) else []
     if not tested.speaks:
         interval = f"{tested.swap_auc:.2f} ({tested.low:.2f} to {tested.high:.2f})"
         withheld.append(f"on real swaps the model's AUC is {interval}, which includes chance")
@@ -91,7 +91,7 @@ class Deepfake(FaceJudge[DeepfakeResult]):
         verdict, withheld = judgement(self.model, views, score)
         return DeepfakeResult(
             input=path, out=out, preview=drawn, verdict=verdict, withheld=withheld,
-            score=round(score, 4), frames=len(views), box=views[0].box, tested=asdict(tested), warnings=[],
+            score=round(score, 4), frames=len(views), box=views[0].rounded_box(), tested=asdict(tested), warnings=[],
             frame_scores=[(round(view.time_s, 3), round(float(s), 4)) for view, s in zip(views, scores, strict=True)],
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 from vitapps.atomic import atomic_path, check_output
 from vitapps.datasets.formats.picture import Picture, read_picture
+from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.errors import OutputError, UsageError, VitappsError
 from vitapps.jsonable import json_text
 from vitapps.options import RunOptions
@@ -93,10 +95,12 @@ def detect(
     choices: DetectChoices | None = None,
     *,
     options: RunOptions | None = None,
+    stem: str = "",
     sources: Sequence[Path] = (),
     command: str = "",
 ) -> DetectResult:
-    """Find the faces of one picture; no face is an answer, not an error. `sources`: inputs that nothing may replace.
+    """Find the faces of one picture; no face is an answer, not an error. `stem`: what its crops are called by, else the
+    file's own; `sources`: inputs that nothing may replace.
 
     Raises UnreadableInputError or OutputError; then nothing is left and older outputs are untouched.
     """
@@ -109,7 +113,7 @@ def detect(
         faces = finder.find(picture.pixels, choices.find)
     record.warnings += _warnings(picture, faces)
     with record.timed("write"):
-        crops = _write_crops(path, picture.pixels, faces, choices, overwrite=options.overwrite)
+        crops = _write_crops(stem or path.stem, picture.pixels, faces, choices, overwrite=options.overwrite)
     result = DetectResult(
         input=path, out=out, preview=preview_path(out) if out and choices.preview else None,
         width=picture.pixels.shape[1], height=picture.pixels.shape[0], exif_rotated=picture.exif_rotated,
@@ -130,13 +134,17 @@ def detect_many(
     progress: Progress = null_progress,
     command: str = "",
 ) -> DetectBatch:
-    """Find the faces of each picture. `out`: a file for one input, a folder for several, or None.
+    """Find the faces of each picture, folders standing for those in them. `out`: a file for one picture, a folder for
+    several, or None.
 
     The error of a single picture is raised, before the model loads if the file is at fault; those of several are
     logged and collected. Missing weights are raised.
     """
     choices, options = choices or DetectChoices(), options or RunOptions()
-    outputs = _outputs(paths, out)
+    folder = any(os.path.isdir(path) for path in paths)  # False for a name that is too long
+    paths = [picture for path in paths for picture in (pictures_of(path) if os.path.isdir(path) else [path])]
+    stems = _stems(paths) if out is not None or choices.crops is not None else [path.stem for path in paths]
+    outputs = _outputs(stems, out, folder=folder)
     if len(paths) == 1:
         _check(paths[0], outputs[0], choices, options, paths)
         read_picture(paths[0])
@@ -144,10 +152,10 @@ def detect_many(
     done: list[DetectResult] = []
     failed: list[Failure] = []
     with progress.task("finding faces", total=len(paths)) as task:
-        for path, target in zip(paths, outputs, strict=True):
+        for path, target, stem in zip(paths, outputs, stems, strict=True):
             try:
                 done.append(
-                    detect(path, target, finder, choices, options=options, sources=paths, command=command)
+                    detect(path, target, finder, choices, options=options, stem=stem, sources=paths, command=command)
                 )  # fmt: skip
             except VitappsError as error:
                 if len(paths) == 1:
@@ -158,24 +166,27 @@ def detect_many(
     return DetectBatch(done, failed)
 
 
-def default_name(path: Path) -> str:
-    """`party.jpg` -> `party_faces.json`."""
-    return f"{path.stem}_faces.json"
+def _stems(paths: Sequence[Path]) -> list[str]:
+    """What outputs are called by: `party` for `party.jpg`, `party.jpg` where `party.png` is there too."""
+    common = Counter(path.stem for path in paths)
+    stems = [path.stem if common[path.stem] == 1 else path.name for path in paths]
+    twice = [stem for stem, number in Counter(stems).items() if number > 1]
+    if twice:
+        raise UsageError(f"two inputs are called {twice[0]}", hint="run folder by folder with different -o")
+    return stems
 
 
-def _outputs(paths: Sequence[Path], out: Path | None) -> list[Path | None]:
+def _outputs(stems: Sequence[str], out: Path | None, *, folder: bool) -> list[Path | None]:
+    """`STEM_faces.json` in the folder `out`; `out` itself for one picture that was not given by its `folder`, unless it
+    is a folder."""
     if out is None:
-        return [None] * len(paths)
-    if len(paths) == 1 and not out.is_dir():
+        return [None] * len(stems)
+    if len(stems) == 1 and not folder and not out.is_dir():
         return [out]
     if out.suffix and not out.is_dir():
-        raise UsageError(f"-o {out}: one file for {len(paths)} inputs", hint="give a folder with -o")
-    names = Counter(default_name(path) for path in paths)
-    twice = [name for name, number in names.items() if number > 1]
-    if twice:
-        raise UsageError(f"two inputs would both write {twice[0]}", hint="run them one by one with different -o")
+        raise UsageError(f"-o {out}: one file for {len(stems)} inputs", hint="give a folder with -o")
     _make_folder(out)
-    return [out / default_name(path) for path in paths]
+    return [out / f"{stem}_faces.json" for stem in stems]
 
 
 def _make_folder(folder: Path) -> None:
@@ -224,9 +235,9 @@ def _write(out: Path, result: DetectResult, pixels: Pixels, record: RunRecord, *
 
 
 def _write_crops(
-    path: Path, pixels: Pixels, faces: Sequence[Face], choices: DetectChoices, *, overwrite: bool
+    stem: str, pixels: Pixels, faces: Sequence[Face], choices: DetectChoices, *, overwrite: bool
 ) -> tuple[Path, ...]:
-    """`DIR/NAME_face1.png`, best score first."""
+    """`DIR/STEM_face1.png`, best score first."""
     if choices.crops is None:
         return ()
     from PIL import Image
@@ -234,7 +245,7 @@ def _write_crops(
     _make_folder(choices.crops)
     written = []
     for number, face in enumerate(faces, 1):
-        target = choices.crops / f"{path.stem}_face{number}.png"
+        target = choices.crops / f"{stem}_face{number}.png"
         crop = align(pixels, face.landmarks, choices.crop_size)
         with atomic_path(target, overwrite=overwrite) as temporary:
             Image.fromarray(crop).save(temporary, format="PNG")

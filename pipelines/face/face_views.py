@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
+from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, count_frames, read_picture
 from vitapps.datasets.formats.video_read import open_clip
 from vitapps.errors import MissingError, UnreadableInputError
 from vitapps.options import RunOptions
@@ -19,6 +19,7 @@ from vitapps.pipelines.face.find_faces import LARGE, FaceFinder
 from vitapps.pipelines.face.landmark_cascade import LandmarkCascade
 
 FRAMES = 16  # of a clip, evenly spread
+NO_FACE = "no face was found; a picture that is a face already takes --crop"
 _USUAL_MARGIN = 1.2  # side of a data set's face crop over that of the aligned template
 Box = tuple[float, float, float, float]
 
@@ -27,7 +28,8 @@ Box = tuple[float, float, float, float]
 class FaceView:
     """`pixels` H W 3 uint8 of the face with its margin; `box` x0 y0 x1 y1 in the picture, None where the whole picture
     is the face; `landmarks` 5 2 in `pixels`, None where none were looked for or found, `closer` as `face-points`
-    corrects them; `frame` and `time_s` in a clip, 0 for a picture; `faces` how many the finder saw."""
+    corrects them; `frame` and `time_s` in a clip, 0 for a picture; `faces` how many the finder saw, `missed` that it
+    saw none in a picture that need not be a face."""
 
     pixels: NDArray[np.uint8]
     box: Box | None = None
@@ -36,11 +38,19 @@ class FaceView:
     frame: int = 0
     time_s: float = 0.0
     faces: int = 0
+    missed: bool = False
 
     def side(self) -> float:
         """The shorter side of the face in pixels."""
         x0, y0, x1, y1 = self.box or (0, 0, self.pixels.shape[1], self.pixels.shape[0])
         return float(min(x1 - x0, y1 - y0))
+
+    def rounded_box(self) -> Box | None:
+        """`box` to a tenth of a pixel, as results state it."""
+        if self.box is None:
+            return None
+        x0, y0, x1, y1 = (round(value, 1) for value in self.box)
+        return x0, y0, x1, y1
 
     def aligned(self, size: int) -> NDArray[np.uint8]:
         """The face on the template, size size 3; without landmarks they are taken to lie where most crops have them."""
@@ -72,18 +82,19 @@ class FaceReader:
 
         Raises UnreadableInputError."""
         found = [self.view(pixels, frame, time_s) for frame, time_s, pixels in self._pictures(path)]
+        notes = _later_frames(path)
         if self._crop or self._absent:
-            return found, [self._absent] if self._absent else self._unmarked(found)
-        seen = [view for view in found if view.box is not None]
-        notes = ["several faces: the largest is judged"] if any(view.faces > 1 for view in seen) else []
+            return found, notes + ([self._absent] if self._absent else self._unmarked(found))
+        seen = [view for view in found if not view.missed]
+        notes += ["several faces: the largest is judged"] if any(view.faces > 1 for view in seen) else []
         if not seen:
-            return found, ["no face was found: the whole picture is taken as the face"]
+            return found, [*notes, "the whole picture was scored"]
         if len(seen) < len(found):
             notes.append(f"no face in {len(found) - len(seen)} of {len(found)} frames: they are left out")
         return seen, notes
 
     def _pictures(self, path: Path) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
-        if path.suffix.lower() in PICTURE_SUFFIXES and path.suffix.lower() != ".gif":
+        if _is_still(path):
             yield 0, 0.0, read_picture(path).pixels
             return
         with open_clip(path) as clip:
@@ -102,7 +113,8 @@ class FaceReader:
         """The largest face of a picture H W 3; all of it, without landmarks, where none is found."""
         faces = self._finder.find(pixels, LARGE) if self._finder is not None else ()
         if not faces:
-            return FaceView(pixels=pixels, frame=frame, time_s=time_s)
+            missed = self._finder is not None and not self._crop
+            return FaceView(pixels=pixels, frame=frame, time_s=time_s, missed=missed)
         largest = max(faces, key=lambda face: float(np.prod(face.box[2:] - face.box[:2])))
         closer = None if self._cascade is None else self._cascade.refine(pixels, largest.landmarks)
         if self._crop:
@@ -127,6 +139,17 @@ class FaceReader:
         except MissingError as error:
             self._absent = f"the face finder is missing ({error.message}): whole pictures are taken as faces"
             return None
+
+
+def _is_still(path: Path) -> bool:
+    """Read as one picture; a GIF is a clip."""
+    return path.suffix.lower() in PICTURE_SUFFIXES and path.suffix.lower() != ".gif"
+
+
+def _later_frames(path: Path) -> list[str]:
+    """What to say of a picture file with several frames (WebP animations, TIFF pages)."""
+    frames = count_frames(path) if _is_still(path) else 1
+    return [f"the first of {frames} frames is judged"] if frames > 1 else []
 
 
 def cut_out(pixels: NDArray[np.uint8], box: Box, margin: float = 1.0) -> NDArray[np.uint8]:

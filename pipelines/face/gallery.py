@@ -189,12 +189,13 @@ def _nearest(
     if not entries:
         return ()
     every = np.stack([entry.template for entry in entries]) @ probe.vector  # n
+    # among many enrolled faces the odds of each are not even: the threshold alone decides
     return tuple(
         Match(
             id=entries[place].id, name=entries[place].name, file=entries[place].file,
             similarity=round(float(every[place]), 4),
             probability=rounded(recogniser.embedder.probability(float(every[place]))),
-            decision=decide(float(every[place]), point, reliable=reliable(probe.face)),
+            decision=decide(float(every[place]), None, point, reliable=reliable(probe.face)),
         )
         for place in np.argsort(-every, kind="stable")[:top]
     )  # fmt: skip

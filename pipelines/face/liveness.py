@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.options import RunOptions
-from vitapps.pipelines.face.face_views import FaceReader, FaceView
+from vitapps.pipelines.face.face_views import NO_FACE, FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
 from vitapps.pipelines.face.judged import FaceJudge
 from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, Verdict
 from vitapps.pipelines.face.occlusion import occlusion_map
 
 SMALLEST = 64  # pixels a side of a face: below it the texture is the resampler's
+GREYEST = 4.0  # grey levels between a pixel's channels, on average: below it a picture has no colours
 LIMITS = (
     "trained on prints of nine people and screen replays of one: masks, cut-outs and other cameras were never seen",
     "scores do not carry from site to site: run `vitapps face calibrate liveness` on your own pictures first",
@@ -67,16 +69,26 @@ class Liveness(FaceJudge[LivenessResult]):
         point = self.model.point
         logits = self.model.logits([view.pixels for view in views])
         score = float(point.scores(logits.mean(keepdims=True))[0])
-        small = min(min(view.pixels.shape[:2]) for view in views) < SMALLEST
-        warnings = [f"the face is smaller than {SMALLEST} pixels: no verdict"] if small else []
+        doubts = _doubts(views, own_site=self.settings.point is not None)
         by_frame = zip(views, point.scores(logits), strict=True)
         return LivenessResult(
-            input=path, out=out, preview=drawn, verdict="unsure" if small else point.verdict(score),
-            score=round(score, 4), frames=len(views), box=views[0].box, operating_point=asdict(point),
+            input=path, out=out, preview=drawn, verdict="unsure" if doubts else point.verdict(score),
+            score=round(score, 4), frames=len(views), box=views[0].rounded_box(), operating_point=asdict(point),
             frame_scores=[(round(view.time_s, 3), round(float(value), 4)) for view, value in by_frame],
-            warnings=warnings,
+            warnings=[f"no verdict: {doubt}" for doubt in doubts],
         )  # fmt: skip
 
     def _picture(self, view: FaceView) -> NDArray[np.uint8]:
         """Which parts speak for a spoof."""
         return overlay(view.pixels, occlusion_map(lambda crop: -float(self.model.logits([crop])[0]), view.pixels))
+
+
+def _doubts(views: Sequence[FaceView], *, own_site: bool) -> list[str]:
+    """Why nothing is said of some views; grey ones are judged at the point of one's `own_site` alone, whose camera may
+    have no colours."""
+    found = [NO_FACE] if any(view.missed for view in views) else []
+    if min(min(view.pixels.shape[:2]) for view in views) < SMALLEST:
+        found.append(f"the face is smaller than {SMALLEST} pixels")
+    if not own_site and any(np.ptp(view.pixels, axis=2).mean() < GREYEST for view in views):
+        found.append("the face has no colours, by which the model judges")
+    return found

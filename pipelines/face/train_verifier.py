@@ -181,7 +181,7 @@ def export(axes: Axes, words: dict[str, Any], facts: dict[str, Any], out: Path) 
             "fitted on news photographs of public figures, mostly men, mostly North American and European: expect"
             " more errors on everyone else, and on children",
             "profiles, masks, dark glasses, blur and faces below 40 pixels lower the similarity of one person",
-            "failure in pictures (one man, called different): docs/img/face_verify_failure.jpg",
+            "failure in pictures (one man, less like himself than another man): docs/img/face_verify_failure.jpg",
         ],
         "status": "core",
     }

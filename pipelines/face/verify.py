@@ -43,9 +43,8 @@ class Template:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Comparison:
-    """`similarity` -1..1; `probability` 0..1 of one person, if both answers were equally likely before; `decision` by
-    the threshold of `point`, "unsure" where a face cannot be relied on. Probability and point are None for weights on
-    which nobody measured them."""
+    """`similarity` -1..1; `probability` 0..1 of one person, if both answers were equally likely before; `decision` as
+    `decide` makes it. Probability and point are None for weights on which nobody measured them."""
 
     first: Template
     second: Template
@@ -115,18 +114,24 @@ def verify(
     point = recogniser.embedder.point(fmr)
     a, b = recogniser.template(first), recogniser.template(second)
     similarity = float(a.vector @ b.vector)
+    probability = recogniser.embedder.probability(similarity)
     return Comparison(
-        first=a, second=b, similarity=similarity, probability=recogniser.embedder.probability(similarity),
-        decision=decide(similarity, point, reliable=reliable(a.face) and reliable(b.face)), point=point,
+        first=a, second=b, similarity=similarity, probability=probability, point=point,
+        decision=decide(similarity, probability, point, reliable=reliable(a.face) and reliable(b.face)),
         model=recogniser.embedder.contract,
     )  # fmt: skip
 
 
-def decide(similarity: float, point: OperatingPoint | None, *, reliable: bool) -> Decision:
-    """By the threshold; nothing is decided on faces that cannot be relied on, or without a threshold."""
+def decide(
+    similarity: float, probability: float | None, point: OperatingPoint | None, *, reliable: bool
+) -> Decision:  # fmt: skip
+    """Same from the threshold up, different where less than even odds speak for one person as well; between the two,
+    on faces that cannot be relied on, and without a threshold nothing is decided."""
     if point is None or not reliable:
         return "unsure"
-    return "same" if similarity >= point.threshold else "different"
+    if similarity >= point.threshold:
+        return "same"
+    return "unsure" if probability is not None and probability >= 0.5 else "different"
 
 
 def rounded(probability: float | None) -> float | None:

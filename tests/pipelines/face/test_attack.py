@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 
+from fakes.photographs import photograph, write_png
+from vitapps.apps.main import main
+from vitapps.pipelines.face.face_views import FaceReader, FaceView
 from vitapps.pipelines.face.feature_attack import Encoder, feature_margin
 from vitapps.pipelines.face.margin import PATCHES, STEPS, find_margin
 
@@ -89,3 +94,13 @@ def test_the_gradient_reaches_what_the_network_sees() -> None:
         Encoder(name="net", face=GREY, encode=encode, score=lambda pixels: 0.0, threshold=0.5, differentiable=network)
     )
     assert by_gradient.shift[4] > 1.5 * by_search.shift[4]
+
+
+def test_a_picture_without_a_face_is_not_attacked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_png(tmp_path / "wall.png", photograph(1, 96, 96, quality=0))
+    monkeypatch.setattr(FaceReader, "view", lambda self, pixels, *_: FaceView(pixels=pixels, missed=True))
+    for model in ("liveness", "deepfake"):
+        assert main(["face", "attack-test", str(tmp_path / "wall.png"), "--model", model, "--queries", "2"]) == 3
+        assert "wall.png: no face found" in capsys.readouterr().err

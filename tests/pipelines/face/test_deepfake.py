@@ -19,7 +19,7 @@ from vitapps.datasets.synth.swapped_faces import swap_like, through_h264
 from vitapps.errors import MissingError, UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.blend_cues import CELLS, CHANNELS, SIZE, blend_cues
-from vitapps.pipelines.face.deepfake import Deepfake, DeepfakeSettings
+from vitapps.pipelines.face.deepfake import Deepfake, DeepfakeSettings, judgement
 from vitapps.pipelines.face.deepfake_band import fit_on_blends
 from vitapps.pipelines.face.deepfake_eval import evaluate
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, RangeTested, with_band
@@ -170,6 +170,15 @@ def test_a_tested_model_speaks_within_its_range(card: str, swaps: Path, tmp_path
     assert judge.judge(swaps / "set" / "fake" / "v0_000.png").verdict in ("fake", "no trace", "unsure")
     write_png(tmp_path / "small.png", face(3)[:40, :40])
     assert judge.judge(tmp_path / "small.png").verdict == "withheld"
+
+
+def test_no_verdict_where_no_face_was_found(card: str) -> None:
+    model = DeepfakeModel.load(card)
+    model = replace(model, tested=replace(model.tested, low=0.6, softest=0.0, roughest=255.0))
+    seen, missed = (FaceView(pixels=face(1), missed=missed) for missed in (False, True))
+    assert judgement(model, [seen], 0.0)[0] == "no trace"
+    verdict, why = judgement(model, [missed], 0.0)
+    assert verdict == "withheld" and "--crop" in why[0]
 
 
 def test_evaluation_beside_its_baselines(card: str, swaps: Path) -> None:

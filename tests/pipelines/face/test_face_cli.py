@@ -20,7 +20,7 @@ from vitapps.pipelines.face.embedder import Embedder, OperatingPoint
 from vitapps.pipelines.face.find_faces import FaceFinder
 from vitapps.pipelines.face.train_verifier import VerifierFit, train
 from vitapps.pipelines.face.verification import RATES
-from vitapps.pipelines.face.verify import Recogniser
+from vitapps.pipelines.face.verify import Recogniser, decide
 
 OLD = b"an earlier result"
 
@@ -124,6 +124,27 @@ def test_several_pictures(party, tmp_path, capfd):
     assert run(capfd, "detect", party, "--crops", tmp_path / "c", "--crop-size", "5")[0] == 2
 
 
+def test_folders_and_pictures_of_one_name(party, tmp_path, capfd):
+    folder = tmp_path / "my photos"
+    (folder / "inner").mkdir(parents=True)
+    for name in ("a b.png", "a b.bmp", "inner/ü.png"):
+        Image.open(party).save(folder / name)
+    out, crops = tmp_path / "out", tmp_path / "crops"
+    code, text, _ = run(capfd, "detect", folder, "-o", out, "--crops", crops, "--json")
+    assert code == 0 and [len(item["faces"]) for item in json.loads(text)["results"]] == [2, 2, 2]
+    written = {path.name for path in out.iterdir()}
+    assert {"a b.png_faces.json", "a b.bmp_faces.json", "ü_faces.json"} <= written
+    assert len(list(crops.iterdir())) == 6
+    code, text, _ = run(capfd, "detect", folder / "inner", "-o", tmp_path / "single", "--json")
+    assert code == 0 and len(json.loads(text)["results"]) == 1 and (tmp_path / "single" / "ü_faces.json").exists()
+    (tmp_path / "other").mkdir()
+    Image.open(party).save(tmp_path / "other" / "a b.png")
+    code, _, err = run(capfd, "detect", folder, tmp_path / "other", "--crops", crops, "--overwrite")
+    assert code == 2 and "a b.png" in err  # one would replace the crops of the other
+    (tmp_path / "nothing").mkdir()
+    assert run(capfd, "detect", tmp_path / "nothing")[0] == 3
+
+
 @pytest.mark.parametrize("name", BAD_FILES)
 def test_bad_pictures(name, tmp_path, capfd, monkeypatch):
     (tmp_path / "in").mkdir()
@@ -167,6 +188,14 @@ def test_verify_says_how_sure_it_is(recogniser, tmp_path, capfd):
     Image.fromarray(draw(1)[0][:50]).save(tmp_path / "half.png")
     code, _, err = run(capfd, "verify", one, tmp_path / "half.png")
     assert code == 3 and "half.png: no face found" in err
+
+
+def test_what_speaks_for_one_person_is_not_called_different():
+    point = OperatingPoint(fmr=0.01, fnmr=0.57, threshold=0.44, pairs="")
+    assert decide(0.45, 0.9, point, reliable=True) == "same"
+    assert decide(0.3, 0.7, point, reliable=True) == "unsure"
+    assert decide(0.1, 0.3, point, reliable=True) == "different"
+    assert decide(0.3, None, point, reliable=True) == "different"
 
 
 def test_the_margin_of_a_decision(recogniser, tmp_path, capfd):

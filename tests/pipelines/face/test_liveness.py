@@ -140,6 +140,38 @@ def test_small_faces_get_no_verdict(card: str, tmp_path: Path) -> None:
     assert found.verdict == "unsure" and any("smaller" in note for note in found.warnings)
 
 
+class Blind:
+    """A finder that sees no face."""
+
+    cascade = None
+
+    def find(self, pixels: NDArray[np.uint8], settings: object) -> tuple[()]:
+        return ()
+
+
+def test_no_verdict_without_a_face_or_colours(card: str, tmp_path: Path) -> None:
+    write_png(tmp_path / "wall.png", face(1))
+    judge = Liveness(card, LivenessSettings(), RunOptions())
+    judge.reader._finder = Blind()  # type: ignore[assignment]
+    found = judge.judge(tmp_path / "wall.png")
+    assert found.verdict == "unsure" and found.box is None and any("--crop" in note for note in found.warnings)
+    write_png(tmp_path / "grey.png", np.repeat(face(1)[..., :1], 3, axis=2))
+    found = Liveness(card, LivenessSettings(crop=True), RunOptions()).judge(tmp_path / "grey.png")
+    assert found.verdict == "unsure" and any("no colours" in note for note in found.warnings)
+    site = replace(LivenessModel.load(card).point, live_from=0.0, spoof_below=0.0)  # fitted on a grey camera
+    own = Liveness(card, LivenessSettings(crop=True, point=site), RunOptions())
+    assert own.judge(tmp_path / "grey.png").verdict == "live"
+
+
+def test_later_frames_of_a_picture_file_are_named(tmp_path: Path) -> None:
+    from PIL import Image
+
+    frames = [Image.fromarray(face(seed)) for seed in (1, 2, 3)]
+    frames[0].save(tmp_path / "a.webp", save_all=True, append_images=frames[1:])
+    views, notes = FaceReader(RunOptions(), crop=True).views(tmp_path / "a.webp")
+    assert len(views) == 1 and notes == ["the first of 3 frames is judged"]
+
+
 def test_rates_left_out_and_calibration(card: str, data: Path) -> None:
     report = evaluate(data, leave_out=True)
     assert {row.method for row in report.rows} == {"texture", "colour LBP + SVM"}

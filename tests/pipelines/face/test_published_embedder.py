@@ -114,7 +114,7 @@ def test_nothing_is_decided_before_points_are_measured(tmp_path: Path) -> None:
     path = write_constant_graph(tmp_path / "w.onnx", {"out": np.ones((1, 2), np.float32)}, 112, 112)
     embedder = Embedder.load(str(path))
     assert embedder.point(0.01) is None and embedder.probability(0.9) is None
-    assert decide(0.99, None, reliable=True) == "unsure"
+    assert decide(0.99, None, None, reliable=True) == "unsure"
     point = OperatingPoint(fmr=0.1, fnmr=0.2, threshold=0.5, pairs="3")
     found = VerifierCalibration(
         model=embedder.contract, slope=2.0, offset=-1.0, operating_points=(point,), people=2, pictures=4, skipped=0
