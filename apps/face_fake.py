@@ -21,7 +21,7 @@ SwapsOption = Annotated[
 ]
 
 
-@command(app, "deepfake")
+@command(app, "deepfake", reduces=True)
 def deepfake(
     run: Run,
     picture: InputArgument,
@@ -46,7 +46,7 @@ def deepfake(
     run.emit(result.to_json(), lines)
 
 
-@command(calibrate_app, "deepfake")
+@command(calibrate_app, "deepfake", reduces=True)
 def calibrate_deepfake(
     run: Run,
     data: FacesOption,
@@ -124,7 +124,7 @@ def train_deepfake_tower(
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
-@command(eval_app, "deepfake")
+@command(eval_app, "deepfake", reduces=True)
 def evaluate_deepfake(
     run: Run,
     data: DataOption,

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.options import RunOptions
+from vitapps.options import NO_REDUCTION, RunOptions
 from vitapps.pipelines.face.blend_cues import fine_detail
 from vitapps.pipelines.face.deepfake_model import DeepfakeModel, chance, with_band
 from vitapps.pipelines.face.face_views import NO_FACE, FaceReader, FaceView
@@ -80,6 +80,9 @@ class Deepfake(FaceJudge[DeepfakeResult]):
 
     def __init__(self, weights: str | None, settings: DeepfakeSettings, options: RunOptions) -> None:
         self.model = with_band(DeepfakeModel.load(weights, options), settings.band)
+        self._notes = []
+        if options.reduce != NO_REDUCTION and settings.band is None:
+            self._notes.append("the scores at which it speaks were measured without --reduce: face calibrate deepfake")
         super().__init__(
             self.model.facts, FaceReader(options, crop=settings.crop, margin=MARGIN, marks=True), settings, options
         )
@@ -91,7 +94,8 @@ class Deepfake(FaceJudge[DeepfakeResult]):
         verdict, withheld = judgement(self.model, views, score)
         return DeepfakeResult(
             input=path, out=out, preview=drawn, verdict=verdict, withheld=withheld,
-            score=round(score, 4), frames=len(views), box=views[0].rounded_box(), tested=asdict(tested), warnings=[],
+            score=round(score, 4), frames=len(views), box=views[0].rounded_box(), tested=asdict(tested),
+            warnings=list(self._notes),
             frame_scores=[(round(view.time_s, 3), round(float(s), 4)) for view, s in zip(views, scores, strict=True)],
         )  # fmt: skip
 

@@ -30,10 +30,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from vitapps.errors import UsageError
+from vitapps.shared_backbones import slots
 from vitapps.shared_backbones.heads.centre import CentreHead
 from vitapps.shared_backbones.layers.patch_embed import Embed, PatchEmbed
 from vitapps.shared_backbones.models.vit import Block, ViTConfig
 from vitapps.shared_backbones.posenc.sincos import sincos_table
+from vitapps.shared_backbones.token_reduction._protocol import Reducer, restore, start
 
 CARD = {
     "id": "S009",
@@ -42,7 +44,7 @@ CARD = {
     "paper": "Lin et al. 2024, LoRAT, arXiv:2403.05231",
     "equation": "section 3.2 (decoupled input embedding), section 3.3 (MLP-only anchor-free head)",
     "deviations": "convolutional stem; centre of the position table for the template; tied start of queries and keys",
-    "slots": [],
+    "slots": ["reducer"],
     "cost": "about 0.4 GFLOP a frame at search 192, template 96, dim 128, depth 4",
     "status": "core",
 }
@@ -58,7 +60,9 @@ class TrackerConfig:
     table of its own ("separate", OSTrack). `types`: a template token is object by the share of the box in it, wholly
     where the box touches it (LoRAT), or there are no types. `match`: search tokens are told correlations at half the
     patch, which needs the "stem". `head`: two MLPs, or OSTrack's convolutions of width
-    `head_dim`. `mean` and `std` of red, green and blue in 0..1. UsageError for sizes that do not fit.
+    `head_dim`. `mean` and `std` of red, green and blue in 0..1. `reducer`, `reduce` and `reduce_span` as of
+    `ViTConfig`: search tokens go, the template's stay, the head finds the full grid. UsageError for sizes that do not
+    fit.
     """
 
     search: int = 192
@@ -77,6 +81,9 @@ class TrackerConfig:
     head_dim: int = 256
     mean: tuple[float, ...] = (0.45, 0.45, 0.45)
     std: tuple[float, ...] = (0.25, 0.25, 0.25)
+    reducer: str = "none"
+    reduce: tuple[int, ...] = ()
+    reduce_span: int = 0
 
     def __post_init__(self) -> None:
         if self.search % self.patch or self.template % self.patch or self.template > self.search:
@@ -114,7 +121,11 @@ class Tracker(nn.Module):
             self.kind = nn.Parameter(nn.init.trunc_normal_(torch.zeros(3, dim), std=0.1))
         fine = (2 * small) ** 2  # places of the template at half the patch
         self.likeness = PatchEmbed(fine, dim, (2, 2)) if config.match else None
-        self.blocks = nn.ModuleList(Block(_vit_config(config), index) for index in range(config.depth))
+        own_config = block_config(config)
+        self.blocks = nn.ModuleList(Block(own_config, index) for index in range(config.depth))
+        self.reducer = None
+        if config.reducer != "none":
+            self.reducer = cast(Reducer, slots.load("token_reduction", config.reducer).build(own_config))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         if config.head == "mlp":
             self.score, self.sides = _mlp(dim, 1), _mlp(dim, 4)
@@ -135,10 +146,24 @@ class Tracker(nn.Module):
     def tokens(self, image: Tensor) -> Tensor:
         """B 4 S S+T -> B g*g + t*t C: search tokens, then template tokens, after all blocks and the norm."""
         tokens = self.embed(image)
-        for block in self.blocks:
-            tokens, _ = block(tokens, None, None, None)
+        if self.reducer is None or not any(self.config.reduce):
+            for block in self.blocks:
+                tokens, _ = block(tokens, None, None, None)
+        else:
+            tokens = self._reduced(tokens, self.reducer)
         out: Tensor = self.norm(tokens)
         return out
+
+    def _reduced(self, tokens: Tensor, reducer: Reducer) -> Tensor:
+        """All blocks with fewer and fewer search tokens, B g*g + t*t C again at the end. Reducers spare a prefix, so
+        the template comes first meanwhile."""
+        search, template = tokens.split((self.config.grid**2, self.config.small**2), dim=1)
+        tokens = torch.cat([template, search], dim=1)
+        state = start(tokens, prefix=template.shape[1])
+        for block in self.blocks:
+            tokens, state = block(tokens, None, reducer, state)
+        whole = restore(tokens, state)  # B N C -> B t*t + g*g C
+        return torch.cat([whole[:, template.shape[1] :], whole[:, : template.shape[1]]], dim=1)
 
     def embed(self, image: Tensor) -> Tensor:
         """B 4 S S+T -> B g*g + t*t C: search tokens, then template tokens, with position and type."""
@@ -229,11 +254,13 @@ def _mlp(dim: int, out: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, dim), nn.GELU(), nn.Linear(dim, out))
 
 
-def _vit_config(config: TrackerConfig) -> ViTConfig:
+def block_config(config: TrackerConfig) -> ViTConfig:
+    """What the blocks are made by: those of a ViT on the search region's grid."""
     return ViTConfig(
         image_size=(config.search, config.search), dim=config.dim, depth=config.depth, heads=config.heads,
         mlp_ratio=config.mlp_ratio, class_token=False, pos="none", pool="none", layer_scale=config.layer_scale,
-        patch=(config.patch, config.patch),
+        patch=(config.patch, config.patch), reducer=config.reducer, reduce=config.reduce,
+        reduce_span=config.reduce_span,
     )  # fmt: skip
 
 

@@ -45,7 +45,7 @@ class EvolQ(Method):
 
     def refine(self, quantized: nn.Module, model: nn.Module, batches: Sequence[Tensor]) -> None:
         generator = torch.Generator().manual_seed(SEED)
-        wanted = torch.cat([_flat(model(batch)) for batch in batches])
+        wanted = _answers(model, batches)
         groups = list(_blocks(quantized))
         best = _fitness(quantized, batches, wanted)
         for _ in range(PASSES):
@@ -87,8 +87,14 @@ def _round_again(block: nn.Module) -> None:
 
 
 def _fitness(model: nn.Module, batches: Sequence[Tensor], wanted: Tensor) -> float:
-    answers = torch.cat([_flat(model(batch)) for batch in batches])
-    return float(info_nce(answers, wanted))
+    return float(info_nce(_answers(model, batches), wanted))
+
+
+def _answers(model: nn.Module, batches: Sequence[Tensor]) -> Tensor:
+    """What the model gives, B K; shorter answers (of narrower inputs) end in zeros, which change no product."""
+    flat = [_flat(model(batch)) for batch in batches]
+    longest = max(part.shape[1] for part in flat)
+    return torch.cat([functional.pad(part, (0, longest - part.shape[1])) for part in flat])
 
 
 def _flat(found: Tensor | tuple[Tensor, ...]) -> Tensor:

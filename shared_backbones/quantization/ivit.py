@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from vitapps.errors import UsageError
 from vitapps.shared_backbones.models.vit import ViT
 from vitapps.shared_backbones.quantization._integer_vit import IntegerViT
 from vitapps.shared_backbones.quantization._protocol import Method, QuantConfig
@@ -35,6 +36,8 @@ class IViT(Method):
     def restructure(self, model: nn.Module) -> nn.Module:
         if NEUTRAL_BITS in (self.config.weight_bits, self.config.act_bits):
             return model
+        if not any(True for _ in _vits(model)):
+            raise UsageError(f"ivit: there is no ViT in {type(model).__name__}", hint="another method")
         for name, vit in _vits(model):
             if self.config.skips(name):
                 continue
