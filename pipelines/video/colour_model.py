@@ -36,8 +36,7 @@ class ColourModel:
         self._object, self._around = _histograms(window, local, _cut_out(window, local))
         tries = [(_iou(self._tight(window, local, lean), local), lean) for lean in _LEANS]
         fit, self._lean = max(tries)
-        alike = _share_around(self._likely(window), local)
-        self.trust = float(np.clip((fit - 0.4) / 0.25, 0, 1) * np.clip(1 - alike / _ALIKE, 0, 1))  # 0..1
+        self.trust = self._weighed(window, local, fit)
         found = self._tight(window, local, self._lean)
         size = np.tile(found[2:] - found[:2], 2)
         self._missed = (local - found) / size  # of each side, in sizes of the found box
@@ -60,6 +59,17 @@ class ColourModel:
         inner, outer = _histograms(window, local, self._likely(window))
         self._object += _RATE * (inner - self._object)
         self._around += _RATE * (outer - self._around)
+
+    def weigh_again(self, frame: Picture | Look, box: Floats) -> None:
+        """The object is at another place, before other colours: `trust` is at most what it would be here."""
+        window, local, _ = _window(frame, box)
+        fit = _iou(self._tight(window, local, self._lean), local)
+        self.trust = min(self.trust, self._weighed(window, local, fit))
+
+    def _weighed(self, window: Picture, local: Floats, fit: float) -> float:
+        """Trust 0..1: `fit` is the IoU of the box that the colours find."""
+        alike = _share_around(self._likely(window), local)
+        return float(np.clip((fit - 0.4) / 0.25, 0, 1) * np.clip(1 - alike / _ALIKE, 0, 1))
 
     def _tight(self, window: Picture, local: Floats, lean: float) -> Floats:
         return _best_box(cv2.blur(self._likely(window), (3, 3)) - lean, local)

@@ -7,8 +7,9 @@ box is drawn to their extent.
 
 Update rule: the filter learns a frame when its answer is at least `sure` of what it usually is; below `lost` of it,
 for `patience` frames on end (three times as many while the flow still holds something, which may be the background),
-the object is lost: the box stays, nothing is learnt, and the filter looks around in rings that widen from frame to
-frame, until an answer reaches `found` again.
+the object is lost: the box keeps its place, nothing is learnt, and the filter from before the trouble (`remembered.py`)
+looks there, where the frame looks like the object, and around in rings that widen from frame to frame, until an answer
+reaches `found` again.
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from numpy.typing import NDArray
 
 from vitapps.pipelines.video.colour_model import ColourModel
 from vitapps.pipelines.video.flow import Motion, follow
+from vitapps.pipelines.video.remembered import Remembered
 from vitapps.pipelines.video.track_filter import FilterConfig, FilterTracker
 from vitapps.pipelines.video.window import Look
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 State = Literal["tracked", "uncertain", "lost"]
+_LIKE = 3  # places that look like the object, of which the filter decides
 FASTER = 3  # a weak frame counts this often where the flow has lost the object too
 _LOGISTIC = (-3.58, 2.07, 3.37)  # constant, filter, flow; see docs/video.md
 _FLOW_SIDE = 72.0  # pixels: root of the object's area in the picture that the flow sees
@@ -35,11 +38,12 @@ _FLOW_SIDE = 72.0  # pixels: root of the object's area in the picture that the f
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SingleConfig:
-    """Shares of the usual answer (see the module docstring); `support` of the points from which the flow is believed;
-    `elastic` 0..1: how far the flow's growth is taken against the filter's; `colour` 0..1: how far the box goes to the
-    extent of the colours, where they are trusted."""
+    """Shares of the usual answer (see the module docstring; from `well` on a look is worth remembering); `support` of
+    the points from which the flow is believed; `elastic` 0..1: how far the flow's growth is taken against
+    the filter's; `colour` 0..1: how far the box goes to the extent of the colours, where they are trusted."""
 
     sure: float = 0.45
+    well: float = 0.8
     lost: float = 0.25
     found: float = 0.6
     patience: int = 3
@@ -70,23 +74,29 @@ class SingleTracker:
         self._grey, self._ratio = self._small(look, box)
         self._usual = 0.0  # mean answer of the filter where it was sure
         self._weak = 0  # frames on end with a weak answer
+        self._before = Remembered(look, self._filter)
 
     @property
     def box(self) -> Floats:
         return self._filter.box
 
+    @property
+    def _limit(self) -> int:
+        """How much weakness makes it lost."""
+        return self.config.patience * FASTER
+
     def update(self, frame: Picture | Look) -> Sighting:
         """Where the object is now."""
         frame = Look.at(frame)
         motion = self._flow(frame)
-        if self._weak >= self.config.patience * FASTER:
+        if self._weak >= self._limit:
             return self._search(frame)
         believed = motion.support >= self.config.support
         hint = (motion.box[:2] + motion.box[2:]) / 2 if believed else self._filter.middle
         middle, growth, answer = self._filter.locate(frame, hint)
         share = self._share(answer)
         if share < self.config.lost:  # the flow alone, or nothing, says where it is
-            self._weak += 1 if believed else FASTER
+            self._weak = min(self._weak + (1 if believed else FASTER), self._limit)
             if believed:
                 self._filter.move(hint, self._filter.size, frame.shape)
             return Sighting(box=self.box, score=self._score(share, motion), state="uncertain")
@@ -95,6 +105,8 @@ class SingleTracker:
         self._filter.move(*self._by_colour(frame, middle, size, share), frame.shape)
         if share >= self.config.sure:
             self._learn(frame, answer)
+        if share >= self.config.well:
+            self._before.note(frame, self._filter)
         state: State = "tracked" if share >= self.config.sure else "uncertain"
         return Sighting(box=self.box, score=self._score(share, motion), state=state)
 
@@ -122,14 +134,18 @@ class SingleTracker:
         return np.asarray(sides**self.config.elastic * growth ** (1 - self.config.elastic))
 
     def _search(self, frame: Look) -> Sighting:
-        """A few windows, further out from frame to frame up to the border of the picture, then near again."""
+        """As it looked before: at its last place, where the frame looks like it, and further out from frame to frame up
+        to the border of the picture, then near again."""
+        if self._weak == self._limit:
+            self._filter = self._before.filter(self._filter.middle)
         self._weak += 1
         reach = self._filter.size.max() * self.config.filter.reach / 2
         rings = max(1, round(max(frame.shape[:2]) / reach))
-        ring = 1 + (self._weak - self.config.patience * FASTER) // 3 % rings
+        ring = 1 + (self._weak - self._limit) // 8 % rings
         start = self._filter.middle
-        angles = np.pi / 4 * (np.arange(4) * 2 + self._weak % 2)
-        places = [start, *(start + ring * reach * np.array([np.cos(a), np.sin(a)]) for a in angles)]
+        angle = np.pi / 4 * (3 * self._weak % 8)
+        around = start + ring * reach * np.array([np.cos(angle), np.sin(angle)])
+        places = [start, around, *self._before.places(frame, _LIKE)]
         limit = np.array([frame.shape[1], frame.shape[0]])
         inside = [place for place in places if (place > -reach / 4).all() and (place < limit + reach / 4).all()]
         best = max(
@@ -140,6 +156,7 @@ class SingleTracker:
             return Sighting(box=self.box, score=0.0, state="lost")
         self._weak = 0
         self._filter.move(best[0], self._filter.size * best[1], frame.shape)
+        self._colours.weigh_again(frame, self.box)
         return Sighting(box=self.box, score=0.5 * min(1.0, share), state="uncertain")
 
     def _share(self, answer: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -69,6 +70,12 @@ class FilterTracker:
 
     def learn(self, frame: Picture | Look) -> None:
         self.filter.fit(self._features(self._window(frame, self.middle, 1.0)))
+
+    def copy(self) -> FilterTracker:
+        """One that goes on by itself from here."""
+        found = copy.copy(self)
+        found.filter = copy.copy(self.filter)  # which never changes its arrays in place
+        return found
 
     @property
     def box(self) -> Floats:
