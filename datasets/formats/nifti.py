@@ -117,7 +117,8 @@ def _read_header(path: Path, file: IO[bytes]) -> Any:
     magic = bytes(header["magic"].tobytes()).rstrip(b"\0")[:3]
     if magic not in (b"n+1", b"ni1", b"n+2", b"ni2"):
         raise UnreadableInputError(
-            f"{path}: not NIfTI inside (no magic string)", hint="check the file type; Analyze 7.5 has no orientation"
+            f"{path}: not NIfTI inside (no magic string)",
+            hint="Analyze 7.5 does not say where left is: convert it to NIfTI with a tool that is told its orientation",
         )
     return header
 
@@ -141,7 +142,10 @@ def _geometry(path: Path, header: Any) -> tuple[NDArray[np.float64], list[str]]:
     sform_code, qform_code = int(header["sform_code"]), int(header["qform_code"])
     affine = np.array(header.get_best_affine(), dtype=np.float64)
     if sform_code == 0 and qform_code == 0:
-        warnings.append("the header has no orientation (sform and qform codes are 0): left and right are a guess")
+        warnings.append(
+            "the header has no orientation (sform and qform codes are 0): its axes are taken as left, front, up; "
+            "left and right, or front and back, may be swapped"
+        )
     if sform_code and qform_code:
         qform = header.get_qform()
         if not np.allclose(qform, affine, atol=0.5):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import string
 import tomllib
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ _TABLES = {"limits": Limits, "retry": Retry, "compute": Compute, "metrics": Metr
 _SHARED = ("inputs", "output", "filters")
 _PLAIN = ("name", "on_error", "state")
 _STEP = ("name", "task", "weights", "reduce", "options", *_SHARED)
+_LARGEST = 1 << 24  # bytes; a list of a hundred thousand inputs takes less
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -56,6 +58,11 @@ def read_job(path: Path) -> Job:
 
 def _parse(path: Path) -> tuple[dict[str, Any], Source]:
     try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode) or state.st_size > _LARGEST:  # a pipe or a device may have no end
+            raise UnreadableInputError(
+                f"{path}: not a regular file of a few lines", hint="`vitapps batch init TASK` writes a job file"
+            )
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         what = error.strerror if isinstance(error, OSError) else "not UTF-8"

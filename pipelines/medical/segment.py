@@ -21,6 +21,7 @@ from vitapps.datasets.formats.label_map import label_format, write_label_files
 from vitapps.datasets.formats.volume import Volume, read_volume
 from vitapps.errors import UsageError, VitappsError
 from vitapps.options import RunOptions
+from vitapps.pipelines.medical.far_air import without_far_air
 from vitapps.pipelines.medical.postprocess import drop_specks, keep_main_component, main_component, rounded_mask
 from vitapps.pipelines.medical.preview import draw_preview
 from vitapps.pipelines.medical.segment_outputs import check_outputs, output_name, output_names
@@ -142,9 +143,19 @@ def label_volume(
     volume: Volume, model: VolumeModel, choices: SegmentChoices, record: RunRecord, progress: Progress = null_progress
 ) -> tuple[NDArray[np.uint16], tuple[LabelInfo, ...]]:
     """Label numbers X Y Z on the grid of `volume`, and the labels that were asked for; no file is touched."""
-    infos = choose_structures(model.infos, choices.structures)
+    infos = (BRAIN,) if choices.mask else choose_structures(model.infos, choices.structures)
     if choices.mask and choices.structures:
         raise UsageError("--mask and --labels exclude each other", hint="leave one of them out")
+    part, box = without_far_air(volume)
+    labels = np.zeros(volume.meta.shape, np.uint16)
+    labels[box] = _labels_of(part, model, infos, choices, record, progress)
+    return labels, infos
+
+
+def _labels_of(
+    volume: Volume, model: VolumeModel, infos: Sequence[LabelInfo], choices: SegmentChoices, record: RunRecord,
+    progress: Progress,
+) -> NDArray[np.uint16]:  # fmt: skip
     with record.timed("prepare"):
         prepared = model.prepare(volume)
     with record.timed("predict"):
@@ -161,11 +172,10 @@ def label_volume(
         if choices.mask:
             inside = np.array([bool(info.value) and not info.optional for info in model.infos])
             spacing = [volume.meta.spacing[axis] for axis in prepared.turn.axes]
-            mask = rounded_mask(inside[classes], spacing).astype(np.uint16)
-            return np.ascontiguousarray(prepared.turn.undo(mask)), (BRAIN,)
+            return prepared.turn.undo(rounded_mask(inside[classes], spacing).astype(np.uint16))
         kept = {info.value for info in infos}
         turned = np.array([info.value if info.value in kept else 0 for info in model.infos], np.uint16)[classes]
-    return np.ascontiguousarray(prepared.turn.undo(turned)), infos
+    return prepared.turn.undo(turned)
 
 
 def _evidence(prepared: Prepared, scores: NDArray[Any], tissue_of: NDArray[np.intp] | None) -> Evidence | None:

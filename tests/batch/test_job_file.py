@@ -109,6 +109,17 @@ def test_a_file_without_sense(tmp_path: Path) -> None:
             read_job(written(tmp_path, text))
 
 
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="a device without an end is looked for")
+def test_nothing_is_waited_for_and_nothing_without_an_end_is_read(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    with (tmp_path / "large.toml").open("wb") as file:
+        file.truncate(1 << 30)
+    for path in (Path("/dev/zero"), *sorted(tmp_path.iterdir()), tmp_path / ("long" * 200), tmp_path / "none.toml"):
+        with pytest.raises(UnreadableInputError, match=path.name):
+            read_job(path)
+
+
 def test_lines_of_keys_survive_strings_and_arrays() -> None:
     text = 'a = """\n[not]\nb = 1\n"""\nc = [ # [x]\n 1,\n]\n"d e".f = "#]"\n'
     text += "[t.u]\nv = 1\n[[w]]\n[[w]]\nx = {y = 1}\n[w.z]\nq = 0\n"
