@@ -18,7 +18,7 @@ from vitapps.pipelines.rs.spec import DetectorSpec
 from vitapps.pipelines.windows.boxes import Floats, Ints, overlapping
 
 TOGETHER = 0.5  # IoU from which on two boxes are one object
-LEAST_SCORE = 0.05  # of a box that may lend its weight to another
+LEAST_SCORE = 0.15  # of a box that may lend its weight to another
 
 
 def fused(looks: Sequence[Candidates], floor: Floats) -> Candidates:
