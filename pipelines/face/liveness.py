@@ -14,7 +14,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.face.face_views import NO_FACE, FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
 from vitapps.pipelines.face.judged import FaceJudge
-from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, Verdict
+from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, Verdict, smooth
 from vitapps.pipelines.face.occlusion import occlusion_map
 
 SMALLEST = 64  # pixels a side of a face: below it the texture is the resampler's
@@ -69,10 +69,14 @@ class Liveness(FaceJudge[LivenessResult]):
         point = self.model.point
         logits = self.model.logits([view.pixels for view in views])
         score = float(point.scores(logits.mean(keepdims=True))[0])
+        smoothed = self.model.logits([smooth(view.pixels) for view in views])
+        verdict = point.verdict(score, float(point.scores(smoothed.mean(keepdims=True))[0]))
         doubts = _doubts(views, own_site=self.settings.point is not None)
+        if verdict == "unsure" and score >= point.live_from:
+            doubts.append("live by its finest noise alone: the smoothed face is not")
         by_frame = zip(views, point.scores(logits), strict=True)
         return LivenessResult(
-            input=path, out=out, preview=drawn, verdict="unsure" if doubts else point.verdict(score),
+            input=path, out=out, preview=drawn, verdict="unsure" if doubts else verdict,
             score=round(score, 4), frames=len(views), box=views[0].rounded_box(), operating_point=asdict(point),
             frame_scores=[(round(view.time_s, 3), round(float(value), 4)) for view, value in by_frame],
             warnings=[f"no verdict: {doubt}" for doubt in doubts],

@@ -18,7 +18,7 @@ from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.face_views import FaceReader
-from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point
+from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point, smooth, with_smoothed
 from vitapps.pipelines.face.liveness_rows import second_half
 from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.progress import Progress, null_progress
@@ -67,13 +67,17 @@ def calibrate(
     second = _second_half(paths, person)
     if min(int((labels[half] == kind).sum()) for half in (second, ~second) for kind in (True, False)) == 0:
         raise UsageError("half of the people have no live faces or no attacks", hint="calibrate without --person")
-    logits, notes = _logits([*paths[0], *paths[1]], model, reader, progress)
+    logits, smoothed, notes = _logits([*paths[0], *paths[1]], model, reader, progress)
+    both = np.stack([logits, smoothed])[:, second]  # 2 n: of the faces as they are and smoothed
     source = f"{len(paths[0])} live and {len(paths[1])} spoofed pictures of this site"
-    half = fit_point(logits[~second], labels[~second], source)
+    half, every = (
+        with_smoothed(fit_point(logits[rows], labels[rows], source), smoothed[rows], labels[rows])
+        for rows in (~second, np.ones_like(second))
+    )
     types = np.array(["live"] * len(paths[0]) + [_attack(path, spoof) for path in paths[1]])[second]
     return SiteCalibration(
-        point=fit_point(logits, labels, source), before=_rates(model.point, logits[second], types),
-        after=_rates(half, logits[second], types), live=len(paths[0]), spoofs=len(paths[1]), warnings=notes,
+        point=every, before=_rates(model.point, both, types),
+        after=_rates(half, both, types), live=len(paths[0]), spoofs=len(paths[1]), warnings=notes,
         curve=(logits[second], labels[second]),
     )  # fmt: skip
 
@@ -101,20 +105,23 @@ def _attack(path: Path, folder: Path) -> str:
 
 def _logits(
     paths: Sequence[Path], model: LivenessModel, reader: FaceReader, progress: Progress
-) -> tuple[Floats, list[str]]:
+) -> tuple[Floats, Floats, list[str]]:
+    """The mean logit of each input's faces, of the same smoothed, and what the reader says."""
     found, notes = [], set()
     with progress.task("faces", total=len(paths)) as task:
         for path in paths:
             views, said = reader.views(path)
-            found.append(float(model.logits([view.pixels for view in views]).mean()))
+            faces = [view.pixels for view in views]
+            found.append([model.logits(each).mean() for each in (faces, [smooth(face) for face in faces])])
             notes.update(said)
             task.advance()
-    return np.array(found), sorted(notes)
+    plain, smoothed = np.array(found, np.float64).T
+    return plain, smoothed, sorted(notes)
 
 
 def _rates(point: OperatingPoint, logits: Floats, types: NDArray[np.str_]) -> Rates:
-    """`types` N: `live`, or that of the attack."""
-    verdicts = np.array([point.verdict(score) for score in point.scores(logits)])
+    """`logits` 2 N, of faces and of the same smoothed; `types` N: `live`, or that of the attack."""
+    verdicts = np.array([point.verdict(*both) for both in point.scores(logits).T.tolist()])
     passed = verdicts == "live"
     attacks = types != "live"
     return Rates(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from vitapps.pipelines.face.face_views import FaceReader, cut_out
 from vitapps.pipelines.face.liveness import Liveness, LivenessSettings
 from vitapps.pipelines.face.liveness_calibrate import calibrate
 from vitapps.pipelines.face.liveness_eval import evaluate
-from vitapps.pipelines.face.liveness_model import LivenessModel, fit_point, point_text, read_point
+from vitapps.pipelines.face.liveness_model import LivenessModel, fit_point, point_text, read_point, with_smoothed
 from vitapps.pipelines.face.liveness_rows import calibrated_row, foreign_row, second_half
 from vitapps.pipelines.face.logistic import fit_logistic
 from vitapps.pipelines.face.occlusion import occlusion_map
@@ -103,6 +104,10 @@ def test_operating_point_keeps_its_promise(tmp_path: Path) -> None:
     assert (scores[~live] >= point.live_from).mean() <= 0.05
     assert (scores[live] < point.spoof_below).mean() <= 0.05
     assert point.spoof_below < point.live_from and point.verdict((point.spoof_below + point.live_from) / 2) == "unsure"
+    point = with_smoothed(point, logits - 1, live)
+    assert (point.scores(logits - 1)[live] < point.smoothed_from).mean() <= 0.05
+    assert point.smoothed_from < point.live_from and point.verdict(0.99, point.smoothed_from) == "live"
+    assert with_smoothed(point, logits + 9, live).smoothed_from == point.live_from
     (tmp_path / "site.toml").write_text(point_text(point))
     assert read_point(tmp_path / "site.toml") == point
     (tmp_path / "site.toml").write_text("slope = true")
@@ -161,6 +166,24 @@ def test_no_verdict_without_a_face_or_colours(card: str, tmp_path: Path) -> None
     site = replace(LivenessModel.load(card).point, live_from=0.0, spoof_below=0.0)  # fitted on a grey camera
     own = Liveness(card, LivenessSettings(crop=True, point=site), RunOptions())
     assert own.judge(tmp_path / "grey.png").verdict == "live"
+
+
+def test_noise_makes_no_face_live(card: str, tmp_path: Path) -> None:
+    write_png(tmp_path / "face.png", face(1))
+    judge = Liveness(card, LivenessSettings(crop=True), RunOptions())
+
+    def logits(crops: Sequence[NDArray[np.uint8]]) -> NDArray[np.float64]:
+        """Live where neighbours differ."""
+        return np.array([np.abs(np.diff(crop.astype(float), axis=1)).mean() - 5 for crop in crops])
+
+    point = replace(judge.model.point, slope=1.0, offset=0.0, live_from=0.6, spoof_below=0.5)
+    judge.model = replace(judge.model, logits=logits, point=point)
+    assert judge.judge(tmp_path / "face.png").verdict == "spoof"
+    noisy = face(1) + np.random.default_rng(0).normal(0, 12, face(1).shape)
+    write_png(tmp_path / "noisy.png", noisy.clip(0, 255).astype(np.uint8))
+    found = judge.judge(tmp_path / "noisy.png")
+    assert found.score >= 0.6 and found.verdict == "unsure" and "noise" in found.warnings[0]
+    assert [point.verdict(*both) for both in ((0.9, 0.9), (0.9, 0.1), (0.1, 0.9))] == ["live", "unsure", "spoof"]
 
 
 def test_later_frames_of_a_picture_file_are_named(tmp_path: Path) -> None:
