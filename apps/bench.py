@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -38,6 +39,7 @@ def attention(
     ] = False,
 ) -> None:
     """attend() beside eager, every SDPA backend and FlexAttention (CUDA): time, TFLOP/s, memory, error."""
+    os.environ.setdefault("KINETO_LOG_LEVEL", "6")  # torch's profiler tells stderr of every start and stop
     from vitapps.pipelines.runtime.bench_attention import bench_attention
 
     found = bench_attention(options=run.options, quick=quick, unproven=unproven, progress=run.progress)
@@ -48,17 +50,19 @@ def attention(
 
 
 def _attention_lines(found: AttentionBench) -> list[str]:
-    header = ("CASE", "WAY", "ms", "TFLOP/s", "x OURS", "MiB", "ERROR")
+    header = ("CASE", "WAY", "ms", "TFLOP/s", "OF ROOF", "x OURS", "MiB", "ERROR")
     rows = [
-        (row.case, row.way, "-", "-", "-", "-", row.refused)
+        (row.case, row.way, "-", "-", "-", "-", "-", row.refused)
         if row.refused
         else (
-            row.case, row.way, f"{row.milliseconds:.2f}", f"{row.tflops:.3f}", f"{row.ratio:.2f}",
-            f"{row.memory / _MIB:.1f}", f"{row.error:.0e}",
+            row.case, row.way, f"{row.milliseconds:.2f}", f"{row.tflops:.3f}", f"{row.roof:.0%}",
+            f"{row.ratio:.2f}", f"{row.memory / _MIB:.1f}", f"{row.error:.0e}",
         )
         for row in found.rows
     ]  # fmt: skip
-    return [f"{found.device}, {found.dtype}, {found.threads} thread(s)", *columns(header, rows)]
+    roof = f"{found.roof.matmul / 1e12:.3g} TFLOP/s in products, {found.roof.exponentials / 1e9:.3g} G exponentials/s"
+    about = f"{found.device}, {found.dtype}, {found.threads} thread(s); roof: {roof}, not overlapped"
+    return [about, *columns(header, rows)]
 
 
 @command(app, "packing")

@@ -59,14 +59,15 @@ def cases(*, quick: bool, device: torch.device, dtype: torch.dtype) -> list[Case
     """Shapes of published models; `quick` and CPUs get smaller grids and batches."""
     small = quick or device.type == "cpu"
     side = 16 if quick else 32 if small else 64
-    sam = {dim: Shape(batch=1, heads=2 if quick else 12, grid=(side, side), dim=dim) for dim in (64, 80)}
+    heads, batches = 2 if quick else 12, (1,) if small else (1, 8)
+    sam = [Shape(batch=batch, heads=heads, grid=(side, side), dim=dim) for dim in (64, 80) for batch in batches]
     swin = Shape(batch=1, heads=4, grid=(28, 28) if small else (56, 56), dim=32)
     unetr = Shape(batch=1, heads=3, grid=(14,) * 3 if small else (48,) * 3, dim=16)
-    vit = Shape(batch=1 if small else 8, heads=2 if quick else 12, grid=(14, 14), dim=64)
+    vit = Shape(batch=batches[-1], heads=heads, grid=(14, 14), dim=64)
     return [
         plain(vit, device, dtype),
         sized_keys(vit, device, dtype),
-        *(relative(shape, device, dtype) for shape in sam.values()),
+        *(relative(shape, device, dtype) for shape in sam),
         windowed("Swin", swin, (7, 7), device, dtype),
         windowed("Swin UNETR", unetr, (7, 7, 7), device, dtype),
         packed(vit, [196, 64, 140, 320] if small else [1024, 256, 777, 2048], device, dtype),
@@ -112,8 +113,9 @@ def relative(shape: Shape, device: torch.device, dtype: torch.dtype) -> Case:
     ways = dense_ways(qkv, bias)
     if device.type == "cuda":
         ways["flex compiled"] = _flex_relative(qkv, strips, shape.grid[1])
+    several = f" b={shape.batch}" if shape.batch > 1 else ""
     return Case(
-        name=f"relative position {shape.grid[0]}x{shape.grid[1]} d={shape.dim}",
+        name=f"relative position {shape.grid[0]}x{shape.grid[1]} d={shape.dim}{several}",
         qkv=qkv,
         options={"rel_pos": RelPos(grid=shape.grid, strips=strips)},
         flop=_flop(qkv[0], shape.count),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.attention_cases import Case, cases
+from vitapps.pipelines.runtime.attention_roof import Roof, measure_roof
 from vitapps.pipelines.runtime.devices import cpu_name
 from vitapps.pipelines.runtime.stopwatch import extra_memory, interleaved
 from vitapps.progress import Progress, null_progress
@@ -24,14 +25,16 @@ OURS = "vitapps"
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """One way through one case. `milliseconds`: median, process CPU time on a CPU, device time on a GPU; `ratio`: this
-    time / ours; `memory` bytes: see `stopwatch.extra_memory`; `error`: largest deviation of the
-    first head from fp64. `refused` says why there is no figure."""
+    time / ours; `roof`: share of the non-overlapped roof (`attention_roof.py`) that it reaches; `memory` bytes: see
+    `stopwatch.extra_memory`; `error`: largest deviation of the first head from fp64. `refused` says why there is no
+    figure."""
 
     case: str
     way: str
     milliseconds: float = 0.0
     tflops: float = 0.0
     ratio: float = 0.0
+    roof: float = 0.0
     memory: int = 0
     error: float = 0.0
     refused: str = ""
@@ -39,11 +42,12 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttentionBench:
-    """All rows of a run; `routes`: case -> (path, reason) of ours."""
+    """All rows of a run; `roof`: the rates that shares of it are of; `routes`: case -> (path, reason) of ours."""
 
     device: str
     dtype: str
     threads: int
+    roof: Roof
     rows: list[Measured]
     routes: dict[str, tuple[str, str]]
 
@@ -61,20 +65,23 @@ def bench_attention(
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     rows: list[Measured] = []
     routes: dict[str, tuple[str, str]] = {}
+    roof = measure_roof(device, dtype)
     with unproven_kernels(allowed=unproven):
         found = cases(quick=quick, device=device, dtype=dtype)
         with progress.task("measuring attention", total=len(found)) as task:
             for case in found:
                 route = explain(case.qkv[0], case.qkv[1], **case.options)
                 routes[case.name] = (route.path, route.reason)
-                rows += _measure(case, device, rounds=3 if quick else 9)
+                rows += _measure(case, device, roof, rounds=3 if quick else 9)
                 task.advance()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     dtype_name = str(dtype).removeprefix("torch.")
-    return AttentionBench(device=name, dtype=dtype_name, threads=torch.get_num_threads(), rows=rows, routes=routes)
+    return AttentionBench(
+        device=name, dtype=dtype_name, threads=torch.get_num_threads(), roof=roof, rows=rows, routes=routes
+    )
 
 
-def _measure(case: Case, device: torch.device, rounds: int) -> list[Measured]:
+def _measure(case: Case, device: torch.device, roof: Roof, rounds: int) -> list[Measured]:
     ways: dict[str, Callable[[], Tensor]] = {OURS: lambda: attend(*case.qkv, **case.options)[0], **case.ways}
     expected = _first_head(case)
     refused: dict[str, str] = {}
@@ -93,6 +100,7 @@ def _measure(case: Case, device: torch.device, rounds: int) -> list[Measured]:
             milliseconds=seconds[name] * 1e3,
             tflops=case.flop / seconds[name] / 1e12,
             ratio=seconds[name] / seconds[OURS],
+            roof=roof.seconds(case.flop, case.qkv[0].shape[-1]) / seconds[name],
             memory=extra_memory(way, device),
             error=errors[name],
         )

@@ -11,6 +11,7 @@ from vitapps.apps.main import main
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime import attention_cases, bench_packing
 from vitapps.pipelines.runtime.attention_cases import Case, Shape
+from vitapps.pipelines.runtime.attention_roof import Roof, measure_roof
 from vitapps.pipelines.runtime.stopwatch import extra_memory, interleaved
 from vitapps.shared_backbones.attention.attend import attend
 from vitapps.shared_backbones.attention.reference import reference_attend
@@ -73,6 +74,14 @@ def test_the_stopwatch_orders_and_counts() -> None:
     seconds = interleaved({"small": lambda: small @ small, "large": lambda: large @ large}, rounds=3, device=CPU)
     assert seconds["small"] < seconds["large"]
     assert extra_memory(lambda: large + large, CPU) == large.nbytes
+
+
+def test_the_roof_is_products_and_exponentials_one_after_the_other() -> None:
+    roof = Roof(matmul=1e9, exponentials=1e6)
+    flop = 4 * 10 * 10 * 64  # 10 queries, 10 keys
+    assert roof.seconds(flop, 64) == pytest.approx(flop / 1e9 + 100 / 1e6)
+    found = measure_roof(CPU, torch.float32)
+    assert found.matmul > 1e8 and found.exponentials > 1e6
 
 
 def test_the_command_prints_rows_and_routes(
