@@ -18,6 +18,7 @@ import typer
 from vitapps.apps.terminal import close_stdout, configure_logging, printable, write_json
 from vitapps.errors import ExitCode, VitappsError
 
+_NO_NAME = {errno.ENAMETOOLONG, errno.ELOOP}  # no file can be called so, whichever argument it was
 _FULL_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
@@ -79,6 +80,8 @@ def explain(error: BaseException) -> tuple[str, str, ExitCode]:
     if isinstance(error, OSError) and error.errno in _FULL_DISK:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}", "free some space, or give an -o elsewhere", ExitCode.OUTPUT
+    if isinstance(error, OSError) and error.errno in _NO_NAME:
+        return f"{error.filename}: {error.strerror}", "check the spelling of the path", ExitCode.UNREADABLE_INPUT
     text = str(error).strip().splitlines()
     return (
         f"unexpected {type(error).__name__}: {text[0] if text else 'no message'}",

@@ -24,8 +24,12 @@ def read_polygons(path: Path) -> tuple[str | None, NDArray[Any]]:
 
     if not path.exists():
         raise UnreadableInputError(f"{path}: no such file", hint="check the path")
+    if not (path.is_file() or path.is_dir()):  # a pipe would be waited for without end; a FileGDB is a folder
+        raise UnreadableInputError(f"{path}: neither a file nor a folder", hint="give a vector file")
     try:
         meta, _, geometry, _ = pyogrio.raw.read(path, columns=[], force_2d=True)
+        if geometry is None:
+            raise ValueError("a table without places")
         shapes = shapely.from_wkb(geometry)
     except (pyogrio.errors.DataSourceError, shapely.errors.ShapelyError, ValueError, TypeError) as error:
         reason = " ".join(str(error).split())[:160]

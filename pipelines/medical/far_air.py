@@ -32,7 +32,7 @@ def without_far_air(volume: Volume) -> tuple[Volume, Box]:
         return volume, whole
     something = _differs(volume.array, _of_corners(volume.array))
     x, y, z = (
-        _span(something.any(axis=tuple({0, 1, 2} - {axis})), volume.meta.spacing[axis])
+        _span(np.asarray(something.any(axis=tuple({0, 1, 2} - {axis}))), volume.meta.spacing[axis])
         if lengths[axis] > USUAL_MM else whole[axis]
         for axis in range(3)
     )  # fmt: skip

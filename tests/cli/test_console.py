@@ -259,3 +259,11 @@ def test_a_torch_that_is_not_imported_is_not_asked(monkeypatch: pytest.MonkeyPat
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     assert explain(RuntimeError("anything"))[2] == ExitCode.UNEXPECTED
     assert "torch" not in sys.modules
+
+
+@pytest.mark.parametrize("words", [("models", "info"), ("batch", "status")])
+def test_a_name_that_no_file_can_have_is_no_bug(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    assert root.main([*words, "/" + "long" * 200]) in (ExitCode.UNREADABLE_INPUT, ExitCode.MISSING)
+    shown = capsys.readouterr().err
+    assert "longlong" in shown
+    assert "unexpected" not in shown

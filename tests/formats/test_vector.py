@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 from typing import Any, get_args
 
@@ -209,6 +210,9 @@ def test_polygons_are_read_and_others_left_out(tmp_path: Path) -> None:
     assert len(polygons) == 2
     assert shapely.is_valid(polygons).all()
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features[1:2]}))
-    for bad in (path, tmp_path / "absent.gpkg", write(tmp_path / "a.tif", np.zeros((1, 4, 4), np.uint8))):
+    (tmp_path / "table.csv").write_text("a,b\n1,2\n")
+    os.mkfifo(tmp_path / "pipe.gpkg")
+    raster = write(tmp_path / "a.tif", np.zeros((1, 4, 4), np.uint8))
+    for bad in (path, tmp_path / "absent.gpkg", raster, tmp_path / "table.csv", tmp_path / "pipe.gpkg"):
         with pytest.raises(UnreadableInputError):
             read_polygons(bad)
