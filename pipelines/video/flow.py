@@ -30,13 +30,14 @@ class Motion:
     support: float
 
 
-def follow(before: Grey, after: Grey, box: Floats, *, levels: int = 3) -> Motion:
-    """Where `box` (x0 y0 x1 y1) of `before` is in `after`, two grey pictures H W of one size."""
+def follow(before: Grey, after: Grey, box: Floats, *, levels: int = 3, guess: Floats | None = None) -> Motion:
+    """Where `box` (x0 y0 x1 y1) of `before` is in `after`, two grey pictures H W of one size; `guess`: how far x y it
+    seems to have gone, from which the points begin (what goes further than a few pixels they do not find alone)."""
     points = _points(box, before.shape)
     if len(points) < 6:
         return Motion(box=box, support=0.0)
-    there, found = _flow(before, after, points, levels)
-    back, also = _flow(after, before, there, levels)
+    there, found = _flow(before, after, points, levels, guess)
+    back, also = _flow(after, before, there, levels, None if guess is None else -guess)
     error = np.linalg.norm(back - points, axis=1)
     good = found & also & (error < _FAR)
     if good.sum() < 6:
@@ -79,11 +80,13 @@ def _points(box: Floats, shape: tuple[int, ...]) -> NDArray[np.float32]:
 
 
 def _flow(
-    before: Grey, after: Grey, points: NDArray[np.float32], levels: int
+    before: Grey, after: Grey, points: NDArray[np.float32], levels: int, guess: Floats | None
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    begin = np.empty(0, np.float32) if guess is None else np.asarray(points + guess, np.float32).reshape(-1, 1, 2)
     there, status, _ = cv2.calcOpticalFlowPyrLK(
-        before, after, points[:, None], np.empty(0, np.float32), winSize=_WINDOW, maxLevel=levels
-    )
+        before, after, points[:, None], begin, winSize=_WINDOW, maxLevel=levels,
+        flags=0 if guess is None else cv2.OPTFLOW_USE_INITIAL_FLOW,
+    )  # fmt: skip
     return np.asarray(there, np.float32).reshape(-1, 2), np.asarray(status).reshape(-1) == 1
 
 

@@ -104,6 +104,8 @@ class SingleTracker:
         size = self._filter.size * self._growth(motion, believed, growth)
         self._filter.move(*self._by_colour(frame, middle, size, share), frame.shape)
         if share >= self.config.sure:
+            if not believed:  # too fast for the flow alone: do the points agree with the filter?
+                motion = self._flow_to(middle)
             self._learn(frame, answer)
         if share >= self.config.well:
             self._before.note(frame, self._filter)
@@ -167,10 +169,16 @@ class SingleTracker:
         start, by_share, by_support = _LOGISTIC
         return float(1 / (1 + np.exp(-(start + by_share * min(share, 1.2) + by_support * motion.support))))
 
+    def _flow_to(self, middle: Floats) -> Motion:
+        """The last motion again, from where the filter has found the object."""
+        before, after, box, ratio = self._seen
+        return follow(before, after, box * ratio, levels=1, guess=(middle - (box[:2] + box[2:]) / 2) * ratio)
+
     def _flow(self, frame: Look) -> Motion:
         box = self._filter.box
         before, ratio = self._grey, self._ratio
         after = self._shrunk(frame, ratio)
+        self._seen = before, after, box, ratio
         motion = follow(before, after, box * ratio)
         wanted = min(1.0, _FLOW_SIDE / np.sqrt(self._filter.size.prod()))
         if 0.7 < wanted / ratio < 1.4:

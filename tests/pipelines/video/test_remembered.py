@@ -102,3 +102,10 @@ def test_a_look_from_before_the_trouble_is_kept() -> None:
     answers = [one.locate(frame, tracker.middle, sizes=1)[2] for one in (tracker, good, memory.filter(tracker.middle))]
     assert answers[1] == answers[2] > answers[0], "a copy learns nothing from what comes after it"
     assert (memory.filter(np.array([1.0, 2.0])).middle == [1, 2]).all()
+
+
+def test_a_fast_object_has_a_score_that_fits() -> None:
+    """It moves by nearly half of its side a frame, which the flow of points does not see by itself."""
+    found = followed([30 + 14 * (number if number < 12 else 24 - number) for number in range(24)])
+    for seen, overlap in found:
+        assert seen.state == "tracked" and overlap > 0.6 and seen.score > 0.55
