@@ -31,6 +31,7 @@ Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 State = Literal["tracked", "uncertain", "lost"]
 _LIKE = 3  # places that look like the object, of which the filter decides
+_FAST = 0.2  # sides a frame that the flow cannot be asked to see alone
 FASTER = 3  # a weak frame counts this often where the flow has lost the object too
 _LOGISTIC = (-3.58, 2.07, 3.37)  # constant, filter, flow; see docs/video.md
 _FLOW_SIDE = 72.0  # pixels: root of the object's area in the picture that the flow sees
@@ -104,8 +105,8 @@ class SingleTracker:
         size = self._filter.size * self._growth(motion, believed, growth)
         self._filter.move(*self._by_colour(frame, middle, size, share), frame.shape)
         if share >= self.config.sure:
-            if not believed:  # too fast for the flow alone: do the points agree with the filter?
-                motion = self._flow_to(middle)
+            if not believed:
+                motion = self._flow_to(middle, motion)
             self._learn(frame, answer)
         if share >= self.config.well:
             self._before.note(frame, self._filter)
@@ -169,10 +170,14 @@ class SingleTracker:
         start, by_share, by_support = _LOGISTIC
         return float(1 / (1 + np.exp(-(start + by_share * min(share, 1.2) + by_support * motion.support))))
 
-    def _flow_to(self, middle: Floats) -> Motion:
-        """The last motion again, from where the filter has found the object."""
+    def _flow_to(self, middle: Floats, motion: Motion) -> Motion:
+        """The last `motion` again from where the filter has found the object, if that is too far for the flow alone: do
+        its points agree with the filter?"""
         before, after, box, ratio = self._seen
-        return follow(before, after, box * ratio, levels=1, guess=(middle - (box[:2] + box[2:]) / 2) * ratio)
+        moved = middle - (box[:2] + box[2:]) / 2
+        if (np.abs(moved) < _FAST * (box[2:] - box[:2])).all():
+            return motion
+        return follow(before, after, box * ratio, levels=1, guess=moved * ratio)
 
     def _flow(self, frame: Look) -> Motion:
         box = self._filter.box
