@@ -45,13 +45,20 @@ def detect(
         float | None,
         typer.Option("--min-face", show_default=False, help="Smallest face in pixels; else 1/64 of the longer side."),
     ] = None,
+    turned: Annotated[
+        bool, typer.Option("--turned", help="Also faces on their side and upside down: four times the work.")
+    ] = False,
 ) -> None:
     """Find faces: boxes, five landmarks, score and quality; a picture without faces is an answer, not an error."""
     from vitapps.pipelines.face.detect import DetectChoices, DetectResult, detect_many
     from vitapps.pipelines.face.find_faces import FindSettings
 
     choices = DetectChoices(
-        find=FindSettings(min_score=min_score, min_face=min_face), preview=preview, crops=crops, crop_size=crop_size
+        find=FindSettings(min_score=min_score, min_face=min_face),
+        turned=turned,
+        preview=preview,
+        crops=crops,
+        crop_size=crop_size,
     )
     batch = detect_many(
         pictures, out, weights=weights, options=run.options, choices=choices, progress=run.progress,

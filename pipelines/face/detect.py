@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from vitapps.pipelines.face.align import align
 from vitapps.pipelines.face.faces import Face, Pixels
 from vitapps.pipelines.face.find_faces import FaceFinder, FindSettings
 from vitapps.pipelines.face.preview import draw_faces
+from vitapps.pipelines.face.turned_faces import find_turned
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
@@ -29,10 +31,11 @@ log = logging.getLogger("vitapps.face")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectChoices:
-    """`find`: what counts as a face. `preview` draws beside the output; `crops`: a folder for aligned crops of
-    `crop_size` pixels."""
+    """`find`: what counts as a face; `turned`: on its side and upside down as well. `preview` draws beside the output;
+    `crops`: a folder for aligned crops of `crop_size` pixels."""
 
     find: FindSettings = field(default_factory=FindSettings)
+    turned: bool = False
     preview: bool = False
     crops: Path | None = None
     crop_size: int = 112
@@ -110,7 +113,8 @@ def detect(
     with record.timed("read"):
         picture = read_picture(path)
     with record.timed("find"):
-        faces = finder.find(picture.pixels, choices.find)
+        find = partial(find_turned, finder) if choices.turned else finder.find
+        faces = find(picture.pixels, choices.find)
     record.warnings += _warnings(picture, faces)
     with record.timed("write"):
         crops = _write_crops(stem or path.stem, picture.pixels, faces, choices, overwrite=options.overwrite)
@@ -219,8 +223,8 @@ def _warnings(picture: Picture, faces: Sequence[Face]) -> list[str]:
 def _words(choices: DetectChoices) -> dict[str, Any]:
     find = choices.find
     return {
-        "min_score": find.min_score, "min_face": find.min_face, "most": find.most, "preview": choices.preview,
-        "crops": choices.crops, "crop_size": choices.crop_size,
+        "min_score": find.min_score, "min_face": find.min_face, "most": find.most, "turned": choices.turned,
+        "preview": choices.preview, "crops": choices.crops, "crop_size": choices.crop_size,
     }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from vitapps.pipelines.batch.task import Item, TaskSpec, find_task
 from vitapps.pipelines.face.embedder import Embedder, OperatingPoint
 from vitapps.pipelines.face.find_faces import FaceFinder
 from vitapps.pipelines.face.train_verifier import VerifierFit, train
+from vitapps.pipelines.face.turned_faces import turned_back
 from vitapps.pipelines.face.verification import RATES
 from vitapps.pipelines.face.verify import Recogniser, decide
 
@@ -106,6 +107,26 @@ def test_a_turned_photograph_is_upright(party, tmp_path, capfd):
     assert (turned["width"], turned["height"]) == (300, 200)
     for a, b in zip(upright["faces"], turned["faces"], strict=True):
         assert np.abs(np.array(a["box"]) - b["box"]).max() < 6
+
+
+def test_faces_on_their_side_and_upside_down(party, tmp_path, capfd):
+    upright = np.array(
+        [face["landmarks"]["nose"] for face in json.loads(run(capfd, "detect", party, "--json")[1])["faces"]]
+    )
+    for turns, back in enumerate((lambda x, y: (x, y), lambda x, y: (y, 300 - x), lambda x, y: (300 - x, 200 - y))):
+        pixels = np.rot90(np.asarray(Image.open(party)), turns)
+        Image.fromarray(pixels).save(tmp_path / f"{turns}.png")
+        code, text, _ = run(capfd, "detect", tmp_path / f"{turns}.png", "--turned", "--json")
+        found = json.loads(text)["faces"]
+        assert code == 0 and len(found) == 2  # each once, though every turn shows red patches
+        assert {round(face["quality"]["roll"]) % 90 for face in found} == {0}
+        for face, nose in zip(found, upright, strict=True):
+            low, high = np.array(face["box"]).reshape(2, 2)
+            assert ((low < back(*nose)) & (back(*nose) < high)).all()
+    points = np.array([[10.0, 20.0]])
+    assert turned_back(points, 1, (300, 200)).tolist() == [[280.0, 10.0]]
+    assert turned_back(points, 2, (300, 200)).tolist() == [[290.0, 180.0]]
+    assert turned_back(points, 3, (300, 200)).tolist() == [[20.0, 190.0]]
 
 
 def test_several_pictures(party, tmp_path, capfd):
