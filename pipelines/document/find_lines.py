@@ -23,6 +23,7 @@ Ints = NDArray[np.int32]
 REACH = 0.3  # of a letter's height: how far its band reaches over the gap beside it
 BAND = (0.3, 0.7)  # of a letter's height: its middle band
 LONGEST_SLOPE = 0.1
+LEAST_LETTER = 0.55  # x-heights: what is lower is a mark or of much smaller type
 HANGING = 1.6  # x-heights of body type: `g` at the beginning of a row of small letters is no initial
 INITIAL = 1.5  # times the tallest letter of its row: a large initial
 
@@ -30,7 +31,7 @@ INITIAL = 1.5  # times the tallest letter of its row: a large initial
 def lines_by_components(found: Components, height: float) -> list[FoundLine]:
     """Every line of a page whose small letters are `height` pixels high, in no order."""
     found = cut_touching(found, height)
-    likely = letter_like(found) & (found.heights > 0.55 * height) & (found.heights < 8 * height)
+    likely = letter_like(found) & (found.heights > LEAST_LETTER * height) & (found.heights < 8 * height)
     letters = found.chosen(likely)
     if not len(letters.boxes):
         return []

@@ -12,6 +12,7 @@ from vitapps.datasets.formats.page_text import Box, shared_area
 from vitapps.pipelines.document.components import Components, binarise, components_of, letter_like, x_height
 from vitapps.pipelines.document.find_lines import lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
+from vitapps.pipelines.document.polarity import lean
 
 Floats = NDArray[np.float32]
 Grey = NDArray[np.uint8]
@@ -20,6 +21,8 @@ DENSE = 0.18  # share of ink in a picture
 DRAWN = 0.03  # share of the ink of large strokes in a drawing or a chart
 SURE = 0.7  # three letters in a row at least
 DARK = 100  # grey value: the surroundings of light letters are darker
+PANEL = 45  # grey values: or the ground about them is darker than the page's paper by so much
+LIGHTER = 0.1  # of -1 to 1: how far letters are then lighter than their ground and not darker
 LEAST = 7.0  # x-heights: no picture is narrower or lower
 MARGIN_SHARE = 0.4  # of a side of the page: a dark strip that runs along more of it is the scanner's border
 
@@ -58,9 +61,10 @@ def _mean(density: Floats, box: Box) -> float:
 
 
 def light_lines(grey: Grey, height: float) -> list[FoundLine]:
-    """Lines of light letters on the dark panels of a page."""
+    """Lines of light letters on the dark and coloured panels of a page."""
     side = max(3, int(AROUND * height))
     dark = cv2.blur(grey, (side, side), borderType=cv2.BORDER_REPLICATE) < DARK
+    dark |= _ground(grey, side) < float(np.median(grey[::7, ::7])) - PANEL
     if dark.mean() < 0.002:
         return []
     inside = components_of(binarise(255 - grey) & dark.astype(np.uint8))
@@ -68,7 +72,21 @@ def light_lines(grey: Grey, height: float) -> list[FoundLine]:
     if not 0.4 * height < own < 6 * height:
         return []
     lines = lines_by_components(inside, own)
-    return [replace(line, light=True, in_picture=True) for line in lines if line.score >= SURE]
+    lines = [line for line in lines if line.score >= SURE and lean(_cut(grey, line.box, own)) > LIGHTER]
+    return [replace(line, light=True, in_picture=True) for line in lines]
+
+
+def _ground(grey: Grey, side: int) -> Grey:
+    """The shade on which writing stands: the median over `side` pixels about each, which are less than half ink."""
+    step = max(1, side // 15)
+    rough = cv2.medianBlur(np.ascontiguousarray(grey[::step, ::step]), side // step | 1)
+    return np.asarray(cv2.resize(rough, grey.shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
+
+
+def _cut(grey: Grey, box: Box, room: float) -> Grey:
+    """The part of a page in a box and `room` pixels about it."""
+    x0, y0, x1, y1 = (round(value) for value in (box[0] - room, box[1] - room, box[2] + room, box[3] + room))
+    return grey[max(0, y0) : y1, max(0, x0) : x1]
 
 
 def without_shadows(lines: list[FoundLine], light: list[FoundLine]) -> list[FoundLine]:

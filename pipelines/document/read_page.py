@@ -43,6 +43,7 @@ from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.document.recognise import DEFAULT_READER, Recogniser, cards_of
 from vitapps.pipelines.document.ruled_tables import level_rules, table_boxes
 from vitapps.pipelines.document.sheet import FlatSheet, find_sheet, flattened
+from vitapps.pipelines.document.small_type import with_small_type
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.weights.cards import load_card
 
@@ -54,6 +55,7 @@ FAILED = 0.4  # share of the lines found below which, read, the components are h
 BARE = 6.0  # grey values: deviation of a picture with nothing on it
 SURE_TURN = 0.25  # of a survey: from there on its turn and size hold
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
+LEAST_PIXELS, LARGEST = 9e5, 40.0  # but never to a page so small, unless its x-height were larger: small type stays
 USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
 SIZES = (1.4, 18.0)  # points: x-heights of type that a page can have, from 3 to 38 points
 POINTS = 4.7  # x-height of 10-point type in points, for a guess at the resolution
@@ -241,9 +243,16 @@ def look_at(grey: Grey, reader: LineReader | None, settings: ReadSettings) -> tu
     sheet = find_sheet(grey)
     flat = flattened(grey, sheet) if sheet else FlatSheet(grey=grey, matrix=np.eye(3))
     look = replace(survey_page(flat.grey, reader, settings.turn), sheet=sheet)
-    scale = min(1.0, WORKING / look.x_height) if look.x_height else 1.0
+    scale = _working_scale(look.x_height, flat.grey.size)
     page = make_upright(flat.grey, turn=look.turn, skew=look.skew if settings.deskew else 0.0, scale=scale)
     return look, replace(page, matrix=page.matrix @ flat.matrix)
+
+
+def _working_scale(height: float, pixels: int) -> float:
+    """At which the components of a page with an x-height of `height` pixels are looked at."""
+    if not height:
+        return 1.0
+    return min(1.0, max(WORKING / height, min((LEAST_PIXELS / pixels) ** 0.5, LARGEST / height)))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -262,10 +271,10 @@ def find_on(page: Upright) -> FoundPage:
     if not height:
         return FoundPage()
     density = picture_density(found, height)
-    lines = mark_pictures(lines_by_components(found, height), density)
-    written = [line for line in lines if not line.in_picture]
-    figures = figure_boxes(drawn_density(found, height, level_rules(found, height)), height, written)
+    lines = mark_pictures(with_small_type(found, height, lines_by_components(found, height)), density)
     light = light_lines(page.grey, height)
+    written = [*(line for line in lines if not line.in_picture), *light]
+    figures = figure_boxes(drawn_density(found, height, level_rules(found, height)), height, written)
     lines = [*without_shadows(lines, light), *light]
     return FoundPage(lines=tuple(lines), figures=tuple(figures), tables=tuple(table_boxes(found, lines, height)))
 

@@ -126,8 +126,9 @@ class _Cut:
     def gutter(self, items: Ints) -> tuple[float, float, float] | None:
         """x, y0, y1 of the tallest gutter of a region."""
         boxes, width = self.boxes[items], GUTTER * self.body
-        tries = np.concatenate([boxes[:, 0] - 0.55 * width, boxes[:, 2] + 0.55 * width])
-        tries = np.unique(np.round(tries / (0.25 * width))) * 0.25 * width
+        before, after = ((boxes[:, 0] - 0.55 * width) / (0.25 * width), (boxes[:, 2] + 0.55 * width) / (0.25 * width))
+        steps = np.concatenate([np.round(before), np.round(after), np.floor(before), np.ceil(after)])
+        tries = np.unique(steps) * 0.25 * width  # the nearest step fits a narrow gutter, the one beyond clears the edge
         tries = tries[(tries > boxes[:, 0].min()) & (tries < boxes[:, 2].max())]
         best, found = 1.6 * self.pitch(items), None
         for x in tries:

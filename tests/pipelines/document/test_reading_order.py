@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from vitapps.pipelines.document.layout import group_lines
 from vitapps.pipelines.document.reading_order import reading_order
@@ -24,6 +25,14 @@ def column(x0: float, x1: float, y: float, rows: int) -> list[tuple[float, float
 def test_columns_are_read_one_after_the_other() -> None:
     lines = [*column(0, 200, 100, 8), *column(230, 430, 100, 8), *column(460, 660, 100, 8)]
     assert order_of(lines) == list(range(24))
+
+
+@pytest.mark.parametrize("gutter", [20, 40, 55])
+def test_columns_are_parted_wherever_on_the_page_their_edges_fall(gutter: int) -> None:
+    for shift in range(12):
+        left = [(141, 562 + shift - row % 3, 370 + 32 * row, 13.0) for row in range(20)]
+        right = [(562 + shift + gutter + row % 2, 1037 + shift, 370 + 32 * row, 13.0) for row in range(20)]
+        assert order_of([*left, *right], 2339.0) == list(range(40))
 
 
 def test_a_title_above_columns_comes_first_and_one_below_comes_last() -> None:
