@@ -32,13 +32,14 @@ Confidence = Callable[[Grey, Sequence[FoundLine]], float]
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Survey:
     """A first look. `turn`: degrees clockwise that make the page upright; `skew`: degrees clockwise by which its lines
-    then still fall; `x_height` in pixels of the picture given, 0 where no writing was seen; `sure` 0 to 1. `sheet`: the
-    corners of a photographed sheet, which had been flattened before."""
+    then still fall; `x_height` in pixels of the picture given, 0 where no writing was seen; `sure` 0 to 1; `lines` that
+    were seen. `sheet`: the corners of a photographed sheet, which had been flattened before."""
 
     turn: int = 0
     skew: float = 0.0
     x_height: float = 0.0
     sure: float = 0.0
+    lines: int = 0
     sheet: Quad | None = None
 
 
@@ -69,7 +70,7 @@ def survey(grey: Grey, *, turn: int | None = None, confidence: Confidence | None
     found_turn = quarter if lead >= 0 else quarter + 180
     return Survey(
         turn=found_turn if turn is None else turn, skew=steep + skew_of(lines), x_height=stand.x_height / scale,
-        sure=1.0 if turn is not None else min(1.0, abs(lead)),
+        sure=1.0 if turn is not None else min(1.0, abs(lead)), lines=len(lines),
     )  # fmt: skip
 
 

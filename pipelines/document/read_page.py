@@ -55,7 +55,8 @@ FAILED = 0.4  # share of the lines found below which, read, the components are h
 BARE = 6.0  # grey values: deviation of a picture with nothing on it
 SURE_TURN = 0.25  # of a survey: from there on its turn and size hold
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
-LEAST_PIXELS, LARGEST = 9e5, 40.0  # but never to a page so small, unless its x-height were larger: small type stays
+SPARSE = 20  # lines: a page of fewer is scaled to no less than so many pixels, unless its x-height were larger then
+LEAST_PIXELS, LARGEST = 1e6, 40.0
 USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
 SIZES = (1.4, 18.0)  # points: x-heights of type that a page can have, from 3 to 38 points
 POINTS = 4.7  # x-height of 10-point type in points, for a guess at the resolution
@@ -243,16 +244,17 @@ def look_at(grey: Grey, reader: LineReader | None, settings: ReadSettings) -> tu
     sheet = find_sheet(grey)
     flat = flattened(grey, sheet) if sheet else FlatSheet(grey=grey, matrix=np.eye(3))
     look = replace(survey_page(flat.grey, reader, settings.turn), sheet=sheet)
-    scale = _working_scale(look.x_height, flat.grey.size)
+    scale = _working_scale(look, flat.grey.size)
     page = make_upright(flat.grey, turn=look.turn, skew=look.skew if settings.deskew else 0.0, scale=scale)
     return look, replace(page, matrix=page.matrix @ flat.matrix)
 
 
-def _working_scale(height: float, pixels: int) -> float:
-    """At which the components of a page with an x-height of `height` pixels are looked at."""
-    if not height:
+def _working_scale(look: Survey, pixels: int) -> float:
+    """At which the components of a page are looked at; signs and slides at a larger one, for their small type."""
+    if not look.x_height:
         return 1.0
-    return min(1.0, max(WORKING / height, min((LEAST_PIXELS / pixels) ** 0.5, LARGEST / height)))
+    least = min((LEAST_PIXELS / pixels) ** 0.5, LARGEST / look.x_height) if look.lines < SPARSE else 0.0
+    return min(1.0, max(WORKING / look.x_height, least))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
