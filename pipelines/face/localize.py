@@ -25,7 +25,6 @@ from vitapps.provenance import preview_path, write_run_record
 SMALLEST = 64  # pixels a side: below it no trace has room
 LIMITS = (
     "the score of the whole picture ranks one of four pairs of an edited and an untouched one the wrong way",
-    "pictures that were enlarged or sharpened as a whole are mostly taken for edited ones",
     "pictures that were scaled down or passed a messenger have lost the traces of compression",
     "repeated things (windows, tiles, print) can pass for copies",
 )

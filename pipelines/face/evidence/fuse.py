@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vitapps.pipelines.face.evidence.ela import error_level
+from vitapps.pipelines.face.evidence.ela import error_level, telling_quality
 from vitapps.pipelines.face.evidence.ghost import jpeg_ghost
 from vitapps.pipelines.face.evidence.grid import block_grid
 from vitapps.pipelines.face.evidence.guided import guided_filter
@@ -135,6 +136,7 @@ def _local_traces(pixels: NDArray[np.uint8], cell: int, progress: Progress) -> d
     """Raw traces by name, each h w: computed block by block with a margin, so that memory does not grow with them."""
     height, width = _grid_size(pixels, cell)
     found: dict[str, Map] = {name: np.zeros((height, width), np.float32) for name in _TRACES}
+    traces = {**_TRACES, "ela": partial(error_level, quality=telling_quality(pixels))}
     blocks = list(_blocks(height * cell, width * cell))
     with progress.task("evidence", total=len(blocks)) as task:
         for top, left in blocks:
@@ -142,7 +144,7 @@ def _local_traces(pixels: NDArray[np.uint8], cell: int, progress: Progress) -> d
             part = np.ascontiguousarray(pixels[y0 : top + BLOCK + MARGIN, x0 : left + BLOCK + MARGIN])
             rows, columns = (top - y0) // cell, (left - x0) // cell
             place = np.s_[top // cell : (top + BLOCK) // cell, left // cell : (left + BLOCK) // cell]
-            for name, trace in _TRACES.items():
+            for name, trace in traces.items():
                 small = _cells(trace(part), cell)
                 target = found[name][place]
                 target[...] = small[rows : rows + target.shape[0], columns : columns + target.shape[1]]

@@ -17,7 +17,7 @@ from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.synth.tampering import KINDS, tamper
 from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.pipelines.face.evidence import fuse
-from vitapps.pipelines.face.evidence.ela import compressed, error_level
+from vitapps.pipelines.face.evidence.ela import LOWER, QUALITY, compressed, error_level, telling_quality
 from vitapps.pipelines.face.evidence.fuse import Calibration, gather
 from vitapps.pipelines.face.evidence.ghost import jpeg_ghost
 from vitapps.pipelines.face.evidence.grid import block_grid
@@ -219,3 +219,11 @@ def test_evaluation_rows(tmp_path: Path) -> None:
     (tmp_path / "Gt" / "a.png").unlink()
     with pytest.raises(UnreadableInputError):
         evaluate(tmp_path)
+
+
+def test_a_picture_saved_at_the_quality_of_ela_is_no_edit() -> None:
+    pixels = (cv2.GaussianBlur(photograph(3, 256, 256, quality=0), (0, 0), 3) // 4 + 90).astype(np.uint8)
+    saved = {quality: compressed(pixels, quality) for quality in (90, 95)}
+    assert telling_quality(saved[90]) == LOWER and telling_quality(saved[95]) == QUALITY
+    found = {quality: gather(each).score for quality, each in saved.items()}
+    assert found[90] < found[95] + 0.1
