@@ -43,7 +43,7 @@ from vitapps.pipelines.document.reading_order import reading_order
 from vitapps.pipelines.document.recognise import DEFAULT_READER, Recogniser, cards_of
 from vitapps.pipelines.document.ruled_tables import level_rules, table_boxes
 from vitapps.pipelines.document.sheet import FlatSheet, find_sheet, flattened
-from vitapps.pipelines.document.small_type import with_small_type
+from vitapps.pipelines.document.small_type import SPARSE, with_small_type
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 from vitapps.shared_backbones.weights.cards import load_card
 
@@ -55,8 +55,7 @@ FAILED = 0.4  # share of the lines found below which, read, the components are h
 BARE = 6.0  # grey values: deviation of a picture with nothing on it
 SURE_TURN = 0.25  # of a survey: from there on its turn and size hold
 WORKING = 15.0  # pixels: x-height at which components are looked at; larger type is scaled down to it
-SPARSE = 20  # lines: a page of fewer is scaled to no less than so many pixels, unless its x-height were larger then
-LEAST_PIXELS, LARGEST = 1e6, 40.0
+LEAST_PIXELS, LARGEST = 1e6, 40.0  # a page of few lines is scaled to no less, unless its x-height were larger then
 USUAL_DPI = (72, 96, 100, 120, 150, 200, 240, 300, 400, 600)
 SIZES = (1.4, 18.0)  # points: x-heights of type that a page can have, from 3 to 38 points
 POINTS = 4.7  # x-height of 10-point type in points, for a guess at the resolution

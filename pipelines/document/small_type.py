@@ -16,6 +16,7 @@ from vitapps.pipelines.document.components import LOWEST, Components, letter_lik
 from vitapps.pipelines.document.find_lines import LEAST_LETTER, lines_by_components
 from vitapps.pipelines.document.found_line import FoundLine
 
+SPARSE = 20  # lines: only pages of fewer are looked at; on dense ones what is small is mostly dirt
 SIZES = 2  # that are looked for, each smaller than the one before
 LETTERS = 4  # of a size at least, that stand in no line
 SURE = 0.7  # three letters in a row at least
@@ -27,8 +28,8 @@ COVERED = 0.5  # of a line's box, by a row of small type that it is a part of
 
 def with_small_type(found: Components, height: float, lines: list[FoundLine]) -> list[FoundLine]:
     """The `lines` of a page whose small letters are `height` pixels high, and rows of much smaller type among them, in
-    place of what was found of these."""
-    for _ in range(SIZES):
+    place of what was found of these; the lines themselves where they are many."""
+    for _ in range(SIZES if len(lines) < SPARSE else 0):
         small = letter_like(found) & (found.heights < LEAST_LETTER * height)
         sound = [line for line in lines if line.x_height > SMALLER * height or not _is_remnant(line, found, small)]
         free = found.chosen(~_inside(found, sound))
