@@ -136,7 +136,8 @@ def _local_traces(pixels: NDArray[np.uint8], cell: int, progress: Progress) -> d
     """Raw traces by name, each h w: computed block by block with a margin, so that memory does not grow with them."""
     height, width = _grid_size(pixels, cell)
     found: dict[str, Map] = {name: np.zeros((height, width), np.float32) for name in _TRACES}
-    traces = {**_TRACES, "ela": partial(error_level, quality=telling_quality(pixels))}
+    traces: dict[str, Callable[[NDArray[np.uint8]], Map]] = dict(_TRACES)
+    traces["ela"] = partial(error_level, quality=telling_quality(pixels))
     blocks = list(_blocks(height * cell, width * cell))
     with progress.task("evidence", total=len(blocks)) as task:
         for top, left in blocks:
