@@ -108,7 +108,7 @@ def train_recognizer(
     run: Run,
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
     words: WordsOption = None,
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 4500,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 5200,
     batch: Annotated[int, typer.Option(min=1, help="Lines a step.")] = 32,
     generators: Annotated[int, typer.Option(min=0, help="Processes that draw lines beside the training one.")] = 1,
     start: Annotated[

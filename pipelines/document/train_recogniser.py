@@ -55,7 +55,7 @@ class LineFit:
     """`batch` lines a step; `rate` the highest learning rate; `threads` of a CPU; `generators`: processes that draw
     lines beside the training one; `held_out` lines of faces kept from training, for validation and calibration."""
 
-    steps: int = 4500
+    steps: int = 5200
     batch: int = 32
     rate: float = 1.5e-3
     seed: int = 0

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vitapps.datasets.synth.text.business import contact, number, receipt
-from vitapps.datasets.synth.text.charset import CHARSET, fold_to_charset
+from vitapps.datasets.synth.text.charset import CHARSET, fold_to_charset, variants
 from vitapps.errors import UnreadableInputError
 
 DICTIONARIES = Path("/usr/share/dict")
@@ -43,6 +43,7 @@ _MARK_TEXT = (
 _SUFFIX_TEXT = "tion ing ed ly er ment ness able al ity ous ive ation ence ist ism"
 _COMMON, _ABBREVIATIONS, _UNITS = _COMMON_TEXT.split(), _ABBREVIATION_TEXT.split(), _UNIT_TEXT.split()
 _MARKS, _SUFFIXES = _MARK_TEXT.split(), _SUFFIX_TEXT.split()
+_VARIANTS = {letter: variants(letter) for letter in string.ascii_letters}
 _AFTER = (",", ",", ".", ".", ";", ":", "?", "!", ".”", ",”", "’s", "'s", "s’", " –", "—", ".¹", "²", "*")
 _TOKENS = re.compile(r"\S+")
 
@@ -77,11 +78,19 @@ class TextSource:
             return self.common[int(len(self.common) ** rng.random()) - 1]  # about Zipf: log-uniform in the rank
         if kind < 0.95:
             return rng.choice(self.rare)
-        return "".join(
+        made_up = "".join(
             rng.choices("bcdfghklmnprstvw", k=1)
             + rng.choices(string.ascii_lowercase, k=rng.randint(1, 5))
             + [rng.choice(_SUFFIXES)]
         )
+        return _accented(rng, made_up) if kind > 0.975 else made_up
+
+
+def _accented(rng: random.Random, word: str) -> str:
+    """A word as no language has it, with marks at a third of its letters, half of the time in capitals."""
+    word = word.upper() if rng.random() < 0.5 else word
+    marked = (rng.choice(_VARIANTS.get(char, "") or char) if rng.random() < 0.33 else char for char in word)
+    return "".join(marked)
 
 
 def read_words(path: Path) -> list[str]:
