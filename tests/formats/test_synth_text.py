@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from vitapps.datasets.synth.text.charset import CHARSET, fold_to_charset
+from vitapps.datasets.synth.text.charset import CHARSET, fold_to_charset, variants
 from vitapps.datasets.synth.text.degrade import STYLES, degrade
 from vitapps.datasets.synth.text.fonts import find_faces
 from vitapps.datasets.synth.text.line import Difficulty, LineMaker, fit_to_face
@@ -23,6 +23,7 @@ SOURCE = TextSource(common=("the", "total", "measured"), rare=("Größe", "naïv
 def test_the_charset_has_every_character_once_and_a_blank_first() -> None:
     assert len(set(CHARSET)) == len(CHARSET) and CHARSET[0] == " "
     assert set("ȘșȚțŁőß€–“”½²") <= set(CHARSET)
+    assert fold_to_charset("Ĳssel ŀl ŉ") == "IJssel l·l ’n"  # letters that look like two are written as two
     assert fold_to_charset(" a\t\u0301e\u0301 Ж \n z") == "a é z"  # an accent alone and Cyrillic are not of it
 
 
@@ -31,6 +32,18 @@ def test_a_seed_gives_one_picture_and_another_seed_another() -> None:
     assert first.text == again.text and np.array_equal(first.picture, again.picture)
     others = [LineMaker(FACES, SOURCE).sample(seed) for seed in range(6, 9)]
     assert len({first.text, *(item.text for item in others)}) > 1
+
+
+def test_the_charset_has_all_of_latin_1_and_latin_extended_a() -> None:
+    lone = set("\u00a0\u00ad¨¯´¸")  # accents without a letter, and what has no shape
+    latin_1 = {chr(code) for code in range(0xA0, 0x100)} - lone
+    extended = {chr(code) for code in range(0x100, 0x180)} - set("ĲĳĿŀŉ")
+    assert latin_1 | extended <= set(CHARSET)
+
+
+def test_made_up_words_carry_every_mark_of_their_letters() -> None:
+    assert set("àáâãäåāăą") <= set(variants("a")) and "đ" in variants("d") and "Ł" in variants("L")
+    assert variants("q") == "" and all("e" not in variants(letter) for letter in "aei")
 
 
 def test_texts_keep_to_length_charset_and_face() -> None:
