@@ -44,7 +44,7 @@ def write_scan(images: Sequence[Path], pages: int, path: Path) -> None:
         size = width * 72 / 300, height * 72 / 300
         pdf.add_blank_page(page_size=size)
         page = pdf.pages[-1].obj
-        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(Page=encoded(pdf, pixels)))
+        page.Resources = pikepdf.Dictionary(XObject=pikepdf.Dictionary(Page=encoded(pdf, pixels, lossy=True)))
         page.Contents = pdf.make_stream(f"q {size[0]} 0 0 {size[1]} 0 0 cm /Page Do Q".encode())
     pdf.save(path)
 
