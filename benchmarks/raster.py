@@ -1,6 +1,6 @@
 """A large aerial raster through `vitapps rs detect`: megapixels a second and peak memory.
 
-    python benchmarks/raster.py [--weights CARD] [--size 10000] [--threads 2] [--out benchmarks/results/raster_DATE.txt]
+    python benchmarks/raster.py [--weights CARD] [--size 10000] [--threads 2] [--thorough] [--out benchmarks/results/raster_DATE.txt]
 
 The raster is a rendered canopy tile of 1000 x 1000 px at 0.1 m, repeated with a shift of brightness, in an RGB GeoTIFF
 (deflate, blocks of 512). Bars, for 10,000 x 10,000 px on two quiet cores: 1 Mpx/s over the whole command, 1.5 GB.
@@ -38,12 +38,15 @@ def main() -> None:
     parser.add_argument("--weights", default="trees-neon")
     parser.add_argument("--size", type=int, default=10_000, help="pixels a side")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--thorough", action="store_true", help="at three scales")
+    parser.add_argument("--precision", default="auto")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         raster, out = Path(name) / "raster.tif", Path(name) / "trees.gpkg"
         run(interpreter(MAKE, raster, options.size))
         used = run(vitapps("rs", "detect", raster, "-o", out, "-w", options.weights, "--device", "cpu", "--quiet",
-                           "--threads", options.threads))  # fmt: skip
+                           "--threads", options.threads, "--precision", options.precision,
+                           *["--thorough"] * options.thorough))  # fmt: skip
         record = json.loads(out.with_name(f"{out.name}.run.json").read_text(encoding="utf-8"))
     megapixels = options.size**2 / 1e6
     rows = [(stage, f"{seconds:.2f}", "", "", "") for stage, seconds in record["timings"].items()]
@@ -56,7 +59,7 @@ def main() -> None:
         verdict("speed", megapixels / used.wall, 1, " Mpx/s", at_least=True),
         verdict("peak memory", used.rss / 1e9, 1.5, " GB"),
     ]
-    title = f"rs detect over {options.size} x {options.size} px"
+    title = f"rs detect{' --thorough' * options.thorough} over {options.size} x {options.size} px"
     report(title, ("", "wall s", "CPU s", "Mpx/s", "peak MB"), rows, notes, options.out)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +17,7 @@ from vitapps.pipelines.rs.merge import judge_in_window
 from vitapps.pipelines.rs.scan import Picture
 from vitapps.pipelines.rs.spec import DetectorSpec
 from vitapps.pipelines.windows.boxes import Floats, Ints, nms
+from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Task
 
 # windows B 3 S S in 0..1 -> score maps B K h w (0..1) and box maps B 4 h w (pixels of the window)
@@ -103,20 +105,28 @@ class Search:
         """Candidates of all windows that show something wanted, in raster pixels."""
         block = picture.block
         places = np.flatnonzero(self._worthwhile(picture))
-        parts = [self._of_windows(picture, places[i : i + self.batch]) for i in range(0, len(places), self.batch)]
-        found = joined(parts)
+        batches = (places[i : i + self.batch] for i in range(0, len(places), self.batch))
+        with closing(ahead((self._seen(picture, batch) for batch in batches), 1)) as seen:  # beside the network
+            found = joined([self._of_windows(picture, *batch) for batch in seen])
         found = found[_evidence(found.boxes - np.tile(block.rect[:2], 2), picture.valid) >= 1 - _EMPTY_SHARE]
         limit = np.array([self.scale.width, self.scale.height] * 2)
         found.boxes = np.clip(found.boxes, 0, limit) / (self.scale.x, self.scale.y, self.scale.x, self.scale.y)
         return found
 
-    def _of_windows(self, picture: Picture, places: Ints) -> Candidates:
+    def _seen(self, picture: Picture, places: Ints) -> tuple[Ints, NDArray[np.uint8], Sequence[NDArray[np.float32]]]:
+        """Some windows of a block: their numbers b, their pixels b 3 S S, what the network makes of them."""
+        size = self.spec.window
+        at = picture.block.origins[places] - picture.block.rect[:2]  # b 2
+        windows = np.stack([picture.rgb[:, y : y + size, x : x + size] for x, y in at])  # -> b 3 S S
+        return places, windows, self.predict(windows.astype(np.float32) / np.float32(255))
+
+    def _of_windows(
+        self, picture: Picture, places: Ints, windows: NDArray[np.uint8], maps: Sequence[NDArray[np.float32]]
+    ) -> Candidates:
         """Candidates of some windows of a block, in model pixels of the whole raster."""
         block, size = picture.block, self.spec.window
         origins = block.origins[places]  # b 2
-        at = origins - block.rect[:2]
-        windows = np.stack([picture.rgb[:, y : y + size, x : x + size] for x, y in at])  # -> b 3 S S
-        score_maps, box_maps, *_ = self.predict(windows.astype(np.float32) / np.float32(255))
+        score_maps, box_maps, *_ = maps
         found = candidates(
             (score_maps, box_maps), windows, self.rules.floor, weight=self.spec.confirm, gsd=self.spec.gsd,
             top_k=self.spec.top_k, peaks=self.spec.peaks,
