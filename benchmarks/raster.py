@@ -1,6 +1,6 @@
 """A large aerial raster through `vitapps rs detect`: megapixels a second and peak memory.
 
-    python benchmarks/raster.py [--weights CARD] [--size 10000] [--threads 2] [--thorough] [--out benchmarks/results/raster_DATE.txt]
+    python benchmarks/raster.py [--weights CARD] [--size 10000] [--threads 2] [--thorough] [--out FILE]
 
 The raster is a rendered canopy tile of 1000 x 1000 px at 0.1 m, repeated with a shift of brightness, in an RGB GeoTIFF
 (deflate, blocks of 512). Bars, for 10,000 x 10,000 px on two quiet cores: 1 Mpx/s over the whole command, 1.5 GB.
