@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vitapps.apps import video_learn, video_predict, video_pretrain
-from vitapps.apps.console import OutputOption, Run, command, group, listed, numbers
+from vitapps.apps.console import OutputOption, Run, WeightsOption, command, group, listed, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
@@ -156,10 +156,14 @@ def mot(
         typer.Option(
             "--detect-weights",
             show_default=False,
-            help="Instead: a detector's card, a YOLO .onnx or an OWL-ViT. Without either, what moves is followed.",
+            help="Instead: a detector's card, a YOLO .onnx or an OWL-ViT. Without either: --detect.",
         ),
     ] = None,
     words: video_learn.WordsOption = "",
+    detect: Annotated[
+        Literal["people", "moving"],
+        typer.Option("--detect", help="Without both: people by the embedded finder, or whatever moves."),
+    ] = "moving",
     tune: Annotated[
         list[str] | None,
         typer.Option(
@@ -187,7 +191,7 @@ def mot(
     from vitapps.pipelines.video.mot import mot as join
 
     settings = MotSettings(
-        detections=detections, weights=detect_weights, words=listed(words), format=output_format, video=video,
+        detections=detections, weights=detect_weights, words=listed(words), detect=detect, format=output_format, video=video,
         preview=preview, start=start, end=end, stride=stride, image_rate=image_rate, decoder=decoder,
         associate=association(tune or ()), smooth=SMOOTHING if smooth else (0.0, 0.0),
     )  # fmt: skip
@@ -239,6 +243,22 @@ def evaluate_mot(run: Run, data: DataOption) -> None:
     run.emit({"rows": rows}, columns(("sequence", "tracker", "HOTA", "MOTA", "IDF1", "switches", "FP", "FN"), table))
 
 
+@command(eval_app, "people")
+def evaluate_people(run: Run, data: DataOption, weights: WeightsOption = None) -> None:
+    """Boxes and tracks of people from pixels alone, beside what moves (MOTChallenge folders with clips)."""
+    from vitapps.pipelines.video.evaluate_people import evaluate_people as score
+
+    rows = score(data, weights=weights or "", options=run.options, progress=run.progress)
+    table = [
+        (row.sequence, row.way, *(f"{value:.3f}" for value in (
+            row.boxes.ap50, row.boxes.recall, row.boxes.precision, row.tracks.hota, row.tracks.idf1, row.tracks.mota)),
+         row.tracks.switches, f"{row.cpu_ms:.0f}")
+        for row in rows
+    ]  # fmt: skip
+    header = ("sequence", "way", "AP50", "recall", "precision", "HOTA", "IDF1", "MOTA", "switches", "CPU ms")
+    run.emit({"rows": rows}, columns(header, table))
+
+
 @command(train_app, "track")
 def train_track(
     run: Run,
@@ -267,5 +287,27 @@ def train_track(
         steps=steps, batch=batch, seed=run.options.seed, threads=run.options.threads or 1, occlusion=occlusion,
         teacher=teacher, distill=distill,
     )  # fmt: skip
+    card = train(data, out, config=config, device=device, resume=resume, progress=run.progress)
+    run.emit({"card": str(card)}, [f"wrote {card}"])
+
+
+@command(train_app, "people")
+def train_people(
+    run: Run,
+    data: Annotated[Path, typer.Option("--data", show_default=False, help="Folder of poses and clips without people.")],
+    out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3600,
+    batch: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 4,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
+) -> None:
+    """Train the finder of people from scratch, on people drawn in poses of motion capture."""
+    from vitapps.require import require
+
+    require("torch", extra="train")
+    from vitapps.pipelines.runtime.devices import cuda_devices
+    from vitapps.pipelines.video.train_people import PeopleFit, train
+
+    device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
+    config = PeopleFit(steps=steps, batch=batch, seed=run.options.seed, threads=run.options.threads or 1)
     card = train(data, out, config=config, device=device, resume=resume, progress=run.progress)
     run.emit({"card": str(card)}, [f"wrote {card}"])

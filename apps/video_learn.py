@@ -317,8 +317,14 @@ def detect(
         float | None, typer.Option("--min-score", show_default=False, help="0 to 1; else the card's.")
     ] = None,
     scales: Annotated[
-        str, typer.Option("--scales", metavar="ROUGH,CLOSE", help="Sizes of the passes, as shares of the frame's.")
-    ] = "0.25,1",
+        str | None,
+        typer.Option(
+            "--scales",
+            metavar="ROUGH,CLOSE",
+            show_default=False,
+            help="Sizes of the passes, as shares of the frame's; else the card's, or 0.25,1.",
+        ),
+    ] = None,
     smallest: Annotated[
         float | None, typer.Option("--smallest", show_default=False, help="Pixels of the smallest object, sets both.")
     ] = None,
@@ -334,7 +340,7 @@ def detect(
     words (--weights hf:google/owlvit-base-patch32 --words "a person, a dog")."""
     from vitapps.pipelines.video import detect as pipeline
 
-    rough, close = numbers("--scales", scales, count=2, example="ROUGH,CLOSE: 0.25,1")
+    rough, close = numbers("--scales", scales, count=2, example="ROUGH,CLOSE: 0.25,1") if scales else (None, None)
     settings = pipeline.DetectSettings(
         min_score=min_score, rough=rough, scale=close, smallest=smallest, refresh=refresh, tiles=tiles,
         words=listed(words), carry=carry, start=start, end=end, stride=stride, decoder=decoder, preview=preview,

@@ -31,20 +31,21 @@ from vitapps.provenance import preview_path, write_run_record
 
 _VISIBLE = 12.0  # pixels of the smallest object that a detector sees where its card does not say
 _TOGETHER = 4  # frames whose windows share batches on a GPU
+_ROUGH = 0.25  # of the frame's size in the first pass
 _VISIBLE_TO_OWL = 1.5  # patches
 _FACES = "face.detect"  # whose detectors mark an object in one cell, its peak
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectSettings:
-    """`rough`, `scale` and `refresh` as in `TwoPassConfig`; `smallest`: side in pixels of the smallest object that is
-    sought, which sets both; `together`: frames whose windows share batches (None: 1, or 4 on a GPU); `tiles`: search
-    every window of every frame. `words`: what is sought, of weights that are asked by words; `carry` 0..1: how far
-    their objects are carried from frame to frame (`carried_queries.py`)."""
+    """`rough`, `scale` and `refresh` as in `TwoPassConfig` (None: by the card, else 0.25 and 1); `smallest`: side in
+    pixels of the smallest object that is sought, which sets both; `together`: frames whose windows share batches
+    (None: 1, or 4 on a GPU); `tiles`: search every window of every frame. `words`: what is sought, of weights that are
+    asked by words; `carry` 0..1: how far their objects are carried from frame to frame (`carried_queries.py`)."""
 
     min_score: float | None = None
-    rough: float = 0.25
-    scale: float = 1.0
+    rough: float | None = None
+    scale: float | None = None
     smallest: float | None = None
     refresh: int = 30
     together: int | None = None
@@ -98,9 +99,11 @@ class DetectResult:
         return asdict(self)
 
 
-def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -> Detector:
-    """A card whose graph gives score and box maps, or OWL-ViT; MissingError for another, UsageError for words where
-    none are understood, or none where they are needed."""
+def load_detector(
+    weights: str, settings: DetectSettings, options: RunOptions, *, longest: int | None = None
+) -> Detector:  # fmt: skip
+    """A card whose graph gives score and box maps, or OWL-ViT, for frames of `longest` pixels at their longer side;
+    MissingError for another, UsageError for words where none are understood, or none where they are needed."""
     if is_word_weights(weights):
         return _by_words(weights, settings, options)
     if settings.words or settings.carry:
@@ -120,7 +123,9 @@ def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -
         float(label.get("threshold", 0.5)) if settings.min_score is None else settings.min_score
         for label in card.labels
     )
-    rough, scale = _scales(settings, float(card.preprocess.get("smallest", _VISIBLE)))
+    visible = float(card.preprocess.get("smallest", _VISIBLE))
+    share = card.preprocess.get("share_of_frame")  # of the longer side, which the smallest object has as a rule
+    rough, scale = _scales(settings, visible, share * longest if share and longest else None)
     config = TwoPassConfig(
         window=window, thresholds=thresholds, overlap=float(card.preprocess.get("overlap", 0.25)),
         nms_iou=float(card.preprocess.get("nms_iou", 0.5)), rough=rough, scale=scale, refresh=settings.refresh,
@@ -132,11 +137,13 @@ def load_detector(weights: str, settings: DetectSettings, options: RunOptions) -
     )
 
 
-def _scales(settings: DetectSettings, visible: float) -> tuple[float, float]:
-    """Those of the settings, or what makes their smallest object `visible` pixels large."""
-    if settings.smallest is None:
-        return settings.rough, settings.scale
-    return scales_for(settings.smallest, visible)
+def _scales(settings: DetectSettings, visible: float, usual: float | None = None) -> tuple[float, float]:
+    """Those of the settings, or what makes their smallest object, or the `usual` one (frame pixels), `visible` pixels
+    large."""
+    if settings.smallest is not None:
+        return scales_for(settings.smallest, visible)
+    rough, scale = scales_for(usual, visible) if usual else (_ROUGH, 1.0)
+    return settings.rough or rough, settings.scale or scale
 
 
 def _by_words(weights: str, settings: DetectSettings, options: RunOptions) -> Detector:
@@ -176,7 +183,7 @@ def detect(
     for path in (out, *([picture] if picture else [])):
         check_output(path, overwrite=options.overwrite, sources=sources)
     with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
-        detector = detector or load_detector(weights, settings, options)
+        detector = detector or load_detector(weights, settings, options, longest=max(clip.meta.width, clip.meta.height))
         record = new_record([detector.facts], options=options, settings=settings, command=command)
         search = make_search(detector, settings)
         together = settings.together or (1 if detector.facts.device == "cpu" else _TOGETHER)
@@ -232,8 +239,9 @@ def rows_of(found: FrameFound, index: int, time_s: float, names: tuple[str, ...]
 
 
 def _check(settings: DetectSettings) -> None:
-    if not 0 < settings.rough <= 1 or not 0 < settings.scale <= 4:
-        raise UsageError(f"--scales {settings.rough:g},{settings.scale:g}", hint="shares of the frame's size, above 0")
+    rough, scale = (1.0 if value is None else value for value in (settings.rough, settings.scale))
+    if not 0 < rough <= 1 or not 0 < scale <= 4:
+        raise UsageError(f"--scales {rough:g},{scale:g}", hint="shares of the frame's size, above 0")
     if settings.smallest is not None and settings.smallest <= 0:
         raise UsageError(f"--smallest {settings.smallest:g}", hint="pixels of the smallest object, above 0")
     if not 0 <= settings.carry <= 1:

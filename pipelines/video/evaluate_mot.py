@@ -110,7 +110,7 @@ def _looks(
     folder: Path, found: dict[int, Detections], options: RunOptions
 ) -> Callable[[int], np.ndarray[tuple[int, ...], np.dtype[np.float64]] | None]:
     """Looks by frame number, where the folder has the clip or the pictures that its seqinfo.ini names."""
-    source = _pictures(folder)
+    source = clip_of(folder)
     if source is None:
         return lambda place: None
     with open_clip(source, threads=options.threads) as clip:
@@ -118,7 +118,8 @@ def _looks(
     return lambda place: known.get(place)
 
 
-def _pictures(folder: Path) -> Path | None:
+def clip_of(folder: Path) -> Path | None:
+    """The clip of a sequence, or the pictures that its seqinfo.ini names; None where there are none."""
     info = configparser.ConfigParser()
     try:
         info.read(folder / "seqinfo.ini")

@@ -1,23 +1,25 @@
-"""Where the boxes of `video mot` come from: a file, a detector's network, or, without either, what moves."""
+"""Where the boxes of `video mot` come from: a file, a detector's network, or, without either, people or what moves."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.tracks import TrackRow, read_tracks
-from vitapps.datasets.formats.video_read import Clip, Frame
+from vitapps.datasets.formats.video_read import Clip, Frame, is_url
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 log = logging.getLogger("vitapps.video")
 Floats = NDArray[np.float64]
+Kind = Literal["people", "moving"]
 MOVING = "no detections were given: what moves before a still camera is followed, whatever it is"
 
 
@@ -44,10 +46,11 @@ class Finder:
 
 
 def make_finder(
-    detections: Path | None, weights: str | None, clip: Clip, options: RunOptions, words: tuple[str, ...] = ()
-) -> Finder:
+    detections: Path | None, weights: str | None, clip: Clip, options: RunOptions, words: tuple[str, ...] = (),
+    kind: Kind = "moving",
+) -> Finder:  # fmt: skip
     """By the file `detections`, else the detector `weights` (a card, a YOLO graph `.onnx`, or an OWL-ViT that is asked
-    for `words`), else by motion.
+    for `words`), else the embedded finder of people or motion alone, as `kind` says.
 
     Raises UnreadableInputError, MissingError or UsageError as the readers and loaders do.
     """
@@ -59,7 +62,32 @@ def make_finder(
         found = by_frame(read_tracks(detections))
         return Finder(find=lambda frame: found.get(frame.index, NOTHING), last=max(found, default=-1))
     if weights is not None:
-        return _by_network(weights, options, words)
+        return _by_network(weights, clip, options, words)
+    if kind == "people":
+        return find_people(clip, options)
+    return _by_motion(clip)
+
+
+def find_people(clip: Clip, options: RunOptions, *, weights: str = "", still: bool = True) -> Finder:
+    """The embedded finder of people (or the card `weights`), with what moves beside it where the clip can be looked
+    through beforehand and `still` lets it."""
+    from vitapps.pipelines.video.detect import DetectSettings, load_detector
+    from vitapps.pipelines.video.moving import MovingThings
+    from vitapps.pipelines.video.people import DEFAULT_WEIGHTS, DOUBT, PeopleSearch
+    from vitapps.pipelines.video.two_pass import TwoPassDetector
+
+    longest = max(clip.meta.width, clip.meta.height)
+    detector = load_detector(weights or DEFAULT_WEIGHTS, DetectSettings(), options, longest=longest)
+    threshold = detector.config.thresholds[0]
+    doubting = replace(detector.config, thresholds=(DOUBT * threshold,))
+    people = PeopleSearch(
+        TwoPassDetector(detector.predict, doubting), threshold,
+        MovingThings(clip) if still and not is_url(clip.meta.source) else None,
+    )  # fmt: skip
+    return Finder(find=lambda frame: _as_detections(*people.find(frame.pixels)), networks=(detector.facts,))
+
+
+def _by_motion(clip: Clip) -> Finder:
     from vitapps.pipelines.video.moving import MovingThings
 
     moving = MovingThings(clip)
@@ -81,7 +109,7 @@ def by_frame(rows: Sequence[TrackRow]) -> dict[int, Detections]:
     return {frame: Detections(boxes=boxes[places], scores=scores[places]) for frame, places in frames.items()}
 
 
-def _by_network(weights: str, options: RunOptions, words: tuple[str, ...]) -> Finder:
+def _by_network(weights: str, clip: Clip, options: RunOptions, words: tuple[str, ...]) -> Finder:
     if weights.endswith(".onnx"):
         from vitapps.pipelines.video.yolo import load_yolo
 
@@ -90,7 +118,7 @@ def _by_network(weights: str, options: RunOptions, words: tuple[str, ...]) -> Fi
     from vitapps.pipelines.video.detect import DetectSettings, load_detector, make_search
 
     settings = DetectSettings(words=words)
-    detector = load_detector(weights, settings, options)
+    detector = load_detector(weights, settings, options, longest=max(clip.meta.width, clip.meta.height))
     search = make_search(detector, settings)
 
     def find(frame: Frame) -> Detections:

@@ -41,23 +41,28 @@ class MovingThings:
 
     def find(self, pixels: Picture) -> tuple[Floats, Floats]:
         """The things of one frame; none where most of it differs."""
+        mask = self.mask(pixels)
+        if mask is None:
+            return np.zeros((0, 4)), np.zeros(0)
+        number, _, stats, _ = cv2.connectedComponentsWithStats(mask)
+        stats = stats[1:number][stats[1:number, cv2.CC_STAT_AREA] > _SMALLEST * mask.size]
+        boxes = np.concatenate([stats[:, :2], stats[:, :2] + stats[:, 2:4]], axis=1).astype(np.float64)
+        filled = stats[:, cv2.CC_STAT_AREA] / np.maximum(stats[:, 2] * stats[:, 3], 1)
+        scale = np.array([pixels.shape[1] / mask.shape[1], pixels.shape[0] / mask.shape[0]] * 2)
+        return boxes * scale, 0.6 + 0.4 * filled
+
+    def mask(self, pixels: Picture) -> Picture | None:
+        """What moves, 0 or 1, h w of the size at work; None where most of the frame differs from the background."""
         small = self._small(pixels)
         if self._background is None or small.shape != self._background.shape:
-            return np.zeros((0, 4)), np.zeros(0)
+            return None
         apart = cv2.absdiff(small, self._background).max(axis=2)
         limit = max(_LEAST, 4 * float(np.median(apart)))
         mask = (apart > limit).astype(np.uint8)
         mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         tall = max(5, len(mask) // 24)  # people fall into head, shirt and trousers
         mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((tall, 5), np.uint8)))
-        if mask.mean() > _ALL:
-            return np.zeros((0, 4)), np.zeros(0)
-        number, _, stats, _ = cv2.connectedComponentsWithStats(mask)
-        stats = stats[1:number][stats[1:number, cv2.CC_STAT_AREA] > _SMALLEST * mask.size]
-        boxes = np.concatenate([stats[:, :2], stats[:, :2] + stats[:, 2:4]], axis=1).astype(np.float64)
-        filled = stats[:, cv2.CC_STAT_AREA] / np.maximum(stats[:, 2] * stats[:, 3], 1)
-        scale = np.array([pixels.shape[1] / small.shape[1], pixels.shape[0] / small.shape[0]] * 2)
-        return boxes * scale, 0.6 + 0.4 * filled
+        return None if mask.mean() > _ALL else mask
 
     @staticmethod
     def _small(pixels: Picture) -> Picture:

@@ -1,0 +1,71 @@
+"""People in the frames of a clip: the embedded finder, and before a still camera what moves beside it.
+
+A box that the finder is sure of begins a track. One that it doubts does so where half of the box moves; what moves in
+the shape of a person and was not found goes on with a track that is there, but begins none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vitapps.pipelines.video.moving import MovingThings
+from vitapps.pipelines.video.two_pass import TwoPassDetector
+from vitapps.pipelines.windows.boxes import box_iou
+
+DEFAULT_WEIGHTS = "people-finder"
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+DOUBT = 0.3  # of the card's threshold: below it nothing is a person
+_BEGINS = 0.6  # the score from which `associate.py` lets a detection begin a track
+_MOVING, _FIRMER = 0.5, 0.2  # share of a box that moves, and what this adds to its score
+_ALONE = 0.5  # score of what only moves: it is strong, but begins no track
+_UPRIGHT = (1.4, 4.5)  # height over width of a thing that may be a person
+_NEW = 0.2  # IoU with what was found, up to which a moving thing is another
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleSearch:
+    """`find(pixels) -> (boxes n 4, scores n 0..1)` for frames in their order; `threshold` is that of the card, and
+    the search gives boxes from `DOUBT` of it on; `moving` is None where the camera moves or nobody knows."""
+
+    search: TwoPassDetector
+    threshold: float
+    moving: MovingThings | None = None
+
+    def find(self, pixels: Pixels) -> tuple[Floats, Floats]:
+        """The people of the next frame, H W 3."""
+        (found,) = self.search.steps([pixels])
+        boxes, scores = found.boxes, rescaled(found.scores, self.threshold)
+        mask = None if self.moving is None else self.moving.mask(pixels)
+        if self.moving is None or mask is None:
+            return boxes, scores
+        scores = np.minimum(1.0, scores + _FIRMER * (_share(mask, boxes, pixels.shape) >= _MOVING))
+        things = upright(self.moving.find(pixels)[0])
+        alone = things[(box_iou(things, boxes) <= _NEW).all(axis=1)]
+        return np.concatenate([boxes, alone]), np.concatenate([scores, np.full(len(alone), _ALONE)])
+
+
+def rescaled(scores: Floats, threshold: float) -> Floats:
+    """Scores 0..1 brought to those of the association, straight from 0 over the threshold to 1."""
+    return np.asarray(np.interp(scores, (0.0, threshold, 1.0), (0.0, _BEGINS, 1.0)))
+
+
+def upright(boxes: Floats) -> Floats:
+    """Those that have the shape of a person who stands."""
+    sides = np.maximum(boxes[:, 2:] - boxes[:, :2], 1e-6)
+    tall = sides[:, 1] / sides[:, 0]
+    return boxes[(tall >= _UPRIGHT[0]) & (tall <= _UPRIGHT[1])]
+
+
+def _share(mask: Pixels, boxes: Floats, frame: tuple[int, ...]) -> Floats:
+    """Share of every box (frame pixels) that is set in the mask, by an integral image."""
+    total = cv2.integral(mask)  # h w -> h+1 w+1
+    scale = np.array([mask.shape[1] / frame[1], mask.shape[0] / frame[0]] * 2)
+    limit = np.array([mask.shape[1], mask.shape[0]] * 2)
+    x0, y0, x1, y1 = np.clip(np.round(boxes * scale), 0, limit).astype(np.int64).T
+    inside = total[y1, x1] - total[y0, x1] - total[y1, x0] + total[y0, x0]
+    return np.asarray(inside / np.maximum((x1 - x0) * (y1 - y0), 1))
