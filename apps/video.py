@@ -191,8 +191,8 @@ def mot(
     from vitapps.pipelines.video.mot import mot as join
 
     settings = MotSettings(
-        detections=detections, weights=detect_weights, words=listed(words), detect=detect, format=output_format, video=video,
-        preview=preview, start=start, end=end, stride=stride, image_rate=image_rate, decoder=decoder,
+        detections=detections, weights=detect_weights, words=listed(words), detect=detect, format=output_format,
+        video=video, preview=preview, start=start, end=end, stride=stride, image_rate=image_rate, decoder=decoder,
         associate=association(tune or ()), smooth=SMOOTHING if smooth else (0.0, 0.0),
     )  # fmt: skip
     result = join(clip, out, settings, options=run.options, progress=run.progress, command=run.command_line)
