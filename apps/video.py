@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -156,14 +156,10 @@ def mot(
         typer.Option(
             "--detect-weights",
             show_default=False,
-            help="Instead: a detector's card, a YOLO .onnx or an OWL-ViT. Without either: --detect.",
+            help="Instead: a detector's card, a YOLO .onnx or an OWL-ViT. moving: whatever moves.",
         ),
     ] = None,
     words: video_learn.WordsOption = "",
-    detect: Annotated[
-        Literal["people", "moving"],
-        typer.Option("--detect", help="Without both: people by the embedded finder, or whatever moves."),
-    ] = "moving",
     tune: Annotated[
         list[str] | None,
         typer.Option(
@@ -191,8 +187,8 @@ def mot(
     from vitapps.pipelines.video.mot import mot as join
 
     settings = MotSettings(
-        detections=detections, weights=detect_weights, words=listed(words), detect=detect, format=output_format,
-        video=video, preview=preview, start=start, end=end, stride=stride, image_rate=image_rate, decoder=decoder,
+        detections=detections, weights=detect_weights, words=listed(words), format=output_format, video=video,
+        preview=preview, start=start, end=end, stride=stride, image_rate=image_rate, decoder=decoder,
         associate=association(tune or ()), smooth=SMOOTHING if smooth else (0.0, 0.0),
     )  # fmt: skip
     result = join(clip, out, settings, options=run.options, progress=run.progress, command=run.command_line)

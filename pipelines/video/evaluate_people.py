@@ -20,7 +20,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.video.evaluate_mot import clip_of, score
 from vitapps.pipelines.video.looks import looks_of
 from vitapps.pipelines.video.mot import MotSettings, associate, rows_of
-from vitapps.pipelines.video.mot_detections import Finder, find_people, make_finder
+from vitapps.pipelines.video.mot_detections import MOTION, Finder, find_people, make_finder
 from vitapps.pipelines.video.mot_scores import MotScores
 from vitapps.pipelines.video.people_scores import PeopleScores, Searched, people_scores
 from vitapps.progress import Progress, null_progress
@@ -51,7 +51,7 @@ def evaluate_people(
     ways: dict[str, Callable[[Clip], Finder]] = {
         "people and motion": lambda clip: find_people(clip, chosen, weights=weights),
         "people": lambda clip: find_people(clip, chosen, weights=weights, still=False),
-        "what moves": lambda clip: make_finder(None, None, clip, chosen),
+        "what moves": lambda clip: make_finder(None, MOTION, clip, chosen),
     }
     rows = []
     with progress.task("finding people", total=len(folders) * len(ways)) as task:

@@ -28,7 +28,7 @@ from vitapps.pipelines.video.associate import AssociateSettings, Associator, Tra
 from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.looks import looks_of
-from vitapps.pipelines.video.mot_detections import Detections, Finder, Kind, make_finder
+from vitapps.pipelines.video.mot_detections import Detections, Finder, make_finder
 from vitapps.pipelines.video.track import AHEAD, check_span, sound_of
 from vitapps.pipelines.video.track_smooth import smoothed
 from vitapps.pipelines.windows.prefetch import ahead
@@ -41,7 +41,7 @@ SMOOTHING = (1.5, 4.0)  # frames: of the centre, of the sides
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotSettings:
-    """`detections` in any format of `tracks.py`, else by the detector `weights`, else `detect` (`mot_detections.py`);
+    """`detections` in any format of `tracks.py`, else by the detector `weights`, else what moves (`mot_detections.py`);
     `words`: what is sought, of weights that are asked by words;
     `start`, `end` seconds of the part that is tracked, every `stride`-th frame of it; `smooth` frames over which
     (centre, sides) of finished tracks are smoothed; `least`: sightings of a track that is written."""
@@ -49,7 +49,6 @@ class MotSettings:
     detections: Path | None = None
     weights: str | None = None
     words: tuple[str, ...] = ()
-    detect: Kind = "moving"
     start: float | None = None
     end: float | None = None
     stride: int = 1
@@ -108,7 +107,7 @@ def mot(
             open_clip(source, decoder=settings.decoder, threads=options.threads, image_rate=settings.image_rate)
         )
         check_drawing(clip.meta, settings)
-        finder = make_finder(settings.detections, settings.weights, clip, options, settings.words, settings.detect)
+        finder = make_finder(settings.detections, settings.weights, clip, options, settings.words)
         record = new_record(finder.networks, options=options, settings=_facts(settings), command=command, inputs=given)
         paths = {
             name: stack.enter_context(atomic_path(path, overwrite=options.overwrite)) for name, path in outputs.items()

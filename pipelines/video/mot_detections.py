@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +18,7 @@ from vitapps.pipelines.runtime.network_facts import NetworkFacts
 
 log = logging.getLogger("vitapps.video")
 Floats = NDArray[np.float64]
-Kind = Literal["people", "moving"]
+MOTION = "moving"  # said in the place of weights: whatever moves
 MOVING = "no detections were given: what moves before a still camera is followed, whatever it is"
 
 
@@ -46,11 +45,10 @@ class Finder:
 
 
 def make_finder(
-    detections: Path | None, weights: str | None, clip: Clip, options: RunOptions, words: tuple[str, ...] = (),
-    kind: Kind = "moving",
-) -> Finder:  # fmt: skip
+    detections: Path | None, weights: str | None, clip: Clip, options: RunOptions, words: tuple[str, ...] = ()
+) -> Finder:
     """By the file `detections`, else the detector `weights` (a card, a YOLO graph `.onnx`, or an OWL-ViT that is asked
-    for `words`), else the embedded finder of people or motion alone, as `kind` says.
+    for `words`; "moving": motion), else by motion.
 
     Raises UnreadableInputError, MissingError or UsageError as the readers and loaders do.
     """
@@ -61,10 +59,8 @@ def make_finder(
     if detections is not None:
         found = by_frame(read_tracks(detections))
         return Finder(find=lambda frame: found.get(frame.index, NOTHING), last=max(found, default=-1))
-    if weights is not None:
+    if weights is not None and weights != MOTION:
         return _by_network(weights, clip, options, words)
-    if kind == "people":
-        return find_people(clip, options)
     return _by_motion(clip)
 
 

@@ -31,6 +31,7 @@ POSES = "action/cmu_mocap/joints_30fps_mm.npz"
 NMS_IOU = 0.5
 SEED_STRIDE = 10_000_019  # windows of different seeds never coincide
 EVERY_NTH_KEPT = 5  # pose: never drawn in training
+FIGURES = 600  # drawn once, then shown again and again
 CHECKED = 160  # held-out windows on which the threshold is chosen
 SMALLEST = 24  # pixels of a person that the network sees
 SHARE_OF_FRAME = 0.094  # of the frame's longer side that the smallest person has, as a rule: 72 of 768 pixels
@@ -82,14 +83,14 @@ def train(
     return export(module, threshold, facts, out)
 
 
-def drawn_scenes(data: Path, seed: int, *, kept: bool = False, number: int = 600) -> PeopleScenes:
+def drawn_scenes(data: Path, seed: int, *, kept: bool = False) -> PeopleScenes:
     """Scenes of the poses and pictures that training sees, or of those that are kept back."""
     poses = read_poses(data / POSES)
     back = np.arange(len(poses)) % EVERY_NTH_KEPT == 0
     pictures = read_empty_scenes(data, kept=kept)
     if kept:
-        return PeopleScenes(poses=poses[back], backgrounds=pictures, number=number // 4, seed=seed + 1)
-    return PeopleScenes(poses=poses[~back], backgrounds=pictures, number=number, seed=seed)
+        return PeopleScenes(poses=poses[back], backgrounds=pictures, number=FIGURES // 4, seed=seed + 1)
+    return PeopleScenes(poses=poses[~back], backgrounds=pictures, number=FIGURES, seed=seed)
 
 
 def fit_people(

@@ -1,0 +1,95 @@
+"""People in clips: what the finder doubts and what moves, the scores, training on a handful of drawn scenes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakes.poses import write_poses
+from vitapps.apps.main import main
+from vitapps.datasets.formats.video_write import open_writer
+from vitapps.pipelines.video.people import PeopleSearch, rescaled, upright
+from vitapps.pipelines.video.people_scores import Searched, average_precision, best_threshold, people_scores
+from vitapps.pipelines.video.two_pass import FrameFound, Pixels
+from vitapps.shared_backbones.weights.cards import load_card
+
+
+class _Found:
+    """Stands for a search that always finds the same two boxes."""
+
+    def steps(self, frames: list[Pixels]) -> list[FrameFound]:
+        boxes = np.array([[10.0, 10, 30, 60], [100, 10, 120, 60]])
+        return [FrameFound(boxes=boxes, scores=np.array([0.3, 0.3]), labels=np.zeros(2, np.int64), calls=1, tiles=1)]
+
+
+class _Moves:
+    """Stands for a still camera: the first box moves, and a third thing that nobody found."""
+
+    def __init__(self, *, still: bool = True) -> None:
+        self.still = still
+
+    def mask(self, pixels: Pixels) -> Pixels | None:
+        mask = np.zeros((50, 100), np.uint8)  # half of the frame's size
+        mask[5:30, 5:15] = 1
+        return mask if self.still else None
+
+    def find(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+        return np.array([[10.0, 10, 30, 60], [150, 20, 170, 70], [40, 80, 100, 95]]), np.ones(3)
+
+
+def test_motion_makes_firm_what_is_doubted_and_begins_nothing() -> None:
+    frame = np.zeros((100, 200, 3), np.uint8)
+    search = PeopleSearch(_Found(), 0.4, _Moves())  # type: ignore[arg-type]
+    boxes, scores = search.find(frame)
+    assert boxes[:, 0].tolist() == [10, 100, 150], "the box that lies is nobody"
+    assert np.allclose(scores, [0.45 + 0.2, 0.45, 0.5])
+    for moving in (None, _Moves(still=False)):
+        alone = PeopleSearch(_Found(), 0.4, moving).find(frame)  # type: ignore[arg-type]
+        assert len(alone[0]) == 2 and np.allclose(alone[1], 0.45)
+    assert np.allclose(rescaled(np.array([0.0, 0.4, 1.0]), 0.4), [0, 0.6, 1])
+    assert len(upright(np.array([[0.0, 0, 10, 10], [0, 0, 10, 25], [0, 0, 10, 60]]))) == 1
+
+
+def test_scores_of_boxes_by_hand() -> None:
+    """Three are there; found: one well, one twice, one nowhere near."""
+    drawn = np.array([[0.0, 0, 10, 20], [30, 0, 40, 20], [60, 0, 70, 20]])
+    boxes = np.array([[0.0, 0, 10, 20], [30, 0, 40, 21], [30, 1, 40, 20], [90, 0, 99, 9]])
+    frames = [Searched(boxes=boxes, scores=np.array([0.9, 0.8, 0.3, 0.7]), drawn=drawn)]
+    assert average_precision(frames) == pytest.approx(2 / 3)
+    found = people_scores(frames, 0.5)
+    assert (found.recall, found.precision) == pytest.approx((2 / 3, 2 / 3))
+    assert best_threshold(frames) == pytest.approx((0.8, 0.8))
+    assert people_scores([]).ap50 == 0
+
+
+def test_training_gives_a_card_that_finds_in_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+    for folder in ("action/cmu_mocap", "action/fight_surv/noFight", "davis16/JPEGImages/480p/libby"):
+        (data / folder).mkdir(parents=True)
+    write_poses(data / "action/cmu_mocap/joints_30fps_mm.npz", sequences=1, frames=60)
+    rng = np.random.default_rng(0)
+    picture = rng.integers(0, 255, (120, 160, 3)).astype(np.uint8)
+    Image.fromarray(picture).save(data / "davis16/JPEGImages/480p/libby/00000.jpg")
+    with open_writer(data / "action/fight_surv/noFight/nofi051.mp4") as writer:
+        for number in range(4):
+            writer.add(picture, number / 25)
+    from vitapps.pipelines.video import train_people
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_people, "FIGURES", 8)
+        patch.setattr(train_people, "CHECKED", 2)
+        words = ["--data", str(data), "-o", str(tmp_path / "m"), "--steps", "2", "--batch", "1"]
+        assert main(["video", "train", "people", *words]) == 0
+    card = load_card(str(tmp_path / "m/people-finder.toml"))
+    assert card.preprocess["share_of_frame"] and 0.05 <= card.labels[0]["threshold"] <= 0.95
+    clip = data / "action/fight_surv/noFight/nofi051.mp4"
+    capsys.readouterr()
+    words = [str(clip), "-w", str(tmp_path / "m/people-finder.toml"), "-o", str(tmp_path / "d.csv"), "--json"]
+    assert main(["video", "detect", *words]) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 4
+    assert main(["video", "train", "people", "--data", str(tmp_path / "m"), "-o", str(tmp_path / "n")]) != 0
+    assert "poses" in capsys.readouterr().err or not (tmp_path / "n").exists()
