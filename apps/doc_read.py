@@ -12,7 +12,7 @@ from vitapps.apps.console import Run, WeightsOption, command
 from vitapps.apps.terminal import columns
 
 if TYPE_CHECKING:
-    from vitapps.pipelines.document.text_scores import ReliabilityBin
+    from vitapps.pipelines.runtime.reliability import ReliabilityBin
 
 FolderOption = Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder to write to.")]
 WordsOption = Annotated[

@@ -199,17 +199,25 @@ def mot(
 @command(eval_app, "track")
 def evaluate_track(
     run: Run,
-    data: DataOption,
+    data: Annotated[
+        Path | None, typer.Option("--data", show_default=False, help="Folder of sequences with ground truth.")
+    ] = None,
+    generated: Annotated[
+        int, typer.Option("--generated", min=0, help="So many drawn scenes, besides or without --data.")
+    ] = 0,
     tracker: Annotated[
         list[str] | None,
         typer.Option("--tracker", show_default=False, help="Only these: vitapps, filter, network, static, template, …"),
     ] = None,
     weights: TrackerWeightsOption = None,
 ) -> None:
-    """One pass from the first box over sequences in OTB, GOT-10k, VOT or DAVIS layout, beside simple baselines."""
+    """One pass from the first box over sequences in OTB, GOT-10k, VOT or DAVIS layout, beside simple baselines; and how
+    often what has a score overlaps by more than half."""
     from vitapps.pipelines.video.evaluate_track import evaluate_track as score
 
-    rows = score(data, trackers=tracker or (), weights=weights, options=run.options, progress=run.progress)
+    found = score(
+        data, generated=generated, trackers=tracker or (), weights=weights, options=run.options, progress=run.progress
+    )  # fmt: skip
     names = ("auc", "precision", "norm_precision", "ao", "sr50", "sr75")
     table = [
         (
@@ -219,10 +227,19 @@ def evaluate_track(
             *(f"{getattr(row.scores, name):.3f}" for name in names),
             f"{row.ms:.1f}",
         )
-        for row in rows
+        for row in found.rows
     ]
     header = ("tracker", "sequences", "n", "AUC", "P@20", "normP", "AO", "SR.5", "SR.75", "ms")
-    run.emit({"rows": rows}, columns(header, table))
+    bins = [
+        (curve.tracker, f"{item.low:.1f} to {item.high:.1f}", item.count, f"{item.confidence:.2f}", f"{item.right:.2f}")
+        for curve in found.curves
+        for item in curve.bins
+    ]
+    lines = columns(header, table)
+    if bins:
+        lines += ["", *columns(("tracker", "score", "frames", "mean score", "share of IoU > 0.5"), bins)]
+        lines += [f"{curve.tracker}: expected calibration error {curve.error:.3f}" for curve in found.curves]
+    run.emit({"rows": found.rows, "curves": found.curves}, lines)
 
 
 @command(eval_app, "mot")

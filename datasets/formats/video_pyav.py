@@ -20,6 +20,9 @@ log = logging.getLogger("vitapps.video")
 MAX_PIXELS = 170_000_000  # of one frame; 8K has 33 million
 NEAR_SQUARE = 0.01  # sample aspect ratios this close to 1 are encoder rounding
 _EARLY_S, _EARLY = 1.0, 0.05  # seconds and share of a clip's length by which its pictures may end before it
+_TURNS = {  # against the clock
+    90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE,
+}  # fmt: skip
 _RANGES = {1: "limited", 2: "full"}
 _HINT = "does a player open it? convert it: ffmpeg -i IN -c:v libx264 OUT.mp4"
 
@@ -316,8 +319,8 @@ class PyAVClip:
         if abs(self._aspect - 1) > NEAR_SQUARE:
             width = max(1, round(pixels.shape[1] * self._aspect))
             pixels = np.asarray(cv2.resize(pixels, (width, pixels.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)
-        turns = self._rotation // 90
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        turn = _TURNS.get(self._rotation)
+        return pixels if turn is None else np.asarray(cv2.rotate(pixels, turn), np.uint8)
 
     def _warn(self, text: str) -> None:
         if text not in self.warnings:

@@ -117,6 +117,17 @@ def _copy(name: str, path: Path) -> None:
         shutil.copyfile(source, path)
 
 
+def read_scene_pictures() -> list[NDArray[np.uint8]]:
+    """H W 3 each: the portraits and the page, to cut drawn scenes from."""
+    from vitapps.datasets.formats.picture import read_picture
+
+    found = []
+    for name in ("portrait.jpg", "two_portraits.jpg", "printed_page.jpg"):
+        with as_file(files(__name__) / name) as source:
+            found.append(read_picture(source).pixels)
+    return found
+
+
 def read_faces() -> list[tuple[NDArray[np.uint8], Box]]:
     """The faces of the samples with some of what is around them: pixels H W 3, and x y w h of the face in them."""
     from vitapps.datasets.formats.picture import read_picture

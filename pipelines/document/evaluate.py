@@ -29,17 +29,15 @@ from vitapps.pipelines.document.tesseract import Tesseract
 from vitapps.pipelines.document.text_scores import (
     BagScore,
     ErrorRate,
-    ReliabilityBin,
     bag_of_words,
     bare_words,
-    calibration_error,
     edit_distance,
     error_rate,
     folded_text,
     free_distance,
-    reliability,
     strict_text,
 )  # fmt: skip
+from vitapps.pipelines.runtime.reliability import ReliabilityBin, calibration_error, reliability
 from vitapps.progress import Progress, null_progress
 
 Engine = Callable[[Path], tuple[Page, float]]  # the page read, CPU seconds

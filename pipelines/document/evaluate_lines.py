@@ -19,15 +19,13 @@ from vitapps.pipelines.document.read_crops import CropReader, load_reader
 from vitapps.pipelines.document.recognise import Crop, Look, Reading, Recogniser
 from vitapps.pipelines.document.text_scores import (
     ErrorRate,
-    ReliabilityBin,
-    calibration_error,
     character_errors,
     folded_text,
-    reliability,
     strict_text,
     word_errors,
 )
 from vitapps.pipelines.document.word_fusion import READINGS, WordFusion, read_as, spellings_of, texts_of
+from vitapps.pipelines.runtime.reliability import ReliabilityBin, calibration_error, reliability
 from vitapps.progress import Progress, null_progress
 
 Beside = Literal["tesseract"]

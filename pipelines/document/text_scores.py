@@ -157,34 +157,3 @@ def bag_of_words(found: Iterable[str], truth: Iterable[str]) -> BagScore:
     """Words as multisets: a word found twice that stands once counts once."""
     one, other = Counter(found), Counter(truth)
     return BagScore(right=(one & other).total(), found=one.total(), truth=other.total())
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReliabilityBin:
-    """Answers with confidence from `low` to `high`: how many, their mean confidence, the share that was right."""
-
-    low: float
-    high: float
-    count: int
-    confidence: float
-    right: float
-
-
-def reliability(confidences: Sequence[float], right: Sequence[bool], bins: int = 10) -> tuple[ReliabilityBin, ...]:
-    """The reliability curve in equal steps of confidence, empty steps left out."""
-    score, hit = np.asarray(confidences, np.float64), np.asarray(right, bool)
-    which = np.minimum((score * bins).astype(int), bins - 1)
-    return tuple(
-        ReliabilityBin(
-            low=place / bins, high=(place + 1) / bins, count=int((which == place).sum()),
-            confidence=float(score[which == place].mean()), right=float(hit[which == place].mean()),
-        )
-        for place in range(bins)
-        if (which == place).any()
-    )  # fmt: skip
-
-
-def calibration_error(curve: Sequence[ReliabilityBin]) -> float:
-    """Expected calibration error: mean distance of confidence and share right, by count (Naeini et al. 2015)."""
-    total = sum(item.count for item in curve)
-    return sum(item.count * abs(item.confidence - item.right) for item in curve) / total if total else 0.0

@@ -27,7 +27,7 @@ from vitapps.pipelines.document.confidence import Calibration, WordEvidence
 from vitapps.pipelines.document.evaluate import score_page
 from vitapps.pipelines.document.read_page import PageReader, ReadSettings, read_page
 from vitapps.pipelines.document.recognise import DEFAULT_WEIGHTS, TASK, Crop, Reading, Recogniser
-from vitapps.pipelines.document.text_scores import ReliabilityBin, calibration_error, reliability
+from vitapps.pipelines.runtime.reliability import ReliabilityBin, calibration_error, reliability
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.weights.cards import Card, card_files, load_card, write_card
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -23,6 +24,8 @@ from vitapps.pipelines.video.draw import ContactSheet
 from vitapps.pipelines.video.windows import look
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, write_run_record
+
+log = logging.getLogger("vitapps.video")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +100,9 @@ def action(
                 seen.append(window)
                 task.advance()
         record.warnings += clip.warnings
+    if seen[-1].end_s == seen[0].start_s:
+        record.warnings.append("one frame alone: no motion to be seen")
+        log.warning("%s: one frame alone: no motion to be seen", source)
     shares = model.probabilities(np.stack([window.logits for window in seen]))
     whole = ranked(shares.mean(axis=0), model.labels, settings.top)
     segments = merge([(window.start_s, window.end_s) for window in seen], shares, model.labels)

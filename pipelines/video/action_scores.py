@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.pipelines.runtime.reliability import calibration_error, reliability
+
 Floats = NDArray[np.float32]
 Labels = NDArray[np.int64]
 
@@ -47,7 +49,7 @@ def score_action(logits: Floats, labels: Labels) -> ActionScore:
         accuracy=float(right.mean()),
         mean_class=float(np.mean(classes)),
         auc=area_under_curve(logits[:, 1] - logits[:, 0], labels) if logits.shape[1] == 2 else None,
-        ece=calibration_error(shares.max(axis=1), right),
+        ece=calibration_error(reliability(shares.max(axis=1), right)),
     )
 
 
@@ -58,15 +60,6 @@ def area_under_curve(scores: Floats, labels: Labels) -> float:
         return float("nan")
     gap = positive[:, None] - negative[None]
     return float((gap > 0).mean() + 0.5 * (gap == 0).mean())
-
-
-def calibration_error(confidence: Floats, right: NDArray[np.bool_], bins: int = 10) -> float:
-    """Mean gap between confidence and accuracy over bins of equal width, weighted by their clips."""
-    place = np.minimum((confidence * bins).astype(int), bins - 1)
-    gaps = [
-        abs(confidence[place == b].mean() - right[place == b].mean()) * (place == b).mean() for b in np.unique(place)
-    ]
-    return float(np.sum(gaps))
 
 
 def best_temperature(logits: Floats, labels: Labels) -> float:

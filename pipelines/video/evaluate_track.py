@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.datasets.formats.video_read import open_clip
-from vitapps.datasets.sets.tracking import TrackedSequence, read_sequences
+from vitapps.datasets.sets.tracking import read_sequences
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.video.flow import follow
+from vitapps.pipelines.runtime.reliability import ReliabilityBin, calibration_error, reliability
 from vitapps.pipelines.video.followers import make_trackers
+from vitapps.pipelines.video.track_baselines import BoxMaker, baselines
 from vitapps.pipelines.video.track_choices import TrackerKind
-from vitapps.pipelines.video.track_scores import TrackScores, mean_scores, track_scores
-from vitapps.pipelines.video.window import crop
+from vitapps.pipelines.video.track_scores import TrackScores, mean_scores, pair_iou, track_scores
 from vitapps.progress import Progress, null_progress
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
-Step = Callable[[Picture], Floats]
+Step = Callable[[Picture], tuple[Floats, float]]  # the box x0 y0 x1 y1 and its score; nan where none is told
 Maker = Callable[[Picture, Floats], Step]
+GENERATED = "generated"
+_BINS = 5
+_FIRST = 1000  # seed of the drawn scenes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,78 +43,152 @@ class TrackRowOfScores:
     ms: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScoreCurve:
+    """How often the boxes of a tracker overlapped by more than half, by the score that it gave them, over the frames
+    that have a drawn box; `error` is the expected calibration error in ten bins."""
+
+    tracker: str
+    frames: int
+    bins: tuple[ReliabilityBin, ...]
+    error: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrackTable:
+    """`rows` a tracker and group; `curves` a tracker that gives scores."""
+
+    rows: list[TrackRowOfScores]
+    curves: list[ScoreCurve]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """A sequence as it is scored: `boxes` n 4, x y w h; `read` its first n frames."""
+
+    name: str
+    family: str
+    boxes: Floats
+    read: Callable[[], list[Picture]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pass:
+    """One pass over a sequence: `told` score a frame after the first, `right` whether the box overlaps by more than
+    half, both of the frames with a drawn box."""
+
+    scores: TrackScores
+    ms: float
+    told: Floats
+    right: NDArray[np.bool_]
+
+
 def evaluate_track(
-    data: Path, *, trackers: Sequence[str] = (), weights: str | None = None, options: RunOptions | None = None,
-    progress: Progress = null_progress,
-) -> list[TrackRowOfScores]:  # fmt: skip
-    """Rows for each of `trackers` (none: all that are installed): all sequences below `data`, the families apart, and
-    every sequence; `weights`: of the trackers "vitapps" (fused) and "network", else the embedded ones. Raises
-    UsageError for an unknown tracker, MissingError for weights that are not there, UnreadableInputError for a folder
-    without sequences."""
+    data: Path | None, *, generated: int = 0, trackers: Sequence[str] = (), weights: str | None = None,
+    options: RunOptions | None = None, progress: Progress = null_progress,
+) -> TrackTable:  # fmt: skip
+    """Each of `trackers` (none: all that are installed) on all sequences below `data`, the families apart, and every
+    sequence; on the first `generated` drawn scenes (`tracked_scenes.py`) besides. `weights`: of the trackers
+    "vitapps" (fused) and "network", else the embedded ones. Raises UsageError for an unknown tracker or no sequence,
+    MissingError for weights that are not there, UnreadableInputError for a folder without sequences."""
     options = options or RunOptions()
     known = makers(weights, options)
     if unknown := set(trackers) - set(known):
         raise UsageError(f"--tracker {', '.join(sorted(unknown))}: not known here", hint=f"one of {', '.join(known)}")
-    sequences = read_sequences(data)
+    cases = [*(real_cases(data, options) if data else ()), *drawn_cases(generated)]
+    if not cases:
+        raise UsageError("no sequences are given", hint="--data DIR, or --generated 16")
     chosen = {name: known[name] for name in trackers or known}
-    measured: dict[str, list[tuple[TrackScores, float]]] = {name: [] for name in chosen}
-    with progress.task("tracking", total=len(sequences) * len(chosen)) as task:
-        for sequence in sequences:
-            frames = read_frames(sequence, options)
+    measured: dict[str, list[Pass]] = {name: [] for name in chosen}
+    with progress.task("tracking", total=len(cases) * len(chosen)) as task:
+        for case in cases:
+            frames = case.read()
             for name, maker in chosen.items():
-                measured[name].append(one_pass(maker, frames, sequence.boxes))
+                measured[name].append(one_pass(maker, frames, case.boxes))
                 task.advance()
-    return [row for name in chosen for row in _rows(name, sequences, measured[name])]
+    rows = [row for name in chosen for row in _rows(name, cases, measured[name])]
+    curves = [curve for name in chosen if (curve := _curve(name, measured[name])) is not None]
+    return TrackTable(rows=rows, curves=curves)
 
 
-def read_frames(sequence: TrackedSequence, options: RunOptions) -> list[Picture]:
-    """The pictures that have a drawn box."""
-    with open_clip(sequence.source, threads=options.threads) as clip:
-        return [frame.pixels for frame in clip.frames() if frame.index < len(sequence.boxes)]
+def real_cases(data: Path, options: RunOptions) -> Iterator[Case]:
+    """The sequences below a folder; only frames that have a drawn box are read."""
+
+    def read(source: str, count: int) -> list[Picture]:
+        with open_clip(source, threads=options.threads) as clip, closing(clip.frames()) as frames:
+            return [frame.pixels for frame in frames if frame.index < count]
+
+    for item in read_sequences(data):
+        family = "DAVIS" if item.family == "DAVIS" else "OTB/VOT/GOT"
+        reader = functools.partial(read, item.source, len(item.boxes))
+        yield Case(name=item.name, family=family, boxes=item.boxes, read=reader)
 
 
-def one_pass(maker: Maker, frames: Sequence[Picture], drawn: Floats) -> tuple[TrackScores, float]:
-    """Scores, and CPU milliseconds a frame, from the first drawn box on."""
+def drawn_cases(number: int) -> Iterator[Case]:
+    """Scenes of pieces of the bundled pictures; to the seeds from 0 on the score of the fused tracker was fitted."""
+    from vitapps.datasets.samples import read_scene_pictures
+    from vitapps.datasets.synth.tracked_scenes import TrackedScene
+
+    pictures = read_scene_pictures() if number else []
+    for seed in range(_FIRST, _FIRST + number):
+        scene = TrackedScene(pictures, seed)
+        yield Case(
+            name=f"scene {seed}", family=GENERATED, boxes=scene.boxes(), read=lambda scene=scene: list(scene.frames())
+        )  # fmt: skip
+
+
+def one_pass(maker: Maker, frames: Sequence[Picture], drawn: Floats) -> Pass:
+    """From the first drawn box on, without a reset."""
     first = drawn[0]
     begin = time.process_time()
     step = maker(frames[0], np.concatenate([first[:2], first[:2] + first[2:]]))
-    boxes = [step(frame) for frame in frames[1:]]
+    seen = [step(frame) for frame in frames[1:]]
     spent = time.process_time() - begin
-    found = np.array([first, *(np.concatenate([box[:2], box[2:] - box[:2]]) for box in boxes)])
-    return track_scores(found, drawn[: len(found)]), 1000 * spent / max(1, len(frames) - 1)
+    found = np.array([first, *(np.concatenate([box[:2], box[2:] - box[:2]]) for box, _ in seen)])
+    drawn = drawn[: len(found)]
+    known = np.isfinite(drawn[1:]).all(axis=1) & (drawn[1:, 2:] > 0).all(axis=1)
+    return Pass(
+        scores=track_scores(found, drawn), ms=1000 * spent / max(1, len(frames) - 1),
+        told=np.array([score for _, score in seen])[known], right=pair_iou(found[1:][known], drawn[1:][known]) > 0.5,
+    )  # fmt: skip
 
 
 def makers(weights: str | None, options: RunOptions) -> dict[str, Maker]:
-    """The trackers by name: ours, baselines, and what the installed OpenCV has without further files."""
+    """The trackers by name: ours, then the baselines."""
     found: dict[str, Maker] = {
         "vitapps": _follower("fused", weights, options), "filter": _follower("filter", None, options),
         "network": _follower("network", weights, options),
     }  # fmt: skip
-    found |= {"static": _static, "template": _template, "flow": _flow}
-    for name in ("CSRT", "KCF", "MIL"):
-        creator = getattr(cv2, f"Tracker{name}_create", None)
-        if creator is not None:
-            found[f"cv2-{name}"] = _of_opencv(creator)
-    return found
+    return found | {name: _without_score(maker) for name, maker in baselines().items()}
 
 
-def _rows(
-    name: str, sequences: Sequence[TrackedSequence], measured: Sequence[tuple[TrackScores, float]]
-) -> list[TrackRowOfScores]:
-    groups = {"all": list(range(len(sequences)))}
-    for place, sequence in enumerate(sequences):
-        groups.setdefault("DAVIS" if sequence.family == "DAVIS" else "OTB/VOT/GOT", []).append(place)
-        groups[sequence.name] = [place]
+def _rows(name: str, cases: Sequence[Case], measured: Sequence[Pass]) -> list[TrackRowOfScores]:
+    groups = {"all": list(range(len(cases)))}
+    for place, case in enumerate(cases):
+        groups.setdefault(case.family, []).append(place)
+        if case.family != GENERATED:
+            groups[case.name] = [place]
     return [
         TrackRowOfScores(
             tracker=name,
             group=group,
             sequences=len(places),
-            scores=mean_scores([measured[i][0] for i in places]),
-            ms=float(np.mean([measured[i][1] for i in places])),
+            scores=mean_scores([measured[i].scores for i in places]),
+            ms=float(np.mean([measured[i].ms for i in places])),
         )
         for group, places in groups.items()
     ]
+
+
+def _curve(name: str, measured: Sequence[Pass]) -> ScoreCurve | None:
+    """None for a tracker without scores."""
+    told, right = (np.concatenate(parts) for parts in zip(*((item.told, item.right) for item in measured), strict=True))
+    if not len(told) or np.isnan(told).any():
+        return None
+    return ScoreCurve(
+        tracker=name, frames=len(told), bins=reliability(told, right, _BINS),
+        error=calibration_error(reliability(told, right)),
+    )  # fmt: skip
 
 
 def _follower(kind: TrackerKind, weights: str | None, options: RunOptions) -> Maker:
@@ -121,60 +197,19 @@ def _follower(kind: TrackerKind, weights: str | None, options: RunOptions) -> Ma
 
     def make(frame: Picture, box: Floats) -> Step:
         tracker = load()(frame, box)
-        return lambda picture: tracker.update(picture).box
+
+        def step(picture: Picture) -> tuple[Floats, float]:
+            seen = tracker.update(picture)
+            return seen.box, seen.score
+
+        return step
 
     return make
 
 
-def _static(frame: Picture, box: Floats) -> Step:
-    """The box never moves."""
-    return lambda picture: box
-
-
-def _template(frame: Picture, box: Floats) -> Step:
-    """Normalised cross-correlation with the first look, at three sizes, within twice the box."""
-    middle, size, extent = (box[:2] + box[2:]) / 2, box[2:] - box[:2], float(max(box[2:] - box[:2]))
-    look = crop(frame, middle, extent, 48)
-    state = {"middle": middle, "size": size}
-
-    def step(picture: Picture) -> Floats:
-        best: tuple[float, Any, float] = (-2.0, state["middle"], 1.0)
-        for growth in (0.97, 1.0, 1.03):
-            reach = float(max(state["size"])) * growth
-            answer = cv2.matchTemplate(crop(picture, state["middle"], 2.5 * reach, 120), look, cv2.TM_CCOEFF_NORMED)
-            _, value, _, place = cv2.minMaxLoc(answer)
-            if value > best[0]:
-                best = (value, state["middle"] + (np.array(place) - 36) * reach / 48, growth)
-        state["middle"], state["size"] = best[1], state["size"] * best[2]
-        return np.concatenate([state["middle"] - state["size"] / 2, state["middle"] + state["size"] / 2])
-
-    return step
-
-
-def _flow(frame: Picture, box: Floats) -> Step:
-    """Points followed by optical flow alone."""
-    state: dict[str, Any] = {"grey": cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY), "box": box}
-
-    def step(picture: Picture) -> Floats:
-        grey = np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY), np.uint8)
-        state["box"], state["grey"] = follow(state["grey"], grey, state["box"]).box, grey
-        return np.asarray(state["box"])
-
-    return step
-
-
-def _of_opencv(creator: Callable[[], Any]) -> Maker:
+def _without_score(maker: BoxMaker) -> Maker:
     def make(frame: Picture, box: Floats) -> Step:
-        tracker = creator()
-        tracker.init(frame[..., ::-1].copy(), tuple(round(float(v)) for v in (*box[:2], *(box[2:] - box[:2]))))
-        last = {"box": box}
-
-        def step(picture: Picture) -> Floats:
-            seen, (x, y, w, h) = tracker.update(picture[..., ::-1].copy())
-            if seen:
-                last["box"] = np.array([x, y, x + w, y + h], np.float64)
-            return last["box"]
-
-        return step
+        step = maker(frame, box)
+        return lambda picture: (step(picture), float("nan"))
 
     return make

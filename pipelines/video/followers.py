@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -16,11 +16,14 @@ from vitapps.pipelines.video.single import Sighting, SingleTracker
 from vitapps.pipelines.video.track_choices import TrackerKind
 from vitapps.pipelines.video.track_network import LOST, NetworkTracker, TrackNetwork, load_network
 from vitapps.pipelines.video.window import Look
+from vitapps.pipelines.windows.boxes import box_iou
 
 Picture = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 EMBEDDED = "track-lorat-s"
 WIDTHS = (1.0, 1.25)  # of the search region, by turns
+_LOGISTIC = (-8.9, 0.8, 7.4, 7.8)  # constant, log odds of the filter's score, network's score, IoU of both boxes
+_EVEN = 0.5  # score below which a box is rather wrong than right
 
 
 class Follower(Protocol):
@@ -63,7 +66,10 @@ class FusedTracker:
     lies between both. The filter goes on from its own box, so that a wrong look of the network leaves no trace.
 
     The network looks near and wide by turns (`WIDTHS`), and its last two looks count by their scores: two views of the
-    object at the cost of one a frame."""
+    object at the cost of one a frame.
+
+    The score is a logistic fit to drawn scenes (`tracked_scenes.py`): the filter's score, the network's, and how far
+    both boxes agree."""
 
     def __init__(self, frame: Picture, box: Floats, network: TrackNetwork, pull: Pull | None = None) -> None:
         self._pull = pull or Pull()
@@ -73,7 +79,7 @@ class FusedTracker:
         self._last: _Offset | None = None
 
     def update(self, frame: Picture) -> Sighting:
-        """Where the object is now; score and state are the filter's."""
+        """Where the object is now; lost is what the filter says is lost."""
         look = Look(frame)
         found = self._filter.update(look)
         if found.state == "lost":
@@ -81,6 +87,7 @@ class FusedTracker:
             return found
         seen, score = self._network.look(look, found.box, WIDTHS[self._looks % len(WIDTHS)])
         now = _Offset.of(found.box, seen, score) if score >= LOST else None
+        found = _judged(found, seen, score)
         known = [item for item in (now, self._last) if item is not None]
         self._looks, self._last = self._looks + 1, now
         if not known:
@@ -100,6 +107,16 @@ def make_trackers(kind: TrackerKind, weights: str | None, options: RunOptions) -
     if kind == "network" or (kind == "auto" and weights):
         return lambda frame, box: NetworkTracker(frame, box, network), [facts]
     return lambda frame, box: FusedTracker(frame, box, network), [facts]
+
+
+def _judged(found: Sighting, seen: Floats, score: float) -> Sighting:
+    """The filter's sighting with the score of both, given what the network saw."""
+    start, by_filter, by_network, by_overlap = _LOGISTIC
+    odds = float(np.clip(found.score, 1e-3, 1 - 1e-3))
+    overlap = float(box_iou(found.box[None], seen[None])[0, 0])
+    total = start + by_filter * np.log(odds / (1 - odds)) + by_network * score + by_overlap * overlap
+    likely = float(1 / (1 + np.exp(-total)))
+    return replace(found, score=likely, state="uncertain" if likely < _EVEN else found.state)
 
 
 def _between(own: Floats, seen: Sequence[_Offset], pull: Pull) -> Floats:

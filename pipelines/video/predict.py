@@ -136,10 +136,16 @@ def _read(
             f"{source}: {len(before)} frames before {when}, {model.frames} are needed",
             hint="a later --at, a smaller --stride, or a longer clip",
         )
+    times = [time_s for time_s, _ in (*before, *after)]
+    if settings.at is not None and settings.at > times[-1] + 2 * float(np.median(np.diff(times))):
+        raise UnreadableInputError(
+            f"{source}: has no frame at {settings.at:g} s, its last one is that of {times[-1]:g} s",
+            hint="leave --at out for what follows the end",
+        )
     seen, came = ([frame for _, frame in part] for part in (before, after))
     return _Part(
         seen=np.stack(seen), after=np.stack(came) if came else np.zeros((0, *model.size), np.float32),
-        times=[time_s for time_s, _ in (*before, *after)],
+        times=times,
     )  # fmt: skip
 
 

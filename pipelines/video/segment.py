@@ -23,12 +23,14 @@ from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet
 from vitapps.pipelines.video.propagate import MaskPropagator
 from vitapps.pipelines.video.segment_outputs import check_mask_output, draw_masks, open_sink
+from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
 
 log = logging.getLogger("vitapps.video")
 Labels = NDArray[np.uint8]
 Begin = Callable[[NDArray[np.uint8], Labels], "Propagator"]
+AHEAD = 3  # frames that are decoded while one is worked on
 _MOST_OBJECTS = 32  # more different values are shades of grey
 _ASPECT = 0.02  # by how much the shape of a mask may differ from the frame's before it cannot belong to it
 
@@ -101,12 +103,12 @@ def segment(
     with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
         tally = _Tally(settings)
         with record.timed("segment"), progress.task(f"segmenting {source}", total=_total(clip)) as task:
-            frames = clip.frames(settings.start, settings.end, settings.stride)
+            frames = ahead(clip.frames(settings.start, settings.end, settings.stride), AHEAD)
             sink = open_sink(
                 out, overwrite=options.overwrite, rate=clip.meta.rate / settings.stride, source=source,
                 start=settings.start or 0.0,
             )  # fmt: skip
-            with sink as target:
+            with closing(frames), sink as target:
                 for frame, labels in follow(frames, given, source, begin):
                     target.add(frame.index, frame.time_s, frame.pixels, labels)
                     tally.add(frame, labels)
@@ -169,7 +171,7 @@ def fit_mask(labels: Labels, size: tuple[int, int]) -> Labels:
     if abs(width / height * size[0] / size[1] - 1) > _ASPECT:
         raise UsageError(
             f"the mask has {width} x {height} pixels, the frame {size[1]} x {size[0]}",
-            hint="draw it on the first frame",
+            hint="draw it on the first frame as a player shows it: a phone's clip may be turned",
         )
     log.warning("the mask of %d x %d pixels is scaled to the frame", width, height)
     import cv2

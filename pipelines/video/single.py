@@ -2,8 +2,8 @@
 
 Every frame: the points on the object are followed by optical flow (`flow.py`); the filter (`track_filter.py`) looks
 around the place that they point to, at three sizes, or around the last place where the points do not agree. The size
-follows the flow and the filter together; where an object's colours are not those around it (`colour_model.py`), the
-box is drawn to their extent.
+follows the flow and the filter together, and what has grown or shrunk for some frames is tried at sizes further apart;
+where an object's colours are not those around it (`colour_model.py`), the box is drawn to their extent.
 
 Update rule: the filter learns a frame when its answer is at least `sure` of what it usually is; below `lost` of it,
 for `patience` frames on end (three times as many while the flow still holds something, which may be the background),
@@ -32,6 +32,7 @@ Floats = NDArray[np.float64]
 State = Literal["tracked", "uncertain", "lost"]
 _LIKE = 3  # places that look like the object, of which the filter decides
 _FAST = 0.2  # sides a frame that the flow cannot be asked to see alone
+STEADY = 4  # frames of growing or shrinking from which the sizes are tried further apart
 FASTER = 3  # a weak frame counts this often where the flow has lost the object too
 _LOGISTIC = (-3.58, 2.07, 3.37)  # constant, filter, flow; see docs/video.md
 _FLOW_SIDE = 72.0  # pixels: root of the object's area in the picture that the flow sees
@@ -75,6 +76,7 @@ class SingleTracker:
         self._grey, self._ratio = self._small(look, box)
         self._usual = 0.0  # mean answer of the filter where it was sure
         self._weak = 0  # frames on end with a weak answer
+        self._trend = 0  # frames on end in which it grew, or, below 0, shrank
         self._before = Remembered(look, self._filter)
 
     @property
@@ -94,7 +96,7 @@ class SingleTracker:
             return self._search(frame)
         believed = motion.support >= self.config.support
         hint = (motion.box[:2] + motion.box[2:]) / 2 if believed else self._filter.middle
-        middle, growth, answer = self._filter.locate(frame, hint)
+        middle, growth, answer = self._filter.locate(frame, hint, pace=2 if abs(self._trend) >= STEADY else 1)
         share = self._share(answer)
         if share < self.config.lost:  # the flow alone, or nothing, says where it is
             self._weak = min(self._weak + (1 if believed else FASTER), self._limit)
@@ -102,6 +104,7 @@ class SingleTracker:
                 self._filter.move(hint, self._filter.size, frame.shape)
             return Sighting(box=self.box, score=self._score(share, motion), state="uncertain")
         self._weak = 0
+        self._trend = 0 if growth == 1 else max(self._trend, 0) + 1 if growth > 1 else min(self._trend, 0) - 1
         size = self._filter.size * self._growth(motion, believed, growth)
         self._filter.move(*self._by_colour(frame, middle, size, share), frame.shape)
         if share >= self.config.sure:
@@ -166,7 +169,8 @@ class SingleTracker:
         return answer / self._usual if self._usual else 1.0
 
     def _score(self, share: float, motion: Motion) -> float:
-        """How likely the box overlaps the object by more than half: a logistic fit to frames with ground truth."""
+        """How likely the box overlaps the object by more than half: a logistic fit to frames of the six real sequences
+        of docs/video.md."""
         start, by_share, by_support = _LOGISTIC
         return float(1 / (1 + np.exp(-(start + by_share * min(share, 1.2) + by_support * motion.support))))
 

@@ -108,6 +108,9 @@ def track(
                 sink.finish()
         note_clips(record, clip.meta)
         record.warnings = list(clip.warnings)
+        if len({row.frame for row in rows}) == 1:
+            record.warnings.append("one frame alone: nothing was followed")
+            log.warning("%s: one frame alone: nothing was followed; is --stride too large?", source)
     return _report(source, out, settings, rows, times, record)
 
 

@@ -46,13 +46,15 @@ class FilterTracker:
         self.filter = CorrelationFilter((self.cells, self.cells), (float(target[1]), float(target[0])))
         self.filter.fit(self._features(window))
 
-    def locate(self, frame: Picture | Look, start: Floats, sizes: int | None = None) -> tuple[Floats, float, float]:
+    def locate(
+        self, frame: Picture | Look, start: Floats, sizes: int | None = None, *, pace: int = 1
+    ) -> tuple[Floats, float, float]:
         """(centre, growth, score): the best place and size near `start`; nothing is learnt. `sizes`: how many
-        are tried, else those of the configuration."""
+        are tried, else those of the configuration, `pace` of its steps apart."""
         best = (start, 1.0, -1.0)
         count = sizes or self.config.sizes
         for place in range(count):
-            growth = self.config.step ** (place - (count - 1) / 2)
+            growth = self.config.step ** (pace * (place - (count - 1) / 2))
             answer = self.filter.response(self._features(self._window(frame, start, growth)))
             row, column, value = peak(answer)
             value *= 1.0 if growth == 1 else _CHANGE

@@ -22,7 +22,7 @@ from vitapps.pipelines.document.confidence import Calibration, WordEvidence, log
 from vitapps.pipelines.document.ctc_decode import Peak
 from vitapps.pipelines.document.read_page import PageReader, ReadSettings
 from vitapps.pipelines.document.recognise import Crop, Look, Reading, ReadWord, Recogniser, word_evidence
-from vitapps.pipelines.document.text_scores import calibration_error, reliability
+from vitapps.pipelines.runtime.reliability import calibration_error, reliability
 from vitapps.progress import null_progress
 from vitapps.shared_backbones.weights.cards import load_card
 

@@ -8,17 +8,16 @@ import pytest
 
 from vitapps.pipelines.document.text_scores import (
     bag_of_words,
-    calibration_error,
     character_errors,
     edit_distance,
     error_rate,
     folded_text,
     free_distance,
     free_errors,
-    reliability,
     strict_text,
     word_errors,
 )
+from vitapps.pipelines.runtime.reliability import calibration_error, reliability
 
 
 def table_distance(one: str, other: str, *, anywhere: bool = False) -> int:

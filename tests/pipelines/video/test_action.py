@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fakes.clips import squares, write_clip
 from vitapps.apps.main import main
 from vitapps.pipelines.video.action import merge
-from vitapps.pipelines.video.action_scores import area_under_curve, best_temperature, calibration_error, score_action
+from vitapps.pipelines.video.action_scores import area_under_curve, best_temperature, score_action
 from vitapps.pipelines.video.motion_descriptor import WIDTH, describe, small_grey
 
 transformers = pytest.importorskip("transformers")
@@ -112,7 +112,8 @@ def test_scores_by_hand() -> None:
     assert (score.accuracy, score.mean_class) == (0.5, 0.5)
     assert score.auc == pytest.approx(0.75)  # 3 and -1 of class 1 against -2 and 1 of class 0: three pairs of four
     assert area_under_curve(np.array([1.0, 2, 3], np.float32), np.array([0, 1, 1])) == 1
-    assert calibration_error(np.array([0.95, 0.95], np.float32), np.array([True, False])) == pytest.approx(0.45)
+    even = score_action(np.log(np.array([[0.95, 0.05], [0.95, 0.05]], np.float32)), np.array([0, 1]))
+    assert even.ece == pytest.approx(0.45)
     sure = np.array([[9, 0], [9, 0], [0, 9], [9, 0]], np.float32)
     assert best_temperature(sure, np.array([0, 0, 1, 1])) > 2
 

@@ -59,11 +59,20 @@ def test_polygons_and_absent_objects(tmp_path: Path) -> None:
 def test_the_table_of_trackers(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--data", str(folder), "--tracker", "vitapps", "--tracker", "static", "--tracker", "flow", "--json"]
     assert main(["video", "eval", "track", *words]) == 0
-    rows = {(row["tracker"], row["group"]): row for row in json.loads(capsys.readouterr().out)["rows"]}
+    shown = json.loads(capsys.readouterr().out)
+    rows = {(row["tracker"], row["group"]): row for row in shown["rows"]}
+    assert [curve["tracker"] for curve in shown["curves"]] == ["vitapps"]  # baselines give no score
+    bins = shown["curves"][0]["bins"]
+    assert sum(item["count"] for item in bins) == shown["curves"][0]["frames"] == 20
+    assert bins[-1]["confidence"] > 0.8 and bins[-1]["right"] == 1
     assert rows["vitapps", "all"]["sequences"] == 4
     assert rows["vitapps", "all"]["scores"]["auc"] > 0.8 > rows["static", "all"]["scores"]["auc"]
     assert {group for _, group in rows} == {"all", "DAVIS", "OTB/VOT/GOT", "A", "B", "C", "D"}
     assert main(["video", "eval", "track", "--data", str(folder), "--tracker", "none"]) == 2
+    assert main(["video", "eval", "track"]) == 2
+    capsys.readouterr()
+    assert main(["video", "eval", "track", "--generated", "1", "--tracker", "static"]) == 0
+    assert "generated" in capsys.readouterr().out
     assert main(["video", "eval", "track", "--data", str(folder / "none")]) == 3
 
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from fakes.clips import squares
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.video.followers import WIDTHS, FusedTracker, Pull, make_trackers
+from vitapps.pipelines.video.followers import WIDTHS, FusedTracker, Pull, _judged, make_trackers
 from vitapps.pipelines.video.single import SingleTracker
 from vitapps.pipelines.video.track_network import TrackNetwork
 
@@ -64,3 +64,15 @@ def test_a_filter_takes_no_weights() -> None:
     assert make_trackers("filter", None, RunOptions()) == (SingleTracker, [])
     with pytest.raises(UsageError, match="no network"):
         make_trackers("filter", "track-lorat-s", RunOptions())
+
+
+def test_the_score_falls_where_filter_and_network_differ() -> None:
+    """The network always sees the object beside the filter's box, surely or not: such a box is not to be trusted."""
+    pictures, drawn = squares(frames=3)
+    x, y, w, h = drawn[0]
+    start = np.array([x, y, x + w, y + h], np.float64)
+    alone = SingleTracker(pictures[0], start).update(pictures[1])
+    seen = [FusedTracker(pictures[0], start, network(score)).update(pictures[1]) for score in (0.9, 0.3)]
+    assert alone.score > 0.8 > seen[0].score > seen[1].score
+    assert alone.state == "tracked" and seen[1].state == "uncertain"
+    assert _judged(alone, alone.box, 0.9).score > 0.97

@@ -110,6 +110,7 @@ def test_what_does_not_fit_is_said(card: Path, tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "bad.npy").write_bytes(b"torn")
     cases = [
         ([str(clip), *out, "--at", "0.2"], 3, "5 frames before 0.2 s, 10 are needed"),
+        ([str(clip), *out, "--at", "9"], 3, "no frame at 9 s"),
         ([str(clip), "-o", str(tmp_path / "x.gif"), "-w", str(card)], 2, "'.gif'"),
         ([str(clip), *out, "--horizon", "0"], 2, "--horizon 0"),
         ([str(tmp_path / "bad.npy"), *out], 3, "bad.npy"),

@@ -136,6 +136,15 @@ def test_senseless_requests(
     assert [path.name for path in tmp_path.iterdir()] == ["t.csv"]
 
 
+def test_one_frame_alone_is_said(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--box", "20,20,24,24", "--stride", "1000", "--tracker", "filter", "--json"]
+    assert main(["video", "track", str(folder / "clip.mp4"), "-o", str(tmp_path / "t.csv"), *words]) == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out)["warnings"] == ["one frame alone: nothing was followed"] and "--stride" in shown.err
+    assert main(["video", "action", str(folder / "clip.mp4"), "--end", "0.01", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["warnings"] == ["one frame alone: no motion to be seen"]
+
+
 @pytest.mark.parametrize("content", [b"", b"no clip at all", b"\x00\x00\x00\x18ftypmp42" + bytes(200), None])
 @pytest.mark.parametrize("verb", ["track", "mot"])
 def test_bad_clips(
