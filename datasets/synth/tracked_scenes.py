@@ -73,9 +73,9 @@ class TrackedScene:
         self.config = config or SceneConfig()
         rng = np.random.default_rng([seed, 29])
         noise = soft_noise(rng, (self.config.side, self.config.side))
-        given = [*pictures, cv2.convertScaleAbs(noise, alpha=2.0, beta=-100)]
+        given = [*pictures, np.asarray(cv2.convertScaleAbs(noise, alpha=2.0, beta=-100), np.uint8)]
         things = cut_objects(given, _OBJECTS, rng)
-        self._seed, self._ground = seed, np.asarray(given[int(rng.integers(len(given)))], np.uint8)
+        self._seed, self._ground = seed, given[int(rng.integers(len(given)))]
         self._pan = self._wander(rng, 0.25 * self.config.side)
         self._zoom = float(np.exp(rng.uniform(np.log(0.7), np.log(1.6))))
         self._light = 1 + 0.25 * np.sin(np.linspace(0, rng.uniform(1, 7), self.config.frames) + rng.uniform(0, 6))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,8 +114,8 @@ def real_cases(data: Path, options: RunOptions) -> Iterator[Case]:
     """The sequences below a folder; only frames that have a drawn box are read."""
 
     def read(source: str, count: int) -> list[Picture]:
-        with open_clip(source, threads=options.threads) as clip, closing(clip.frames()) as frames:
-            return [frame.pixels for frame in frames if frame.index < count]
+        with open_clip(source, threads=options.threads) as clip:
+            return [frame.pixels for frame in clip.frames() if frame.index < count]
 
     for item in read_sequences(data):
         family = "DAVIS" if item.family == "DAVIS" else "OTB/VOT/GOT"
