@@ -55,8 +55,8 @@ def _attention_lines(found: AttentionBench) -> list[str]:
         (row.case, row.way, "-", "-", "-", "-", "-", row.refused)
         if row.refused
         else (
-            row.case, row.way, f"{row.milliseconds:.2f}", f"{row.tflops:.3f}", f"{row.roof:.0%}",
-            f"{row.ratio:.2f}", f"{row.memory / _MIB:.1f}", f"{row.error:.0e}",
+            row.case, row.way, f"{row.milliseconds:.2f}", f"{row.tflops:.3f}" if row.tflops else "-",
+            f"{row.roof:.0%}" if row.roof else "-", f"{row.ratio:.2f}", f"{row.memory / _MIB:.1f}", f"{row.error:.0e}",
         )
         for row in found.rows
     ]  # fmt: skip

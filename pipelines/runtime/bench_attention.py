@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.attention_cases import Case, cases
+from vitapps.pipelines.runtime.attention_networks import OURS, Network, networks
 from vitapps.pipelines.runtime.attention_roof import Roof, measure_roof
 from vitapps.pipelines.runtime.devices import cpu_name
 from vitapps.pipelines.runtime.stopwatch import extra_memory, interleaved
@@ -19,15 +20,14 @@ from vitapps.shared_backbones.attention.dispatch import unproven_kernels
 from vitapps.shared_backbones.attention.options import RelPos, Window
 from vitapps.shared_backbones.attention.reference import reference_attend
 
-OURS = "vitapps"
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measured:
     """One way through one case. `milliseconds`: median, process CPU time on a CPU, device time on a GPU; `ratio`: this
     time / ours; `roof`: share of the non-overlapped roof (`attention_roof.py`) that it reaches; `memory` bytes: see
     `stopwatch.extra_memory`; `error`: largest deviation of the first head from fp64. `refused` says why there is no
-    figure."""
+    figure. Of a whole network neither `tflops` nor `roof` is told (0), and `error` is the largest deviation from
+    attention written out, over the largest value."""
 
     case: str
     way: str
@@ -74,6 +74,8 @@ def bench_attention(
                 routes[case.name] = (route.path, route.reason)
                 rows += _measure(case, device, roof, rounds=3 if quick else 9)
                 task.advance()
+        for network in networks(quick=quick, device=device, dtype=dtype):
+            rows += _measure_network(network, device, rounds=3 if quick or device.type == "cpu" else 9)
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else cpu_name()
     dtype_name = str(dtype).removeprefix("torch.")
     return AttentionBench(
@@ -107,6 +109,19 @@ def _measure(case: Case, device: torch.device, roof: Roof, rounds: int) -> list[
         for name, way in able.items()
     ]
     return rows + [Measured(case=case.name, way=name, refused=reason) for name, reason in refused.items()]
+
+
+def _measure_network(network: Network, device: torch.device, rounds: int) -> list[Measured]:
+    answers = {name: way().double() for name, way in network.ways.items()}
+    plain = list(answers.values())[1]
+    seconds = interleaved(network.ways, rounds=rounds, device=device)
+    return [
+        Measured(
+            case=network.name, way=name, milliseconds=seconds[name] * 1e3, ratio=seconds[name] / seconds[OURS],
+            memory=extra_memory(way, device), error=float((answers[name] - plain).abs().max() / plain.abs().max()),
+        )
+        for name, way in network.ways.items()
+    ]  # fmt: skip
 
 
 def _first_head(case: Case) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import sys
 import tempfile
@@ -18,8 +19,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-_MARK = b"vitapps1"
-_HEAD = len(_MARK) + hashlib.sha256().digest_size
+_MARK = b"vitapps2"
+_HASH = len(_MARK) + hashlib.sha256().digest_size
+_HEAD = 64  # bytes before the content, which in memory then begins where vectors may
+CONTENT_AT = _HEAD
 _SUFFIX, _UNFINISHED = ".entry", ".part"
 _ABANDONED = 3600.0  # seconds after which an unfinished file belongs to a process that died
 LIMIT = 2 << 30  # bytes: a dozen networks of ViT-B size
@@ -39,14 +42,31 @@ class DiskCache:
             stored = path.read_bytes()
         except OSError:
             return None
-        if not _is_whole(stored):
+        return stored[_HEAD:] if self._used(key, stored) else None
+
+    def mapped(self, key: str) -> mmap.mmap | None:
+        """The file of an entry in memory, from `CONTENT_AT` on what `get` returns: nothing is copied, processes share
+        the pages. It may be written to, which no file sees. None where `get` has none."""
+        try:
+            with self._path(key).open("rb") as stream:
+                stored = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_COPY)
+        except OSError:
+            return None
+        except ValueError:  # an empty file cannot be mapped
             self.remove(key)
             return None
-        with suppress(OSError):
-            os.utime(path)
-        return stored[_HEAD:]
+        return stored if self._used(key, stored) else None
 
-    def put(self, key: str, content: bytes) -> None:
+    def _used(self, key: str, stored: bytes | mmap.mmap) -> bool:
+        """Whether an entry is whole: then it was used now, else it is removed."""
+        if not _is_whole(stored):
+            self.remove(key)
+            return False
+        with suppress(OSError):
+            os.utime(self._path(key))
+        return True
+
+    def put(self, key: str, content: bytes | memoryview) -> None:
         """Store `content`, then drop what was used longest ago until the folder fits; what alone exceeds the limit is
         not stored."""
         if len(content) + _HEAD > self.limit:
@@ -56,7 +76,7 @@ class DiskCache:
             handle, name = tempfile.mkstemp(suffix=_UNFINISHED, dir=self.folder)
             try:
                 with os.fdopen(handle, "wb") as stream:
-                    stream.write(_MARK + hashlib.sha256(content).digest())
+                    stream.write((_MARK + hashlib.sha256(content).digest()).ljust(_HEAD, b"\0"))
                     stream.write(content)
                 os.replace(name, self._path(key))
             finally:
@@ -136,5 +156,8 @@ def entry_key(parts: Mapping[str, object]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
-def _is_whole(stored: bytes) -> bool:
-    return stored[: len(_MARK)] == _MARK and stored[len(_MARK) : _HEAD] == hashlib.sha256(stored[_HEAD:]).digest()
+def _is_whole(stored: bytes | mmap.mmap) -> bool:
+    if len(stored) < _HEAD or stored[: len(_MARK)] != _MARK:
+        return False
+    with memoryview(stored) as view, view[_HEAD:] as content:  # of the content no copy
+        return stored[len(_MARK) : _HASH] == hashlib.sha256(content).digest()
