@@ -156,7 +156,7 @@ def mot(
         typer.Option(
             "--detect-weights",
             show_default=False,
-            help="Instead: a detector's card, a YOLO .onnx or an OWL-ViT. moving: whatever moves.",
+            help="Instead of people-finder: a detector's card, a YOLO .onnx, an OWL-ViT; moving: what moves.",
         ),
     ] = None,
     words: video_learn.WordsOption = "",
@@ -182,7 +182,7 @@ def mot(
     video: VideoOption = None,
     preview: PreviewOption = False,
 ) -> None:
-    """Join the detections of a clip to tracks of many objects."""
+    """Join the detections of a clip to tracks of many objects; without any, people are found by `people-finder`."""
     from vitapps.pipelines.video.mot import SMOOTHING, MotSettings, association
     from vitapps.pipelines.video.mot import mot as join
 

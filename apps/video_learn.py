@@ -300,14 +300,14 @@ def detect(
         Path, typer.Option("--out", "-o", show_default=False, help="File: .csv, .txt (MOT), .json or .jsonl.")
     ],
     weights: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--weights",
             "-w",
             show_default=False,
-            help="A detector's card, or an OWL-ViT: hf:google/owlvit-base-patch32 or its folder.",
+            help="A detector's card, or an OWL-ViT: hf:google/owlvit-base-patch32 or its folder; else people-finder.",
         ),
-    ],
+    ] = None,
     words: WordsOption = "",
     carry: Annotated[
         float,
@@ -339,6 +339,7 @@ def detect(
     """Find objects in a clip: in 4K and 8K frames by a rough look everywhere and a close one where it matters, or by
     words (--weights hf:google/owlvit-base-patch32 --words "a person, a dog")."""
     from vitapps.pipelines.video import detect as pipeline
+    from vitapps.pipelines.video.people import DEFAULT_WEIGHTS
 
     rough, close = numbers("--scales", scales, count=2, example="ROUGH,CLOSE: 0.25,1") if scales else (None, None)
     settings = pipeline.DetectSettings(
@@ -346,8 +347,8 @@ def detect(
         words=listed(words), carry=carry, start=start, end=end, stride=stride, decoder=decoder, preview=preview,
     )  # fmt: skip
     result = pipeline.detect(
-        clip, out, weights=weights, settings=settings, options=run.options, progress=run.progress,
-        command=run.command_line,
+        clip, out, weights=weights or DEFAULT_WEIGHTS, settings=settings, options=run.options,
+        progress=run.progress, command=run.command_line,
     )  # fmt: skip
     said = f"wrote {result.out}: {result.boxes} boxes in {result.frames} frames, {result.work:.0%} of tiling's windows"
     run.emit(result.to_json(), [f"{said} ({result.ms_per_frame:g} ms a frame)"])

@@ -41,7 +41,7 @@ SMOOTHING = (1.5, 4.0)  # frames: of the centre, of the sides
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MotSettings:
-    """`detections` in any format of `tracks.py`, else by the detector `weights`, else what moves (`mot_detections.py`);
+    """`detections` in any format of `tracks.py`, else by the detector `weights`, else people (`mot_detections.py`);
     `words`: what is sought, of weights that are asked by words;
     `start`, `end` seconds of the part that is tracked, every `stride`-th frame of it; `smooth` frames over which
     (centre, sides) of finished tracks are smoothed; `least`: sightings of a track that is written."""

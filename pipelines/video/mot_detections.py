@@ -15,11 +15,12 @@ from vitapps.datasets.formats.video_read import Clip, Frame, is_url
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts
+from vitapps.pipelines.video.people import DEFAULT_WEIGHTS
 
 log = logging.getLogger("vitapps.video")
 Floats = NDArray[np.float64]
 MOTION = "moving"  # said in the place of weights: whatever moves
-MOVING = "no detections were given: what moves before a still camera is followed, whatever it is"
+MOVING = "what moves before a still camera is followed, whatever it is"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,20 +49,23 @@ def make_finder(
     detections: Path | None, weights: str | None, clip: Clip, options: RunOptions, words: tuple[str, ...] = ()
 ) -> Finder:
     """By the file `detections`, else the detector `weights` (a card, a YOLO graph `.onnx`, or an OWL-ViT that is asked
-    for `words`; "moving": motion), else by motion.
+    for `words`; "moving": motion alone), else people by the embedded finder.
 
     Raises UnreadableInputError, MissingError or UsageError as the readers and loaders do.
     """
-    if words and (detections is not None or weights is None or weights.endswith(".onnx")):
+    knows_words = weights not in (None, MOTION, DEFAULT_WEIGHTS) and not str(weights).endswith(".onnx")
+    if words and (detections is not None or not knows_words):
         raise UsageError(
             "--words without a network that knows words", hint="--detect-weights hf:google/owlvit-base-patch32"
         )
     if detections is not None:
         found = by_frame(read_tracks(detections))
         return Finder(find=lambda frame: found.get(frame.index, NOTHING), last=max(found, default=-1))
-    if weights is not None and weights != MOTION:
+    if weights == MOTION:
+        return _by_motion(clip)
+    if weights is not None and weights != DEFAULT_WEIGHTS:
         return _by_network(weights, clip, options, words)
-    return _by_motion(clip)
+    return find_people(clip, options)
 
 
 def find_people(clip: Clip, options: RunOptions, *, weights: str = "", still: bool = True) -> Finder:
@@ -69,7 +73,7 @@ def find_people(clip: Clip, options: RunOptions, *, weights: str = "", still: bo
     through beforehand and `still` lets it."""
     from vitapps.pipelines.video.detect import DetectSettings, load_detector
     from vitapps.pipelines.video.moving import MovingThings
-    from vitapps.pipelines.video.people import DEFAULT_WEIGHTS, DOUBT, PeopleSearch
+    from vitapps.pipelines.video.people import DOUBT, PeopleSearch
     from vitapps.pipelines.video.two_pass import TwoPassDetector
 
     longest = max(clip.meta.width, clip.meta.height)

@@ -1,7 +1,8 @@
 """People in the frames of a clip: the embedded finder, and before a still camera what moves beside it.
 
-A box that the finder is sure of begins a track. One that it doubts does so where half of the box moves; what moves in
-the shape of a person and was not found goes on with a track that is there, but begins none.
+Where the camera moves, a box that the finder is sure of begins a track. Before a still camera a box must move to begin
+one, and then may be doubted somewhat: signs and posts stay where they are. Boxes that stand still, and things that move
+in the shape of a person and were not found, go on with tracks that are there.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 DOUBT = 0.3  # of the card's threshold: below it nothing is a person
 _BEGINS = 0.6  # the score from which `associate.py` lets a detection begin a track
-_MOVING, _FIRMER = 0.5, 0.2  # share of a box that moves, and what this adds to its score
-_ALONE = 0.5  # score of what only moves: it is strong, but begins no track
+_MOVING, _FIRMER = 0.3, 0.2  # share of a box that moves, and what this adds to its score
+_STILL = 0.15  # share of a box that moves, below which it stands still
+_GOES_ON = 0.5  # score of what begins no track, but goes on with one as a strong detection
 _UPRIGHT = (1.4, 4.5)  # height over width of a thing that may be a person
 _NEW = 0.2  # IoU with what was found, up to which a moving thing is another
 
@@ -43,10 +45,11 @@ class PeopleSearch:
         mask = None if self.moving is None else self.moving.mask(pixels)
         if self.moving is None or mask is None:
             return boxes, scores
-        scores = np.minimum(1.0, scores + _FIRMER * (_share(mask, boxes, pixels.shape) >= _MOVING))
+        share = _share(mask, boxes, pixels.shape)
+        scores = np.minimum(scores + _FIRMER * (share >= _MOVING), np.where(share < _STILL, _GOES_ON, 1.0))
         things = upright(self.moving.find(pixels)[0])
         alone = things[(box_iou(things, boxes) <= _NEW).all(axis=1)]
-        return np.concatenate([boxes, alone]), np.concatenate([scores, np.full(len(alone), _ALONE)])
+        return np.concatenate([boxes, alone]), np.concatenate([scores, np.full(len(alone), _GOES_ON)])
 
 
 def rescaled(scores: Floats, threshold: float) -> Floats:

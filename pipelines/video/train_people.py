@@ -19,13 +19,13 @@ from vitapps.datasets.synth.people import PeopleScenes, Scene
 from vitapps.errors import UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import start_training, training_hardware
+from vitapps.pipelines.video.people import DEFAULT_WEIGHTS
 from vitapps.pipelines.video.people_scores import Searched, average_precision, best_threshold
 from vitapps.pipelines.windows.boxes import decode, nms
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.detect_loss import detection_loss, make_targets
 from vitapps.shared_backbones.models.plain_detector import STRIDE, PlainDetector, PlainDetectorConfig, window_example
 
-NAME = "people-finder"
 CONFIG = PlainDetectorConfig(window=(256, 256), stem=(16, 32, 64), dim=96, depth=2, heads=4, pyramid=(48, 64), unit=18)
 POSES = "action/cmu_mocap/joints_30fps_mm.npz"
 NMS_IOU = 0.5
@@ -152,7 +152,7 @@ def export(module: nn.Module, threshold: float, facts: dict[str, Any], out: Path
     from vitapps.shared_backbones.weights.publish import publish
 
     card: dict[str, Any] = {
-        "name": NAME,
+        "name": DEFAULT_WEIGHTS,
         "task": "video.detect",
         "arch": "plain_detector",
         "config": asdict(CONFIG),

@@ -136,7 +136,7 @@ def test_without_detections_what_moves_is_followed(tmp_path: Path, capsys: pytes
             picture[110:150, 200 - 5 * number : 230 - 5 * number] = (30, 220, 90)
             writer.add(picture, number / 25)
     out = tmp_path / "o.csv"
-    assert main(["video", "mot", str(tmp_path / "a.mp4"), "-o", str(out)]) == 0
+    assert main(["video", "mot", str(tmp_path / "a.mp4"), "-o", str(out), "--detect-weights", "moving"]) == 0
     assert capsys.readouterr().err.count("what moves") == 1
     rows = read_tracks(out)
     assert {row.id for row in rows} == {1, 2} and len(rows) >= 50

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fakes.poses import write_poses
+from fakes.poses import standing, write_poses
 from vitapps.apps.main import main
+from vitapps.datasets.formats.tracks import read_tracks
 from vitapps.datasets.formats.video_write import open_writer
+from vitapps.datasets.synth.figures import draw_figure
 from vitapps.pipelines.video.people import PeopleSearch, rescaled, upright
 from vitapps.pipelines.video.people_scores import Searched, average_precision, best_threshold, people_scores
 from vitapps.pipelines.video.two_pass import FrameFound, Pixels
+from vitapps.pipelines.windows.boxes import box_iou
 from vitapps.shared_backbones.weights.cards import load_card
 
 
@@ -23,7 +26,7 @@ class _Found:
 
     def steps(self, frames: list[Pixels]) -> list[FrameFound]:
         boxes = np.array([[10.0, 10, 30, 60], [100, 10, 120, 60]])
-        return [FrameFound(boxes=boxes, scores=np.array([0.3, 0.3]), labels=np.zeros(2, np.int64), calls=1, tiles=1)]
+        return [FrameFound(boxes=boxes, scores=np.array([0.3, 0.5]), labels=np.zeros(2, np.int64), calls=1, tiles=1)]
 
 
 class _Moves:
@@ -46,10 +49,10 @@ def test_motion_makes_firm_what_is_doubted_and_begins_nothing() -> None:
     search = PeopleSearch(_Found(), 0.4, _Moves())  # type: ignore[arg-type]
     boxes, scores = search.find(frame)
     assert boxes[:, 0].tolist() == [10, 100, 150], "the box that lies is nobody"
-    assert np.allclose(scores, [0.45 + 0.2, 0.45, 0.5])
+    assert np.allclose(scores, [0.45 + 0.2, 0.5, 0.5])
     for moving in (None, _Moves(still=False)):
         alone = PeopleSearch(_Found(), 0.4, moving).find(frame)  # type: ignore[arg-type]
-        assert len(alone[0]) == 2 and np.allclose(alone[1], 0.45)
+        assert len(alone[0]) == 2 and np.allclose(alone[1], [0.45, 0.6 + 0.4 / 6])
     assert np.allclose(rescaled(np.array([0.0, 0.4, 1.0]), 0.4), [0, 0.6, 1])
     assert len(upright(np.array([[0.0, 0, 10, 10], [0, 0, 10, 25], [0, 0, 10, 60]]))) == 1
 
@@ -64,6 +67,26 @@ def test_scores_of_boxes_by_hand() -> None:
     assert (found.recall, found.precision) == pytest.approx((2 / 3, 2 / 3))
     assert best_threshold(frames) == pytest.approx((0.8, 0.8))
     assert people_scores([]).ap50 == 0
+
+
+def test_one_command_follows_who_walks(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    figure = draw_figure(standing(), rng, tall=90)
+    height, width = figure.alpha.shape
+    ground = np.full((240, 400, 3), (120, 122, 118), np.uint8)
+    ground[:70] = (170, 168, 160)
+    share = figure.alpha[..., None]
+    with open_writer(tmp_path / "walk.mp4", quality=10) as writer:
+        for number in range(20):
+            picture, x = ground.copy(), 20 + 15 * number
+            place = np.s_[100 : 100 + height, x : x + width]
+            picture[place] = (picture[place] * (1 - share) + figure.pixels * share).astype(np.uint8)
+            writer.add(picture, number / 10)
+    assert main(["video", "mot", str(tmp_path / "walk.mp4"), "-o", str(tmp_path / "o.csv")]) == 0
+    rows = [row for row in read_tracks(tmp_path / "o.csv") if row.frame == 10]
+    assert len(rows) == 1
+    seen = np.array([[rows[0].x, rows[0].y, rows[0].x + rows[0].w, rows[0].y + rows[0].h]])
+    assert box_iou(seen, np.array([[170.0, 100, 170 + width, 100 + height]]))[0, 0] > 0.5
 
 
 def test_training_gives_a_card_that_finds_in_clips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
