@@ -20,6 +20,7 @@ from vitapps.pipelines.video.people import DEFAULT_WEIGHTS
 log = logging.getLogger("vitapps.video")
 Floats = NDArray[np.float64]
 MOTION = "moving"  # said in the place of weights: whatever moves
+DRIFTING = "the camera moves: people are found by the network alone, and things that stand still among them"
 MOVING = "what moves before a still camera is followed, whatever it is"
 
 
@@ -70,7 +71,7 @@ def make_finder(
 
 def find_people(clip: Clip, options: RunOptions, *, weights: str = "", still: bool = True) -> Finder:
     """The embedded finder of people (or the card `weights`), with what moves beside it where the clip can be looked
-    through beforehand and `still` lets it."""
+    through beforehand, its camera stands still and `still` lets it."""
     from vitapps.pipelines.video.detect import DetectSettings, load_detector
     from vitapps.pipelines.video.moving import MovingThings
     from vitapps.pipelines.video.people import DOUBT, PeopleSearch
@@ -80,11 +81,13 @@ def find_people(clip: Clip, options: RunOptions, *, weights: str = "", still: bo
     detector = load_detector(weights or DEFAULT_WEIGHTS, DetectSettings(), options, longest=longest)
     threshold = detector.config.thresholds[0]
     doubting = replace(detector.config, thresholds=(DOUBT * threshold,))
-    people = PeopleSearch(
-        TwoPassDetector(detector.predict, doubting), threshold,
-        MovingThings(clip) if still and not is_url(clip.meta.source) else None,
-    )  # fmt: skip
-    return Finder(find=lambda frame: _as_detections(*people.find(frame.pixels)), networks=(detector.facts,))
+    moving = MovingThings(clip) if still and not is_url(clip.meta.source) else None
+    search = TwoPassDetector(detector.predict, doubting)
+    people = PeopleSearch(search, threshold, moving if moving is not None and moving.still else None)
+    notes = [DRIFTING] if moving is not None and not moving.still else []
+    return Finder(
+        find=lambda frame: _as_detections(*people.find(frame.pixels)), networks=(detector.facts,), notes=notes
+    )
 
 
 def _by_motion(clip: Clip) -> Finder:

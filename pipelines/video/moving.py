@@ -20,11 +20,12 @@ _HEIGHT = 360  # lines of the shorter side at work
 _FRAMES = 25  # of which the background is the median
 _LEAST = 22.0  # grey values of 255 that a pixel differs by
 _SMALLEST = 4e-4  # share of the frame that a thing covers
+_DRIFT = 7.0  # grey values that the middle pixel differs by in a usual frame of a camera that moves
 _ALL = 0.4  # share of the frame beyond which the camera has moved, or the light has changed
 
 
 class MovingThings:
-    """`find(pixels) -> (boxes n 4 as x0 y0 x1 y1, scores n in 0.6..1)` for frames of the clip.
+    """`find(pixels) -> (boxes n 4 as x0 y0 x1 y1, scores n in 0.6..1)` for frames of the clip; `still`: the camera was.
 
     Raises UsageError for a stream, which cannot be looked through beforehand.
     """
@@ -38,6 +39,10 @@ class MovingThings:
         wanted = sorted({int(place) for place in np.linspace(0, max(0, total - 1), _FRAMES)}) if total else []
         frames = [self._small(frame.pixels) for frame in clip.frames_at(wanted)]
         self._background = np.median(frames, axis=0).astype(np.uint8) if frames else None
+        drift = [
+            float(np.median(self._apart(frame, self._background))) for frame in frames if self._background is not None
+        ]
+        self.still = bool(drift) and float(np.median(drift)) < _DRIFT
 
     def find(self, pixels: Picture) -> tuple[Floats, Floats]:
         """The things of one frame; none where most of it differs."""
@@ -56,13 +61,18 @@ class MovingThings:
         small = self._small(pixels)
         if self._background is None or small.shape != self._background.shape:
             return None
-        apart = cv2.absdiff(small, self._background).max(axis=2)
+        apart = self._apart(small, self._background)
         limit = max(_LEAST, 4 * float(np.median(apart)))
         mask = (apart > limit).astype(np.uint8)
-        mask = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)), np.uint8)
         tall = max(5, len(mask) // 24)  # people fall into head, shirt and trousers
-        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((tall, 5), np.uint8)))
+        mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((tall, 5), np.uint8)), np.uint8)
         return None if mask.mean() > _ALL else mask
+
+    @staticmethod
+    def _apart(small: Picture, background: Picture) -> Picture:
+        """How far each pixel is from the background: the most of its colours, h w 3 -> h w."""
+        return np.asarray(cv2.absdiff(small, background).max(axis=2), np.uint8)
 
     @staticmethod
     def _small(pixels: Picture) -> Picture:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -12,8 +13,10 @@ from PIL import Image
 from fakes.poses import standing, write_poses
 from vitapps.apps.main import main
 from vitapps.datasets.formats.tracks import read_tracks
+from vitapps.datasets.formats.video_read import open_clip
 from vitapps.datasets.formats.video_write import open_writer
 from vitapps.datasets.synth.figures import draw_figure
+from vitapps.pipelines.video.moving import MovingThings
 from vitapps.pipelines.video.people import PeopleSearch, rescaled, upright
 from vitapps.pipelines.video.people_scores import Searched, average_precision, best_threshold, people_scores
 from vitapps.pipelines.video.two_pass import FrameFound, Pixels
@@ -55,6 +58,19 @@ def test_motion_makes_firm_what_is_doubted_and_begins_nothing() -> None:
         assert len(alone[0]) == 2 and np.allclose(alone[1], [0.45, 0.6 + 0.4 / 6])
     assert np.allclose(rescaled(np.array([0.0, 0.4, 1.0]), 0.4), [0, 0.6, 1])
     assert len(upright(np.array([[0.0, 0, 10, 10], [0, 0, 10, 25], [0, 0, 10, 60]]))) == 1
+
+
+def test_a_camera_that_moves_is_told_from_one_that_stands(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    ground = cv2.resize(rng.integers(30, 220, (12, 40, 3)).astype(np.uint8), (640, 192), interpolation=cv2.INTER_CUBIC)
+    for name, step in (("still", 0), ("pans", 12)):
+        with open_writer(tmp_path / f"{name}.mp4", quality=10) as writer:
+            for number in range(20):
+                picture = ground[:, step * number : step * number + 256].copy()
+                picture[60:120, 10 * number : 10 * number + 25] = 250
+                writer.add(picture, number / 25)
+        with open_clip(tmp_path / f"{name}.mp4") as clip:
+            assert MovingThings(clip).still == (name == "still")
 
 
 def test_scores_of_boxes_by_hand() -> None:
