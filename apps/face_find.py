@@ -48,6 +48,9 @@ def detect(
     turned: Annotated[
         bool, typer.Option("--turned", help="Also faces on their side and upside down: four times the work.")
     ] = False,
+    tilted: Annotated[
+        bool, typer.Option("--tilted", help="Also faces tilted by 25 to 55 degrees: three times the work or more.")
+    ] = False,
 ) -> None:
     """Find faces: boxes, five landmarks, score and quality; a picture without faces is an answer, not an error."""
     from vitapps.pipelines.face.detect import DetectChoices, DetectResult, detect_many
@@ -56,6 +59,7 @@ def detect(
     choices = DetectChoices(
         find=FindSettings(min_score=min_score, min_face=min_face),
         turned=turned,
+        tilted=tilted,
         preview=preview,
         crops=crops,
         crop_size=crop_size,

@@ -172,7 +172,7 @@ def evaluate_liveness(
     )  # fmt: skip
     if det is not None:
         _write_det(run, det, report.curves)
-    run.emit({"rows": report.rows, "det": det}, liveness_lines(report))
+    run.emit({"rows": report.rows, "verdicts": report.answers, "det": det}, liveness_lines(report))
 
 
 def _write_det(run: Run, out: Path, curves: Mapping[str, tuple[Any, Any]]) -> None:

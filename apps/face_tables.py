@@ -42,13 +42,26 @@ def expression_lines(rows: Any) -> Lines:
 def liveness_lines(report: Any) -> Lines:
     """Of `liveness_eval`."""
     cells = [
-        (row.source, row.method, "here" if row.calibrated else "elsewhere", row.live, row.attacks,
+        (row.source, row.method, _where(row.calibrated), row.live, row.attacks,
          f"{row.rates.auc:.3f}", " ".join(f"{name}:{value:.3f}" for name, value in row.rates.apcer.items()),
          f"{row.rates.bpcer:.3f}", f"{row.rates.acer:.3f}", f"{row.rates.hter:.3f}", f"{row.unsure:.3f}")
         for row in report.rows
     ]  # fmt: skip
     head = ("source", "method", "calibrated", "live", "attacks", "AUC", "APCER", "BPCER", "ACER", "HTER", "unsure")
-    return columns(head, cells)
+    said = [
+        (row.verdicts.source, row.method, _where(row.calibrated), row.verdicts.truth, row.verdicts.pictures,
+         *(f"{share:.3f}" for share in row.verdicts.shares.values()))
+        for row in report.answers
+    ]  # fmt: skip
+    words = list(report.answers[0].verdicts.shares) if report.answers else []
+    return [
+        *columns(head, cells), "", "verdicts, live only where the smoothed face is live too",
+        *columns(("source", "method", "calibrated", "truth", "pictures", *words), said),
+    ]  # fmt: skip
+
+
+def _where(calibrated: bool) -> str:
+    return "here" if calibrated else "elsewhere"
 
 
 def deepfake_lines(report: Any) -> Lines:

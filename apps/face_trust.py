@@ -92,26 +92,36 @@ def train_localizer(
     data: DataOption,
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card and weights.")],
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 2000,
+    pixels: Annotated[
+        bool, typer.Option("--pixels", help="From the pixels alone, not from the traces: needs a GPU's time.")
+    ] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
     """Train an IML-ViT on edits of untouched photographs, for `face localize --weights`."""
     from vitapps.require import require
 
     require("torch", extra="train")
-    from vitapps.pipelines.face.train_localizer import LocalizerFit, train
+    from vitapps.pipelines.face.train_localizer import ON_PIXELS, ON_TRACES, LocalizerFit, train
     from vitapps.pipelines.runtime.devices import cuda_devices
 
     device = run.options.device if run.options.device != "auto" else "cuda" if cuda_devices() else "cpu"
-    config = LocalizerFit(steps=steps, seed=run.options.seed, threads=run.options.threads or 1)
+    config = LocalizerFit(
+        steps=steps, seed=run.options.seed, threads=run.options.threads or 1, model=ON_PIXELS if pixels else ON_TRACES
+    )
     card = train(data, out, config, device=device, resume=resume, progress=run.progress)
     run.emit({"card": str(card)}, [f"wrote {card}"])
 
 
 @command(eval_app, "localize")
-def evaluate_localize(run: Run, data: DataOption, calibration: CalibrationOption = None) -> None:
-    """Pixel F1 (best and at 0.5), picture AUC and verdicts by source: all evidence beside each classical trace."""
+def evaluate_localize(
+    run: Run, data: DataOption, weights: WeightsOption = None, calibration: CalibrationOption = None
+) -> None:
+    """Pixel F1 (best and at 0.5), picture AUC and verdicts by source: all evidence beside each classical trace, and a
+    network of --weights beside them."""
+    from vitapps.pipelines.face.evidence.network import Localizer
     from vitapps.pipelines.face.localize_calibrate import read_calibration
     from vitapps.pipelines.face.localize_eval import evaluate
 
-    report = evaluate(data, read_calibration(calibration) if calibration else None, run.progress)
+    network = Localizer.load(weights, run.options) if weights else None
+    report = evaluate(data, read_calibration(calibration) if calibration else None, run.progress, network=network)
     run.emit({"rows": report.rows, "verdicts": report.verdicts, "bars": report.bars}, localize_lines(report))

@@ -19,6 +19,7 @@ class Settings:
     min_score: float | None = None
     min_face: float | None = None
     turned: bool = False
+    tilted: bool = False
     preview: bool = False
 
 
@@ -61,9 +62,9 @@ class BatchTask(Task):
         settings: Settings = spec.settings
         words += [f"--min-score={settings.min_score:g}"] if settings.min_score is not None else []
         words += [f"--min-face={settings.min_face:g}"] if settings.min_face is not None else []
-        return words + ["--turned"] * settings.turned + ["--preview"] * settings.preview
+        return words + [f"--{name}" for name in ("turned", "tilted", "preview") if getattr(settings, name)]
 
 
 def _choices(settings: Settings) -> DetectChoices:
     find = FindSettings(min_score=settings.min_score, min_face=settings.min_face)
-    return DetectChoices(find=find, turned=settings.turned, preview=settings.preview)
+    return DetectChoices(find=find, turned=settings.turned, tilted=settings.tilted, preview=settings.preview)

@@ -31,11 +31,12 @@ log = logging.getLogger("vitapps.face")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectChoices:
-    """`find`: what counts as a face; `turned`: on its side and upside down as well. `preview` draws beside the output;
-    `crops`: a folder for aligned crops of `crop_size` pixels."""
+    """`find`: what counts as a face; `turned`: on its side and upside down as well, `tilted`: by about 25 to 55
+    degrees as well. `preview` draws beside the output; `crops`: a folder for aligned crops of `crop_size` pixels."""
 
     find: FindSettings = field(default_factory=FindSettings)
     turned: bool = False
+    tilted: bool = False
     preview: bool = False
     crops: Path | None = None
     crop_size: int = 112
@@ -113,8 +114,8 @@ def detect(
     with record.timed("read"):
         picture = read_picture(path)
     with record.timed("find"):
-        find = partial(find_turned, finder) if choices.turned else finder.find
-        faces = find(picture.pixels, choices.find)
+        find = partial(find_turned, finder, quarters=choices.turned, tilted=choices.tilted)
+        faces = (find if choices.turned or choices.tilted else finder.find)(picture.pixels, choices.find)
     record.warnings += _warnings(picture, faces)
     with record.timed("write"):
         crops = _write_crops(stem or path.stem, picture.pixels, faces, choices, overwrite=options.overwrite)
@@ -224,7 +225,7 @@ def _words(choices: DetectChoices) -> dict[str, Any]:
     find = choices.find
     return {
         "min_score": find.min_score, "min_face": find.min_face, "most": find.most, "turned": choices.turned,
-        "preview": choices.preview, "crops": choices.crops, "crop_size": choices.crop_size,
+        "tilted": choices.tilted, "preview": choices.preview, "crops": choices.crops, "crop_size": choices.crop_size,
     }  # fmt: skip
 
 

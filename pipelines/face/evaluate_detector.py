@@ -2,7 +2,8 @@
 
 Faces are those that training kept back (`detector_data.py`); boxes and landmarks are YuNet's, so a recall of 1 and an
 error of 0 mean: as YuNet.
-Sizes: the kept pictures shrunk until the face has that many pixels and laid into BSDS pictures that were kept back.
+Sizes: the kept pictures shrunk until the face has that many pixels and laid into BSDS pictures that were kept back,
+upright or tilted; on the tilted ones and on scenes without faces `face detect --tilted` is scored as well.
 """
 
 from __future__ import annotations
@@ -20,14 +21,18 @@ from vitapps.datasets.formats.picture import read_picture
 from vitapps.datasets.sets.face_boxes import MarkedFace
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
+from vitapps.pipelines.face.align import moved
 from vitapps.pipelines.face.detector_data import bsds, face_sets
 from vitapps.pipelines.face.faces import Floats, Pixels
-from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.find_faces import FaceFinder, FindSettings
+from vitapps.pipelines.face.turned_faces import find_turned, tilt_about_middle
 from vitapps.pipelines.windows.boxes import box_iou
 from vitapps.progress import Progress, null_progress
 from vitapps.require import require
 
 SIZES = (16, 24, 32, 48, 96)
+TILTS, TILTED_SIZE = (25, 40, -55), 64  # degrees, pixels
+NO_FACES = "scenes without faces"
 NOWHERE = np.full((5, 2), np.nan)
 Found = tuple[Floats, Floats, Floats]  # boxes n 4, landmarks n 5 2 and the same before they were brought closer
 Finder = Callable[[Pixels], Found]  # of a picture H W 3
@@ -85,7 +90,18 @@ def evaluate_detector(
             for finder, find in finders.items():
                 rows.append(score(finder, name, group, find))
                 task.advance()
+            if "tilted" in name or name == NO_FACES:
+                rows.append(score(f"{own.facts.name} --tilted", name, group, _tilted(own)))
     return rows
+
+
+def _tilted(finder: FaceFinder) -> Finder:
+    def find(pixels: Pixels) -> Found:
+        found = find_turned(finder, pixels, FindSettings(), quarters=False, tilted=True)
+        boxes, points = (np.array([getattr(face, name) for face in found]) for name in ("box", "landmarks"))
+        return boxes.reshape(-1, 4), points.reshape(-1, 5, 2), np.full((len(found), 5, 2), np.nan)
+
+    return find
 
 
 def _ours(finder: FaceFinder) -> Finder:
@@ -109,8 +125,12 @@ def all_cases(data: Path, limit: int, *, scenes: bool = True) -> dict[str, list[
     if places and plain:
         for size in SIZES:
             cases[f"{size} px in a scene"] = _in_scenes(_spread(plain, limit), places, size)
+        for degrees in TILTS:
+            cases[f"{TILTED_SIZE} px tilted by {degrees}"] = _in_scenes(
+                _spread(plain, limit), places, TILTED_SIZE, degrees
+            )
     if places:
-        cases["scenes without faces"] = [Case(scene, np.zeros(4), NOWHERE) for scene in _spread(places, limit)]
+        cases[NO_FACES] = [Case(scene, np.zeros(4), NOWHERE) for scene in _spread(places, limit)]
     return cases
 
 
@@ -180,18 +200,23 @@ def _spread(items: Sequence[Any], limit: int) -> list[Any]:
     return [items[int(place)] for place in np.linspace(0, len(items) - 1, limit).round()]
 
 
-def _in_scenes(cases: Sequence[Case], scenes: Sequence[Pixels], size: int) -> list[Case]:
-    """Each picture shrunk until its face has sides of `size` pixels, laid into a scene at a place of its own."""
+def _in_scenes(cases: Sequence[Case], scenes: Sequence[Pixels], size: int, degrees: float = 0.0) -> list[Case]:
+    """Each picture shrunk until its face has sides of `size` pixels, turned counter-clockwise by `degrees` and laid
+    into a scene at a place of its own; the box of a tilted face keeps its size."""
     placed = []
     rng = np.random.default_rng(0)
     for number, case in enumerate(cases):
         scale = size / float(np.sqrt(np.prod(case.box[2:] - case.box[:2])))
         scene = scenes[number % len(scenes)].copy()
-        height, width = (round(side * scale) for side in case.pixels.shape[:2])
+        small = (round(case.pixels.shape[1] * scale), round(case.pixels.shape[0] * scale))  # width, height
+        turn, (width, height) = tilt_about_middle(small, degrees)
         if scale > 1 or height > scene.shape[0] or width > scene.shape[1]:
             continue
-        small = cv2.resize(case.pixels, (width, height), interpolation=cv2.INTER_AREA)
+        face = cv2.resize(case.pixels, small, interpolation=cv2.INTER_AREA)
         x, y = int(rng.integers(scene.shape[1] - width + 1)), int(rng.integers(scene.shape[0] - height + 1))
-        scene[y : y + height, x : x + width] = small
-        placed.append(Case(scene, case.box * scale + np.array([x, y, x, y]), case.points * scale + np.array([x, y])))
+        covered = cv2.warpAffine(np.ones(face.shape[:2], np.uint8), turn, (width, height)) > 0
+        scene[y : y + height, x : x + width][covered] = cv2.warpAffine(face, turn, (width, height))[covered]
+        corner, middle = np.array([x, y]), (case.box[:2] + case.box[2:]) / 2 * scale
+        box = case.box * scale + np.tile(moved(middle[None], turn)[0] - middle + corner, 2)
+        placed.append(Case(scene, box, moved(case.points * scale, turn) + corner))
     return placed

@@ -14,7 +14,8 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.face.face_views import NO_FACE, FaceReader, FaceView
 from vitapps.pipelines.face.heat_map import overlay
 from vitapps.pipelines.face.judged import FaceJudge
-from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, Verdict, smooth
+from vitapps.pipelines.face.liveness_data import smooth
+from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, Verdict
 from vitapps.pipelines.face.occlusion import occlusion_map
 
 SMALLEST = 64  # pixels a side of a face: below it the texture is the resampler's

@@ -18,7 +18,8 @@ from vitapps.datasets.sets.presentation_attacks import pictures_of
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.face_views import FaceReader
-from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point, smooth, with_smoothed
+from vitapps.pipelines.face.liveness_data import smooth
+from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint, fit_point, with_smoothed
 from vitapps.pipelines.face.liveness_rows import second_half
 from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.progress import Progress, null_progress

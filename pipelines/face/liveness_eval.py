@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from vitapps.datasets.sets.presentation_attacks import Presentation, read_presentations
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
-from vitapps.pipelines.face.liveness_data import crop_of, features_of
+from vitapps.pipelines.face.liveness_data import crop_of, smooth, two_features_of
 from vitapps.pipelines.face.liveness_model import LivenessModel, OperatingPoint
-from vitapps.pipelines.face.liveness_rows import Row, calibrated_row, foreign_row
+from vitapps.pipelines.face.liveness_rows import Answers, Row, answers, calibrated_row, foreign_row
 from vitapps.pipelines.face.scores import Bools, Floats
 from vitapps.pipelines.face.train_liveness import unseen_logits
 from vitapps.progress import Progress, null_progress
@@ -25,9 +25,11 @@ _LBP = 354  # the first features of `texture`: colour LBP of radius 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Report:
-    """Rows, and for the DET plot each method's scores and labels over all sources."""
+    """Rows of the scores, the verdicts that users get (the baseline gives none), and for the DET plot each method's
+    scores and labels over all sources."""
 
     rows: list[Row]
+    answers: list[Answers]
     curves: dict[str, tuple[Floats, Bools]]
 
 
@@ -49,29 +51,36 @@ def evaluate(
     if leave_out and len({item.source for item in items}) < 2:
         raise UsageError("--leave-one-source-out: there is one source", hint="give a folder with several sources")
     live = np.array([item.live for item in items])
-    methods: dict[str, Floats] = {}
+    both: dict[str, Floats] = {}  # method: logits 2 N of the faces and of the same smoothed
+    baseline: dict[str, Floats] = {}
     if leave_out:
-        features = features_of(items, progress)
-        methods["texture"] = unseen_logits(items, features)[0]
-        methods["colour LBP + SVM"] = _lbp_svm(items, features[:, :_LBP])
+        features = two_features_of(items, progress)
+        both["texture"] = unseen_logits(items, features)[0]
+        baseline["colour LBP + SVM"] = _lbp_svm(items, features[0, :, :_LBP])
         if network_steps:
-            methods["network"] = _networks(items, network_steps, options, progress)
+            both["network"] = _networks(items, network_steps, options, progress)
     else:
         model = LivenessModel.load(weights, options)
         point = point or model.point
         with progress.task("faces", total=len(items)) as task:
             found = []
             for item in items:
-                found.append(float(model.logits([crop_of(item)])[0]))
+                crop = crop_of(item)
+                found.append(model.logits([crop, smooth(crop)]))
                 task.advance()
-        methods[model.facts.name] = np.array(found)
-    rows = []
+        both[model.facts.name] = np.array(found).T
+    methods = {method: logits[0] for method, logits in both.items()} | baseline
+    rows, said = [], []
     for source in sorted({item.source for item in items}):
         for method, logits in methods.items():
             rows.append(foreign_row(items, source, method, logits, point))
             after = calibrated_row(items, source, method, logits)
             rows += [after] if after is not None else []
-    return Report(rows=rows, curves={method: (logits, live) for method, logits in methods.items()})
+        for method, pairs in both.items():
+            said += answers(items, source, method, pairs, point)
+    return Report(
+        rows=rows, answers=said, curves={method: (logits, live) for method, logits in methods.items()}
+    )  # fmt: skip
 
 
 def _networks(items: Sequence[Presentation], steps: int, options: RunOptions, progress: Progress) -> Floats:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -79,12 +78,6 @@ class LivenessModel:
             return np.array([float(texture(crop) @ found.weights) + found.bias for crop in crops])
 
         return cls(logits=logits, point=found.extra, facts=found.facts)
-
-
-def smooth(crop: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A crop H W 3 without its finest noise: five grey levels of it made nine of ten attacks pass for live, and none of
-    them once it was smoothed so (docs/face_trust.md)."""
-    return np.asarray(cv2.GaussianBlur(crop, (0, 0), 1.0), np.uint8)
 
 
 def _network(card: Card, options: RunOptions) -> LivenessModel:

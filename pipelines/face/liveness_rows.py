@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import get_args
 
 import numpy as np
 
 from vitapps.datasets.sets.presentation_attacks import Presentation
-from vitapps.pipelines.face.liveness_model import OperatingPoint, fit_point
+from vitapps.pipelines.face.liveness_model import OperatingPoint, Verdict, fit_point, with_smoothed
 from vitapps.pipelines.face.scores import AttackRates, Bools, Floats, attack_rates, auc
+from vitapps.pipelines.face.verdicts import Verdicts, count_verdicts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +27,16 @@ class Row:
     unsure: float
     rates: AttackRates
     calibrated: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answers:
+    """What users get, of the live faces or of one type of attack of a source: a face is called live only where it is so
+    smoothed too. `calibrated` as in `Row`."""
+
+    method: str
+    calibrated: bool
+    verdicts: Verdicts
 
 
 def foreign_row(
@@ -48,8 +60,8 @@ def calibrated_row(items: Sequence[Presentation], source: str, method: str, logi
     own = [item for item in items if item.source == source]
     held = np.array([item.source == source for item in items])
     live, values = np.array([item.live for item in own]), logits[held]
-    second = second_half([item.subject or f"{item.species}/{item.path.stem}" for item in own])
-    if min(int((live[half] == kind).sum()) for half in (second, ~second) for kind in (True, False)) == 0:
+    second = _second_half(own, live)
+    if second is None:
         return None
     margins, unsure = np.zeros(len(own)), np.zeros(len(own))
     for half in (second, ~second):
@@ -61,6 +73,49 @@ def calibrated_row(items: Sequence[Presentation], source: str, method: str, logi
         source=source, method=method, live=int(live.sum()), attacks=int((~live).sum()), unsure=float(unsure.mean()),
         rates=replace(rates, auc=auc(values, live)), calibrated=True,
     )  # fmt: skip
+
+
+def answers(
+    items: Sequence[Presentation], source: str, method: str, logits: Floats, point: OperatingPoint | None
+) -> list[Answers]:
+    """`logits` 2 N, of the faces and of the same smoothed: the verdicts on a source at the point of `foreign_row`, and
+    at those of `calibrated_row`."""
+    live = np.array([item.live for item in items])
+    held = np.array([item.source == source for item in items])
+    own = [item for item in items if item.source == source]
+    used = point or fit_point(logits[0, ~held], live[~held], "the other sources")
+    found = [(False, _verdicts(used, logits[:, held]))]
+    second = _second_half(own, live[held])
+    if second is not None:
+        found.append((True, _calibrated(logits[:, held], live[held], second)))
+    return [
+        Answers(method=method, calibrated=calibrated, verdicts=row)
+        for calibrated, said in found
+        for row in count_verdicts(
+            [(source, item.species, verdict) for item, verdict in zip(own, said, strict=True)], get_args(Verdict)
+        )
+    ]
+
+
+def _calibrated(logits: Floats, live: Bools, second: Bools) -> list[Verdict]:
+    """Each half at the point of the other."""
+    said: dict[int, Verdict] = {}
+    for half in (second, ~second):
+        plain, smoothed = logits[:, ~half]
+        point = with_smoothed(fit_point(plain, live[~half], "the other half"), smoothed, live[~half])
+        said |= zip(np.flatnonzero(half).tolist(), _verdicts(point, logits[:, half]), strict=True)
+    return [said[place] for place in range(len(live))]
+
+
+def _verdicts(point: OperatingPoint, logits: Floats) -> list[Verdict]:
+    return [point.verdict(score, smoothed) for score, smoothed in point.scores(logits).T.tolist()]
+
+
+def _second_half(own: Sequence[Presentation], live: Bools) -> Bools | None:
+    """Of a source's pictures; None where a half lacks live faces or attacks."""
+    second = second_half([item.subject or f"{item.species}/{item.path.stem}" for item in own])
+    kinds = [int((live[half] == kind).sum()) for half in (second, ~second) for kind in (True, False)]
+    return second if min(kinds) else None
 
 
 def second_half(people: Sequence[str]) -> Bools:

@@ -15,7 +15,7 @@ from vitapps.errors import UnreadableInputError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather
 from vitapps.pipelines.face.evidence.kinds import EvidenceName
-from vitapps.pipelines.face.evidence.network import load_network, network_evidence
+from vitapps.pipelines.face.evidence.network import Localizer
 from vitapps.pipelines.face.evidence.picture import Verdict
 from vitapps.pipelines.face.heat_map import enlarged, overlay, save_png
 from vitapps.pipelines.runtime.network_facts import new_record
@@ -33,7 +33,7 @@ LIMITS = (
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalizeSettings:
     """`evidence` one kind or all; `threshold` 0..1 of the mask; `soft`: the map, 0..255, in place of the mask.
-    `weights` a card of `face train localizer`, in the place of the evidence."""
+    `weights` a card of `face train localizer`, in the place of the evidence or of the sum of its local traces."""
 
     evidence: EvidenceName = "all"
     threshold: float = 0.5
@@ -52,9 +52,9 @@ class LocalizeSettings:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalizeResult:
     """`score` 0..1 of the picture, `verdict` by the calibration's two thresholds, "unsure" between them; it is always
-    "unsure" for a single kind of evidence or a network, whose scores have none. `edited_share` of the pixels in the
-    mask; `inconsistency` of the traces in deviations; `copied_points` keypoints that agree on one copy; `strongest` the
-    trace that stands out most, by its deviation."""
+    "unsure" for a single kind of evidence or a network of pixels, whose scores have none. `edited_share` of the pixels
+    in the mask; `inconsistency` of the traces in deviations; `copied_points` keypoints that agree on one copy;
+    `strongest` the trace that stands out most, by its deviation."""
 
     input: Path
     out: Path
@@ -89,7 +89,7 @@ def localize(
     Raises UnreadableInputError, UsageError or OutputError; then nothing is written.
     """
     settings, options = settings or LocalizeSettings(), options or RunOptions()
-    network = load_network(settings.weights, options) if settings.weights else None
+    network = Localizer.load(settings.weights, options) if settings.weights else None
     if out.suffix.lower() != ".png":
         raise UsageError(f"-o {out}: a mask is written as PNG", hint=f"-o {out.with_suffix('.png')}")
     drawn = preview_path(out) if settings.preview else None
@@ -99,11 +99,11 @@ def localize(
     height, width = picture.pixels.shape[:2]
     if min(height, width) < SMALLEST:
         raise UnreadableInputError(f"{path}: {width} x {height} pixels", hint=f"traces need {SMALLEST} a side at least")
-    facts = [network[2]] if network else []
+    facts = [network.facts] if network else []
     record = new_record(facts, options=options, settings=settings, command=command, inputs=[path])
     with record.timed("evidence"):
         if network:
-            found = network_evidence(picture.pixels, network[0], network[1], progress)
+            found = network.evidence(picture.pixels, settings.calibration, progress)
         else:
             found = gather(picture.pixels, settings.evidence, settings.calibration, progress)
     heat = enlarged(found.map, height, width)
@@ -123,7 +123,7 @@ def _result(
     path: Path, out: Path, drawn: Path | None, found: Evidence, mask: Any, settings: LocalizeSettings, rotated: bool
 ) -> LocalizeResult:
     curve = settings.calibration
-    judged = settings.evidence == "all" and settings.weights is None
+    judged = settings.evidence == "all" and "selfmatch" in found.parts
     strongest = {name: round(float(np.quantile(part, 0.98)), 3) for name, part in found.parts.items()}
     return LocalizeResult(
         input=path, out=out, preview=drawn, score=round(found.score, 4),

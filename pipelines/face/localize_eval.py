@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from vitapps.datasets.formats.picture import PICTURE_SUFFIXES, read_picture
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.face.evidence.fuse import Calibration, Evidence, gather, map_top
+from vitapps.pipelines.face.evidence.network import Localizer
 from vitapps.pipelines.face.evidence.picture import Verdict
 from vitapps.pipelines.face.scores import auc, auc_interval, best_f1, f1_of
 from vitapps.pipelines.face.verdicts import Verdicts, count_verdicts
@@ -103,21 +104,30 @@ def read_cases(data: Path) -> list[Case]:
     return edited + [Case(image=path, mask=None, source=data.name) for path in _pictures(data / "Au")]
 
 
-def evaluate(data: Path, calibration: Calibration | None = None, progress: Progress = null_progress) -> Report:
-    """Every picture's evidence, and what it says."""
+def evaluate(
+    data: Path, calibration: Calibration | None = None, progress: Progress = null_progress, *,
+    network: Localizer | None = None,
+) -> Report:  # fmt: skip
+    """Every picture's evidence, and what it says; a `network` in a row of its own."""
     cases = read_cases(data)
     calibration = calibration or Calibration()
-    methods = ("all", TOP_OF_MAP, *_PARTS)
+    methods = ("all", *([network.facts.name] if network else []), TOP_OF_MAP, *_PARTS)
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     scores: dict[tuple[str, str], list[tuple[float, bool]]] = {}
     with progress.task("evidence", total=len(cases)) as task:
         for case in cases:
-            evidence, truth = _measure(case, calibration)
+            pixels, truth = _read(case)
+            evidence = gather(pixels, calibration=calibration)
+            maps = {name: (_as_map(evidence, name), _score(evidence, name)) for name in ("all", TOP_OF_MAP, *_PARTS)}
+            if network:
+                other = network.reread(evidence, pixels)
+                maps[network.facts.name] = other.map, other.score
             for method in methods:
-                values = _as_map(evidence, method)
-                scores.setdefault((case.source, method), []).append((_score(evidence, method), case.mask is not None))
-                if case.mask is not None:
-                    pair = best_f1(values, truth), f1_of(values >= 0.5, truth)
+                values, score = maps[method]
+                scores.setdefault((case.source, method), []).append((score, truth is not None))
+                if truth is not None:
+                    cells = on_grid(truth, values.shape)
+                    pair = best_f1(values, cells), f1_of(values >= 0.5, cells)
                     found.setdefault((case.source, method), []).append(pair)
             task.advance()
     sources = [case.source for case in cases if case.mask is not None]
@@ -148,18 +158,18 @@ def bars_of(rows: list[Row]) -> list[BarRow]:
     ]  # fmt: skip
 
 
-def _measure(case: Case, calibration: Calibration) -> tuple[Evidence, NDArray[np.bool_]]:
-    """Evidence of a picture, and its mask on the grid of the map."""
+def _read(case: Case) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
+    """A picture, no side above `LONGEST`, and its mask, 0 to 255 in the file's size; None of an untouched one."""
     pixels = read_picture(case.image).pixels
     scale = LONGEST / max(pixels.shape[:2])
     if scale < 1:
         pixels = np.asarray(cv2.resize(pixels, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8)
-    evidence = gather(pixels, calibration=calibration)
-    height, width = evidence.map.shape
-    if case.mask is None:
-        return evidence, np.zeros((height, width), bool)
-    grey = np.ascontiguousarray(read_picture(case.mask).pixels[..., 0])
-    return evidence, cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA) > 127
+    return pixels, None if case.mask is None else np.ascontiguousarray(read_picture(case.mask).pixels[..., 0])
+
+
+def on_grid(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """A mask H W, 0 to 255, on the grid h w of a map: cells that are mostly marked."""
+    return cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA) > 127
 
 
 def _as_map(evidence: Evidence, method: str) -> NDArray[np.float32]:

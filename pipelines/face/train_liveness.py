@@ -58,16 +58,18 @@ def unseen_logits(
     items: Sequence[Presentation], features: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], list[str]]:
     """A logit for every picture from a machine that never saw its source (with one source: its subject), and the
-    groups that were left out together. Sources that lack one of the two kinds when left out are scored all the same."""
+    groups that were left out together. Sources that lack one of the two kinds when left out are scored all the same.
+    `features` N D give N; of views V N D the machine is fitted on the first and scores all, V N."""
     sources = {item.source for item in items}
     groups = [item.source for item in items] if len(sources) > 1 else [_subject(item) for item in items]
     live = np.array([item.live for item in items])
     names = np.array(groups)
-    logits = np.zeros(len(items))
+    shown = features if features.ndim == 2 else features[0]
+    logits = np.zeros(features.shape[:-1])
     for name in sorted(set(groups)):
         held = names == name
-        weights, bias = fit_logistic(features[~held], live[~held], penalty=PENALTY)
-        logits[held] = features[held] @ weights + bias
+        weights, bias = fit_logistic(shown[~held], live[~held], penalty=PENALTY)
+        logits[..., held] = features[..., held, :] @ weights + bias
     return logits, groups
 
 

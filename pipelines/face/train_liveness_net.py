@@ -24,7 +24,7 @@ from vitapps.datasets.sets.presentation_attacks import Presentation, read_presen
 from vitapps.errors import UnreadableInputError
 from vitapps.pipelines.face.liveness import LIMITS
 from vitapps.pipelines.face.liveness_batches import batches_of, domains_of
-from vitapps.pipelines.face.liveness_data import as_input, crop_of, face_of
+from vitapps.pipelines.face.liveness_data import as_input, crop_of, face_of, smooth
 from vitapps.pipelines.face.liveness_model import OperatingPoint, fit_point
 from vitapps.pipelines.face.scores import Bools, Floats, auc
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
@@ -66,7 +66,7 @@ def train(
     held = [item for number, item in enumerate(items) if number % _HELD == 0]
     shown = [item for number, item in enumerate(items) if number % _HELD]
     module = learn(shown, out, config, device=device, resume=resume, progress=progress)
-    logits, live = logits_of(module, held), np.array([item.live for item in held])
+    logits, live = logits_of(module, held)[0], np.array([item.live for item in held])
     names = sorted({item.source for item in items})
     point = fit_point(logits, live, f"{', '.join(names)}: pictures held out, of known cameras")
     facts = {
@@ -141,26 +141,28 @@ def load_encoder(module: LivenessViT, path: Path) -> None:
 
 
 def logits_of(module: nn.Module, items: Sequence[Presentation]) -> Floats:
-    """Live minus attack of each picture."""
+    """Live minus attack, 2 N: of each picture's face, and of the same `smooth`."""
     assert isinstance(module, LivenessViT)
     found = []
     with torch.inference_mode():
         for item in items:
-            pair = module(torch.from_numpy(as_input([face_of(crop_of(item), module.config.size)])))[0]
-            found.append(float(pair[1] - pair[0]))
-    return np.array(found)
+            crop = crop_of(item)
+            faces = [face_of(face, module.config.size) for face in (crop, smooth(crop))]
+            pairs = module(torch.from_numpy(as_input(faces)))  # 2 2: attack, live
+            found.append((pairs[:, 1] - pairs[:, 0]).tolist())
+    return np.array(found, np.float64).T
 
 
 def unseen_net_logits(
     items: Sequence[Presentation], out: Path, config: LivenessFit, progress: Progress = null_progress
 ) -> Floats:
-    """A logit for every picture from a network that was trained here on all other sources."""
-    logits = np.zeros(len(items))
+    """Logits 2 N, as `logits_of`, of every picture from a network that was trained here on all other sources."""
+    logits = np.zeros((2, len(items)))
     for name in sorted({item.source for item in items}):
         held: Bools = np.array([item.source == name for item in items])
         others = [item for item, left in zip(items, held, strict=True) if not left]
         module = learn(others, out / name, config, progress=progress)
-        logits[held] = logits_of(module, [item for item, left in zip(items, held, strict=True) if left])
+        logits[:, held] = logits_of(module, [item for item, left in zip(items, held, strict=True) if left])
     return logits
 
 

@@ -1,10 +1,12 @@
 """IML-ViT in small: where a photograph was edited, by a plain ViT at high resolution with a simple pyramid.
 
     image 0..1   B 3 H W                       cut or zero-padded to the window, never resized
+    traces       B traces H W                  optional planes beside it: maps of classical evidence
     ViT          windowed attention, every `every`-th block global
-    noise        optional second branch of high-pass residuals, whose disagreement amplifies the attention (NFA)
-    pyramid      strides 4, 8, 16, 32 from the last map alone
-    decoder      each level to one width, joined at stride 4, a 1x1 head
+    noise        optional second branch of high-pass residuals, or of the traces where there are any, whose disagreement
+                 amplifies the attention (NFA)
+    pyramid      a quarter of the patch, a half, the patch and twice that, from the last map alone
+    decoder      each level to one width, joined at the finest, a 1x1 head
 
 The loss adds the edge band of the mask (dilation minus erosion), eq. 3 of IML-ViT, since that is where traces are.
 """
@@ -28,7 +30,8 @@ CARD = {
     "family": "models",
     "paper": "IML-ViT (Ma et al. 2023, arXiv:2307.14863); NFA-ViT (S064) for the noise branch",
     "equation": "IML-ViT eq. 3 (edge loss), simple feature pyramid; NFA: noise-guided amplification attention",
-    "deviations": "noise branch of fixed residual filters and one attention layer, in the place of Noiseprint++",
+    "deviations": "noise branch of fixed residual filters or classical traces and one attention layer, in the place of "
+    "Noiseprint++",
     "slots": [],
     "cost": "about 1.5 GFLOP for 256 x 256 at dim 96, depth 4",
     "status": "paper",
@@ -38,7 +41,7 @@ CARD = {
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImlViTConfig:
     """`window` H W in pixels, `local` tokens a side of an attention window, `every`: global attention in each such
-    block, `noise`: with the amplifying branch."""
+    block, `noise`: with the amplifying branch, `traces`: planes beside the three of the picture."""
 
     window: tuple[int, int] = (256, 256)
     patch: int = 16
@@ -49,6 +52,7 @@ class ImlViTConfig:
     every: int = 2
     decoder: int = 48
     noise: bool = True
+    traces: int = 0
 
 
 class _Block(nn.Module):
@@ -73,38 +77,43 @@ class _Block(nn.Module):
 
 
 class NoiseAmplifier(nn.Module):
-    """Scores that make tokens of unlike noise attend to each other, B 1 N N; zero at first (`strength`)."""
+    """Scores that make tokens of unlike noise attend to each other, B 1 N N; zero at first (`strength`). Noise is what
+    high-pass filters leave of the picture, or the `traces` beside it."""
 
-    def __init__(self, dim: int, patch: int) -> None:
+    def __init__(self, dim: int, patch: int, traces: int = 0) -> None:
         super().__init__()
-        self.embed = PatchEmbed(3, dim, (patch, patch))
+        self.traces = traces
+        self.embed = PatchEmbed(traces or 3, dim, (patch, patch))
         self.norm = nn.LayerNorm(dim)
         self.strength = nn.Parameter(torch.zeros(1))
         across, down = [[0, 0, 0], [1, -2, 1], [0, 0, 0]], [[0, 1, 0], [0, -2, 0], [0, 1, 0]]
         filters = torch.tensor([across, down, [[1, -2, 1], [-2, 4, -2], [1, -2, 1]]], dtype=torch.float32)  # 3 3 3
         self.register_buffer("filters", filters[:, None] / 4, persistent=False)  # SRM residuals of first kinds
 
-    def forward(self, image: Tensor) -> Tensor:
-        grey = functional.pad(image.mean(dim=1, keepdim=True), (1, 1, 1, 1), "replicate")  # B 1 H+2 W+2
-        residual = functional.conv2d(grey, self.get_buffer("filters").to(grey.dtype)).abs() * 8  # B 3 H W
-        tokens, _ = self.embed(residual)  # B N D
+    def forward(self, planes: Tensor) -> Tensor:
+        noise = planes[:, 3:] if self.traces else self._residuals(planes)  # B 3+traces H W -> B traces H W
+        tokens, _ = self.embed(noise)  # B N D
         unit = functional.normalize(self.norm(tokens), dim=2)
         out: Tensor = self.strength * (1 - unit @ unit.transpose(1, 2))[:, None]  # B 1 N N
         return out
 
+    def _residuals(self, image: Tensor) -> Tensor:
+        grey = functional.pad(image.mean(dim=1, keepdim=True), (1, 1, 1, 1), "replicate")  # B 1 H+2 W+2
+        return functional.conv2d(grey, self.get_buffer("filters").to(grey.dtype)).abs() * 8  # B 3 H W
+
 
 class ImlViT(nn.Module):
-    """`forward(B 3 H W) -> B 1 H/4 W/4`, the chance that a cell was edited."""
+    """`forward(B 3+traces H W) -> B 1 h w`, the chance that a cell of a quarter of the patch was edited."""
 
     def __init__(self, config: ImlViTConfig) -> None:
         super().__init__()
         self.config = config
         dim, wide = config.dim, config.decoder
         self.grid = (config.window[0] // config.patch, config.window[1] // config.patch)
-        self.embed = PatchEmbed(3, dim, (config.patch, config.patch), embed="stem")
+        self.embed = PatchEmbed(3 + config.traces, dim, (config.patch, config.patch), embed="stem")
         self.pos = nn.Parameter(torch.zeros(1, self.grid[0] * self.grid[1], dim))
         nn.init.trunc_normal_(self.pos, std=0.02)
-        self.amplifier = NoiseAmplifier(dim, config.patch) if config.noise else None
+        self.amplifier = NoiseAmplifier(dim, config.patch, config.traces) if config.noise else None
         self.blocks = nn.ModuleList(_Block(config, index) for index in range(config.depth))
         self.norm = nn.LayerNorm(dim)
         self.up4 = nn.Sequential(nn.ConvTranspose2d(dim, wide, 2, 2), nn.GELU(), nn.ConvTranspose2d(wide, wide, 2, 2))
@@ -124,11 +133,11 @@ class ImlViT(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, self.grid, bias)
         last = self.norm(tokens).transpose(1, 2).unflatten(2, self.grid)  # B N C -> B C h w
-        fine = self.up4(last)  # stride 4
+        fine = self.up4(last)  # a quarter of the patch
         size = (fine.shape[2], fine.shape[3])
         levels = [fine, *(functional.interpolate(part(last), size=size, mode="bilinear", align_corners=False)
                           for part in (self.up2, self.same, self.down2))]  # fmt: skip
-        out: Tensor = self.fuse(torch.cat(levels, dim=1))  # B 1 H/4 W/4
+        out: Tensor = self.fuse(torch.cat(levels, dim=1))  # B 1 h w
         return out
 
 

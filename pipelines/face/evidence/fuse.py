@@ -10,7 +10,7 @@ docs/face_trust.md names, slope and offset by `vitapps face calibrate localize` 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import cv2
@@ -28,6 +28,7 @@ from vitapps.pipelines.face.evidence.selfmatch import self_match
 from vitapps.progress import Progress, null_progress
 
 Map = NDArray[np.float32]
+LocalMap = Callable[[dict[str, NDArray[np.float32]], NDArray[np.float32]], NDArray[np.float32]]  # parts, guide -> 0..1
 WEIGHTS = {"ela": 1.0, "ela_texture": 1.0, "grid": 0.7, "ghost": 0.7}
 CELL = 4  # pixels a cell of the maps, up to CELLS of them
 CELLS = 1_000_000
@@ -47,6 +48,10 @@ class Calibration:
         "90 pictures edited by datasets/synth from 47 untouched ones (BSDS500, DAVIS, ICDAR 2015) and the same without "
         "the edit, seed 0"
     )
+
+    def local(self, parts: dict[str, Map], guide: Map) -> Map:
+        """The chance of an edit by the local traces alone, h w in 0..1."""
+        return _curve(local_sum(parts, guide), self.slope, self.offset)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,13 +74,11 @@ def gather(
 ) -> Evidence:  # fmt: skip
     """Evidence of RGB H W 3 uint8, all of it or one kind."""
     calibration = calibration or Calibration()
-    cell = CELL
-    while pixels.shape[0] * pixels.shape[1] > CELLS * cell * cell:
-        cell *= 2
+    cell = cell_of(pixels)
     parts: dict[str, Map] = {}
     inliers = 0
     if kind != "selfmatch":
-        parts = standardised(_local_traces(pixels, cell, progress))
+        parts = local_traces(pixels, cell, progress)
     height, width = _grid_size(pixels, cell)
     if kind in ("all", "selfmatch"):
         found = self_match(pixels)
@@ -83,12 +86,29 @@ def gather(
         mask = cv2.resize(found.mask, (width, height), interpolation=cv2.INTER_AREA)
         parts["selfmatch"] = np.asarray(mask, np.float32)
     guide = guide_of(pixels, height, width)
-    total = _probability(parts, guide, kind, inliers, calibration)
     if kind != "all":
+        total = parts[kind] if kind == "selfmatch" else _curve(parts[kind], 1.0, 2.0)  # two deviations are 0.5
         return Evidence(map=total, score=map_top(total), inliers=inliers, cell=cell, parts=parts)
+    total = _with_copies(calibration.local(parts, guide), parts, inliers)
     unlike = inconsistency(parts, WEIGHTS, guide)
     score = calibration.picture.score(unlike, inliers)
     return Evidence(map=total, score=score, inliers=inliers, cell=cell, parts=parts, inconsistency=unlike)
+
+
+def reread(evidence: Evidence, pixels: NDArray[np.uint8], local: LocalMap) -> Evidence:
+    """All evidence of RGB H W 3 uint8 with another map: `local` reads the local traces in the place of the weighted sum
+    and its curve; copies are joined as before, and the score of the picture stays."""
+    guide = guide_of(pixels, *evidence.map.shape)
+    found = _with_copies(local(evidence.parts, guide), evidence.parts, evidence.inliers)
+    return replace(evidence, map=found)
+
+
+def cell_of(pixels: NDArray[np.uint8]) -> int:
+    """Pixels a cell of the maps of RGB H W 3: `CELL`, doubled until there are no more than `CELLS`."""
+    cell = CELL
+    while pixels.shape[0] * pixels.shape[1] > CELLS * cell * cell:
+        cell *= 2
+    return cell
 
 
 def local_sum(parts: dict[str, Map], guide: Map) -> Map:
@@ -120,20 +140,19 @@ def standardised(traces: dict[str, Map]) -> dict[str, Map]:
     return {name: _deviations(values) for name, values in raw.items()}
 
 
-def _probability(parts: dict[str, Map], guide: Map, kind: EvidenceName, inliers: int, curve: Calibration) -> Map:
-    if kind == "selfmatch":
-        return parts["selfmatch"]
-    total = local_sum(parts, guide) if kind == "all" else parts[kind]
-    slope, offset = (curve.slope, curve.offset) if kind == "all" else (1.0, 2.0)  # two deviations are 0.5
-    local = 1 / (1 + np.exp(-slope * (total - offset)))
-    if kind != "all":
-        return np.asarray(local, np.float32)
+def _with_copies(local: Map, parts: dict[str, Map], inliers: int) -> Map:
+    """A map of the local traces and the copies that self-match found, where the traces are the weaker witness."""
     share = 0.5 if inliers >= STRONG else 1.0
     return np.asarray((share * local + parts["selfmatch"]).clip(0, 1), np.float32)
 
 
-def _local_traces(pixels: NDArray[np.uint8], cell: int, progress: Progress) -> dict[str, Map]:
-    """Raw traces by name, each h w: computed block by block with a margin, so that memory does not grow with them."""
+def _curve(values: Map, slope: float, offset: float) -> Map:
+    return np.asarray(1 / (1 + np.exp(-slope * (values - offset))), np.float32)
+
+
+def local_traces(pixels: NDArray[np.uint8], cell: int, progress: Progress = null_progress) -> dict[str, Map]:
+    """The local traces by name in deviations, each h w, of RGB H W 3 uint8 in cells of `cell` pixels: computed block by
+    block with a margin, so that memory does not grow with them."""
     height, width = _grid_size(pixels, cell)
     found: dict[str, Map] = {name: np.zeros((height, width), np.float32) for name in _TRACES}
     traces: dict[str, Callable[[NDArray[np.uint8]], Map]] = dict(_TRACES)
@@ -150,7 +169,7 @@ def _local_traces(pixels: NDArray[np.uint8], cell: int, progress: Progress) -> d
                 target = found[name][place]
                 target[...] = small[rows : rows + target.shape[0], columns : columns + target.shape[1]]
             task.advance()
-    return found
+    return standardised(found)
 
 
 def _blocks(height: int, width: int) -> Iterator[tuple[int, int]]:

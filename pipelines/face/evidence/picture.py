@@ -33,11 +33,11 @@ _CLIPPED = (0.04, 0.96)  # black and white: nothing to compress
 class PictureCurve:
     """The logistic curve of the module's formula, and the scores 0..1 at which a verdict begins."""
 
-    inconsistency_weight: float = 0.58
-    copy_weight: float = 0.652
-    bias: float = -1.356
-    edited_from: float = 0.502702
-    none_below: float = 0.349946
+    inconsistency_weight: float = 0.652
+    copy_weight: float = 0.649
+    bias: float = -1.444
+    edited_from: float = 0.508561
+    none_below: float = 0.350733
 
     def score(self, found: float, inliers: int) -> float:
         """0..1, 1 is edited."""

@@ -3,8 +3,12 @@ import pytest
 
 from fakes.red_faces import PLACES, finder, picture
 from vitapps.errors import MissingError, UsageError
+from vitapps.pipelines.face.align import moved
+from vitapps.pipelines.face.faces import Face
 from vitapps.pipelines.face.find_faces import FaceFinder, FindSettings, spec_of
 from vitapps.pipelines.face.pyramid import finest_scale, scales_of, views
+from vitapps.pipelines.face.quality import judge
+from vitapps.pipelines.face.turned_faces import TILT, find_turned, tilt_about_middle
 from vitapps.pipelines.windows.boxes import box_iou
 
 
@@ -68,3 +72,26 @@ def test_a_card_that_is_no_face_detector_is_refused():
         FaceFinder.load("trees-neon")
     with pytest.raises(MissingError, match="not usable"):
         spec_of("x", {"window": 128}, [{"threshold": 0.5}])
+
+
+class _Spots:
+    """A finder whose face is a bright spot of 20 x 20 pixels, upright wherever it is seen."""
+
+    def find(self, pixels, settings):
+        y, x = np.unravel_index(pixels[..., 0].argmax(), pixels.shape[:2])
+        box, marks = np.array([x - 10.0, y - 10, x + 10, y + 10]), np.array([x, y]) + 8 * (PLACES - 0.5)
+        score = 0.9 if pixels.shape != (120, 160, 3) else 0.5  # best where the picture is tilted
+        return (Face(box=box, landmarks=marks, score=score, quality=judge(pixels, box, marks)),)
+
+
+@pytest.mark.parametrize("spot", [(10, 12), (80, 60), (150, 100)])
+def test_tilted_faces_come_back_to_their_place(spot):
+    pixels = np.zeros((120, 160, 3), np.uint8)
+    pixels[spot[1] - 1 : spot[1] + 2, spot[0] - 1 : spot[0] + 2] = 255
+    (face,) = find_turned(_Spots(), pixels, FindSettings(), quarters=False, tilted=True)
+    assert face.score == 0.9 and abs(face.quality.roll) == pytest.approx(TILT)
+    assert np.hypot(*(face.landmarks - spot).T).max() < 5
+    np.testing.assert_allclose(face.box, [spot[0] - 10, spot[1] - 10, spot[0] + 10, spot[1] + 10], atol=2)
+    matrix, (width, height) = tilt_about_middle((160, 120), TILT)
+    corners = moved(np.array([[0.0, 0], [160, 0], [0, 120], [160, 120]]), matrix)
+    assert (corners >= -1).all() and (corners <= np.array([width, height]) + 1).all()

@@ -24,7 +24,7 @@ from vitapps.pipelines.face.liveness import Liveness, LivenessSettings
 from vitapps.pipelines.face.liveness_calibrate import calibrate
 from vitapps.pipelines.face.liveness_eval import evaluate
 from vitapps.pipelines.face.liveness_model import LivenessModel, fit_point, point_text, read_point, with_smoothed
-from vitapps.pipelines.face.liveness_rows import calibrated_row, foreign_row, second_half
+from vitapps.pipelines.face.liveness_rows import answers, calibrated_row, foreign_row, second_half
 from vitapps.pipelines.face.logistic import fit_logistic
 from vitapps.pipelines.face.occlusion import occlusion_map
 from vitapps.pipelines.face.texture import patterns, texture
@@ -200,6 +200,9 @@ def test_rates_left_out_and_calibration(card: str, data: Path) -> None:
     assert {row.method for row in report.rows} == {"texture", "colour LBP + SVM"}
     assert all(set(row.rates.apcer) == {"print", "replay"} for row in report.rows)
     assert [row.calibrated for row in report.rows] == [False, True] * 4
+    given = [(row.method, row.calibrated, row.verdicts.source, row.verdicts.truth) for row in report.answers]
+    assert set(given[:3]) == {("texture", False, "alpha", word) for word in ("live", "print", "replay")}
+    assert len(given) == 12 and all(sum(row.verdicts.shares.values()) == pytest.approx(1) for row in report.answers)
     assert {row.method for row in evaluate(data, weights=card).rows} == {"face-liveness"}
     with pytest.raises(UsageError):
         evaluate(data / "alpha", leave_out=True)
@@ -243,6 +246,11 @@ def test_a_calibration_mends_a_shifted_threshold() -> None:
     assert after is not None and after.calibrated and not before.calibrated
     assert before.rates.worst_apcer == 1 and after.rates.worst_apcer < 0.2 and after.rates.bpcer < 0.2
     assert after.rates.auc == before.rates.auc
+    sharp = np.stack([values, values - 9])  # live by fine noise alone: nobody is called live
+    said = [row for row in answers(items, "b", "m", sharp, None) if not row.calibrated]
+    assert [row.verdicts.truth for row in said] == ["live", "print"] and said[0].verdicts.shares["live"] == 0
+    said = answers(items, "b", "m", np.stack([values, values]), None)
+    assert said[1].verdicts.shares["live"] == 1 and said[3].verdicts.shares["live"] < 0.2  # prints, before and after
     alone = [replace(item, subject="one") for item in items]
     assert calibrated_row(alone, "b", "m", values) is None
 
