@@ -115,13 +115,17 @@ def search(
     weights: WeightsOption = None,
     fmr: Annotated[float, typer.Option("--fmr", help=FmrHelp)] = 0.001,
     calibration: CalibrationOption = None,
+    by: Annotated[
+        Literal["numpy", "faiss"], typer.Option("--by", help="Both compare with every face; faiss for millions.")
+    ] = "numpy",
 ) -> None:
     """Find the enrolled faces that are most like the largest face of a picture."""
     from vitapps.pipelines.face.gallery import search as find
 
     found = find(
-        picture, index, key=key, top=top, fmr=fmr, weights=weights, calibration=calibration, options=run.options
-    )
+        picture, index, key=key, top=top, fmr=fmr, weights=weights, calibration=calibration, by=by,
+        options=run.options,
+    )  # fmt: skip
     rows = [
         (item.decision, f"{item.similarity:.3f}", "" if item.probability is None else f"{item.probability:.2f}",
          item.name, item.file, str(item.id))

@@ -119,9 +119,11 @@ def _deepfake(data: Path, setting: Setting) -> Any:
 
 
 def _localize(data: Path, setting: Setting) -> Any:
+    from vitapps.pipelines.face.evidence.network import Localizer
     from vitapps.pipelines.face.localize_eval import evaluate
 
-    return evaluate(data / "localize", progress=setting.progress)
+    network = Localizer.load("face-localizer", setting.options)
+    return evaluate(data / "localize", progress=setting.progress, network=network)
 
 
 _FINDING = ("face-finder", "face-points")
@@ -131,5 +133,5 @@ EVALUATIONS = {
     "expression": Evaluation("expression", _expression, ("face-expression",)),
     "liveness": Evaluation("liveness", _liveness, _FINDING),
     "deepfake": Evaluation("deepfake", _deepfake, ("face-deepfake", *_FINDING)),
-    "localize": Evaluation("localize", _localize),
+    "localize": Evaluation("localize", _localize, ("face-localizer",)),
 }

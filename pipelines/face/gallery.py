@@ -1,4 +1,8 @@
-"""`vitapps face index`, `face search`, `face forget`: enrolled people in one file, searched exactly."""
+"""`vitapps face index`, `face search`, `face forget`: enrolled people in one file, searched exactly.
+
+FAISS, an extra, searches from memory as well: a file of its own would hold templates that no key protects and that
+`face forget` does not reach.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from vitapps.atomic import check_output
 from vitapps.datasets.formats.face_index import Entry, open_index, read_key, write_index
@@ -20,8 +25,11 @@ from vitapps.pipelines.face.verify import Decision, Recogniser, Template, decide
 from vitapps.pipelines.runtime.network_facts import new_record
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import write_run_record
+from vitapps.require import require
 
 log = logging.getLogger("vitapps.face")
+SearchBy = Literal["numpy", "faiss"]
+Vectors = NDArray[np.float32]
 CONSENT = (
     "Face templates are biometric data. Enrol only people who agreed to it and know what it is for, keep the key apart"
     " from the index, and delete on request (`vitapps face forget`)."
@@ -136,9 +144,11 @@ def search(
     fmr: float = 0.001,
     weights: str | None = None,
     calibration: Path | None = None,
+    by: SearchBy = "numpy",
     options: RunOptions | None = None,
 ) -> SearchResult:
-    """The `top` enrolled faces nearest to the largest face of `picture`, compared with every one of them."""
+    """The `top` enrolled faces nearest to the largest face of `picture`, compared with every one of them. MissingError
+    without FAISS where it is asked for."""
     if top < 1:
         raise UsageError(f"--top {top}: below 1", hint="give the number of matches")
     with open_index(index, read_key(key) if key is not None else None) as opened:
@@ -150,7 +160,7 @@ def search(
     point = recogniser.embedder.point(fmr)
     probe = recogniser.template(picture)
     return SearchResult(
-        probe=probe, matches=_nearest(probe, entries, top, point, recogniser), point=point, enrolled=len(entries)
+        probe=probe, matches=_nearest(probe, entries, top, point, recogniser, by), point=point, enrolled=len(entries)
     )
 
 
@@ -184,18 +194,33 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _nearest(
-    probe: Template, entries: Sequence[Entry], top: int, point: OperatingPoint | None, recogniser: Recogniser
-) -> tuple[Match, ...]:
+    probe: Template, entries: Sequence[Entry], top: int, point: OperatingPoint | None, recogniser: Recogniser,
+    by: SearchBy,
+) -> tuple[Match, ...]:  # fmt: skip
     if not entries:
         return ()
-    every = np.stack([entry.template for entry in entries]) @ probe.vector  # n
+    templates = np.stack([entry.template for entry in entries])  # n d
+    nearest = nearest_by_faiss if by == "faiss" else nearest_by_numpy
     # among many enrolled faces the odds of each are not even: the threshold alone decides
     return tuple(
         Match(
             id=entries[place].id, name=entries[place].name, file=entries[place].file,
-            similarity=round(float(every[place]), 4),
-            probability=rounded(recogniser.embedder.probability(float(every[place]))),
-            decision=decide(float(every[place]), None, point, reliable=reliable(probe.face)),
+            similarity=round(similarity, 4), probability=rounded(recogniser.embedder.probability(similarity)),
+            decision=decide(similarity, None, point, reliable=reliable(probe.face)),
         )
-        for place in np.argsort(-every, kind="stable")[:top]
+        for place, similarity in nearest(templates, probe.vector, top)
     )  # fmt: skip
+
+
+def nearest_by_numpy(templates: Vectors, vector: Vectors, top: int) -> list[tuple[int, float]]:
+    """Row and inner product with `vector` d of the `top` rows of `templates` n d, by falling product."""
+    every = templates @ vector  # n
+    return [(int(place), float(every[place])) for place in np.argsort(-every, kind="stable")[:top]]
+
+
+def nearest_by_faiss(templates: Vectors, vector: Vectors, top: int) -> list[tuple[int, float]]:
+    """As `nearest_by_numpy`, by FAISS's exhaustive index (float32, Douze et al. 2024, arXiv:2401.08281)."""
+    index = require("faiss", extra="face", package="faiss-cpu").IndexFlatIP(len(vector))
+    index.add(np.ascontiguousarray(templates, np.float32))
+    products, places = index.search(np.asarray(vector, np.float32)[None], min(top, len(templates)))
+    return list(zip(places[0].tolist(), products[0].tolist(), strict=True))

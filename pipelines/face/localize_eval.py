@@ -169,7 +169,7 @@ def _read(case: Case) -> tuple[NDArray[np.uint8], NDArray[np.uint8] | None]:
 
 def on_grid(mask: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """A mask H W, 0 to 255, on the grid h w of a map: cells that are mostly marked."""
-    return cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA) > 127
+    return np.asarray(cv2.resize(mask, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)) > 127
 
 
 def _as_map(evidence: Evidence, method: str) -> NDArray[np.float32]:

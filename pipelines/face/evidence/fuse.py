@@ -28,7 +28,7 @@ from vitapps.pipelines.face.evidence.selfmatch import self_match
 from vitapps.progress import Progress, null_progress
 
 Map = NDArray[np.float32]
-LocalMap = Callable[[dict[str, NDArray[np.float32]], NDArray[np.float32]], NDArray[np.float32]]  # parts, guide -> 0..1
+LocalMap = Callable[[dict[str, Map], Map], Map]  # parts and guide -> 0..1
 WEIGHTS = {"ela": 1.0, "ela_texture": 1.0, "grid": 0.7, "ghost": 0.7}
 CELL = 4  # pixels a cell of the maps, up to CELLS of them
 CELLS = 1_000_000

@@ -16,6 +16,7 @@ from vitapps.pipelines.face.descriptors import describe, lbp, prepared
 from vitapps.pipelines.face.embedder import Embedder
 from vitapps.pipelines.face.evaluate_verifier import evaluate_verifier, roc_text
 from vitapps.pipelines.face.find_faces import FaceFinder
+from vitapps.pipelines.face.gallery import nearest_by_faiss, nearest_by_numpy
 from vitapps.pipelines.face.people import lfw_pairs, lfw_protocol
 from vitapps.pipelines.face.train_verifier import VerifierFit, train
 from vitapps.pipelines.face.verifier_tables import check_curves, point_table, row_table, write_curves
@@ -165,3 +166,14 @@ assert not heavy, heavy
 """
     done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_faiss_finds_what_numpy_finds() -> None:
+    pytest.importorskip("faiss")
+    vectors = np.random.default_rng(0).normal(size=(60, 12)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    for probe in vectors[:3]:
+        exact, found = (find(vectors, probe, 5) for find in (nearest_by_numpy, nearest_by_faiss))
+        assert [place for place, _ in found] == [place for place, _ in exact]
+        np.testing.assert_allclose([value for _, value in found], [value for _, value in exact], atol=1e-6)
+    assert len(nearest_by_faiss(vectors[:2], vectors[0], 5)) == 2
