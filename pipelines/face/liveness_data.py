@@ -23,7 +23,7 @@ def crop_of(item: Presentation) -> NDArray[np.uint8]:
 
 def features_of(items: Sequence[Presentation], progress: Progress = null_progress) -> NDArray[np.float32]:
     """Texture features N D."""
-    return two_features_of(items, progress, smoothed=False)[0]
+    return np.asarray(two_features_of(items, progress, smoothed=False)[0], np.float32)
 
 
 def two_features_of(
