@@ -120,11 +120,12 @@ def search(
     ] = "numpy",
 ) -> None:
     """Find the enrolled faces that are most like the largest face of a picture."""
+    from vitapps.pipelines.face.gallery import SearchSettings
     from vitapps.pipelines.face.gallery import search as find
 
     found = find(
-        picture, index, key=key, top=top, fmr=fmr, weights=weights, calibration=calibration, by=by,
-        options=run.options,
+        picture, index, key=key, settings=SearchSettings(top=top, fmr=fmr, by=by), weights=weights,
+        calibration=calibration, options=run.options,
     )  # fmt: skip
     rows = [
         (item.decision, f"{item.similarity:.3f}", "" if item.probability is None else f"{item.probability:.2f}",

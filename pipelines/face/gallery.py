@@ -64,6 +64,19 @@ class Match:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SearchSettings:
+    """`top` matches at the rate of false matches `fmr`; `by` whose inner products."""
+
+    top: int = 5
+    fmr: float = 0.001
+    by: SearchBy = "numpy"
+
+    def __post_init__(self) -> None:
+        if self.top < 1:
+            raise UsageError(f"--top {self.top}: below 1", hint="give the number of matches")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SearchResult:
     """The best matches of the largest face of a picture, at `point` among `enrolled` faces. The false match rate is
     that of one comparison: among n enrolled faces about n times as many wrong ones are to be expected."""
@@ -140,27 +153,24 @@ def search(
     index: Path,
     *,
     key: Path | None = None,
-    top: int = 5,
-    fmr: float = 0.001,
+    settings: SearchSettings | None = None,
     weights: str | None = None,
     calibration: Path | None = None,
-    by: SearchBy = "numpy",
     options: RunOptions | None = None,
 ) -> SearchResult:
-    """The `top` enrolled faces nearest to the largest face of `picture`, compared with every one of them. MissingError
+    """The enrolled faces nearest to the largest face of `picture`, compared with every one of them. MissingError
     without FAISS where it is asked for."""
-    if top < 1:
-        raise UsageError(f"--top {top}: below 1", hint="give the number of matches")
+    settings = settings or SearchSettings()
     with open_index(index, read_key(key) if key is not None else None) as opened:
         recogniser = Recogniser.load(weights, options, calibration)
         if opened.model != recogniser.embedder.contract:
             raise UsageError(f"{index}: was made by {opened.model.split()[0]}, other templates than those of"
                              f" {recogniser.embedder.facts.name}", hint="index the folder again")  # fmt: skip
         entries = list(opened.entries())
-    point = recogniser.embedder.point(fmr)
+    point = recogniser.embedder.point(settings.fmr)
     probe = recogniser.template(picture)
     return SearchResult(
-        probe=probe, matches=_nearest(probe, entries, top, point, recogniser, by), point=point, enrolled=len(entries)
+        probe=probe, matches=_nearest(probe, entries, settings, point, recogniser), point=point, enrolled=len(entries)
     )
 
 
@@ -194,13 +204,13 @@ def _pictures(folder: Path) -> list[Path]:
 
 
 def _nearest(
-    probe: Template, entries: Sequence[Entry], top: int, point: OperatingPoint | None, recogniser: Recogniser,
-    by: SearchBy,
+    probe: Template, entries: Sequence[Entry], settings: SearchSettings, point: OperatingPoint | None,
+    recogniser: Recogniser,
 ) -> tuple[Match, ...]:  # fmt: skip
     if not entries:
         return ()
     templates = np.stack([entry.template for entry in entries])  # n d
-    nearest = nearest_by_faiss if by == "faiss" else nearest_by_numpy
+    nearest = nearest_by_faiss if settings.by == "faiss" else nearest_by_numpy
     # among many enrolled faces the odds of each are not even: the threshold alone decides
     return tuple(
         Match(
@@ -208,7 +218,7 @@ def _nearest(
             similarity=round(similarity, 4), probability=rounded(recogniser.embedder.probability(similarity)),
             decision=decide(similarity, None, point, reliable=reliable(probe.face)),
         )
-        for place, similarity in nearest(templates, probe.vector, top)
+        for place, similarity in nearest(templates, probe.vector, settings.top)
     )  # fmt: skip
 
 
