@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.formats.video_read import open_clip
 from vitapps.datasets.sets.tracking import read_sequences
+from vitapps.datasets.synth.tracked_scenes import TrackedScene
 from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.reliability import ReliabilityBin, calibration_error, reliability
@@ -126,14 +127,15 @@ def real_cases(data: Path, options: RunOptions) -> Iterator[Case]:
 def drawn_cases(number: int) -> Iterator[Case]:
     """Scenes of pieces of the bundled pictures; to the seeds from 0 on the score of the fused tracker was fitted."""
     from vitapps.datasets.samples import read_scene_pictures
-    from vitapps.datasets.synth.tracked_scenes import TrackedScene
 
     pictures = read_scene_pictures() if number else []
     for seed in range(_FIRST, _FIRST + number):
         scene = TrackedScene(pictures, seed)
-        yield Case(
-            name=f"scene {seed}", family=GENERATED, boxes=scene.boxes(), read=lambda scene=scene: list(scene.frames())
-        )  # fmt: skip
+        yield Case(name=f"scene {seed}", family=GENERATED, boxes=scene.boxes(), read=functools.partial(_drawn, scene))
+
+
+def _drawn(scene: TrackedScene) -> list[Picture]:
+    return list(scene.frames())
 
 
 def one_pass(maker: Maker, frames: Sequence[Picture], drawn: Floats) -> Pass:
