@@ -10,6 +10,7 @@ from vitapps.errors import UsageError
 from vitapps.provenance import RunRecord, sha256_file, write_run_record
 from vitapps.shared_backbones.engines.exported import SUFFIXES, Form, export_module
 from vitapps.shared_backbones.engines.graph import input_shape, output_names
+from vitapps.shared_backbones.slots import members
 from vitapps.shared_backbones.weights.cards import load_card
 from vitapps.shared_backbones.weights.load import load_module
 
@@ -31,7 +32,7 @@ class Exported:
 def export_model(name: str, out: Path, form: Form, *, overwrite: bool = False, command: str = "") -> Exported:
     """Write the network of card `name` to `out`, whose suffix must be that of the form.
 
-    Raises UsageError for another suffix, OutputError where `out` cannot be written, VitappsError when the file computes
+    Raises UsageError for another suffix or where the card holds no network, OutputError where `out` cannot be written, VitappsError when the file computes
     something else than the card's weights do; then no file is left.
     """
     import torch
@@ -40,6 +41,8 @@ def export_model(name: str, out: Path, form: Form, *, overwrite: bool = False, c
         raise UsageError(f"-o {out}: a {form} file ends in {SUFFIXES[form]}", hint=f"-o {out.stem}{SUFFIXES[form]}")
     check_output(out, overwrite=overwrite)
     card = load_card(name)
+    if card.arch not in members("models"):
+        raise UsageError(f"{name} is no network but a {card.arch.replace('_', ' ')}", hint="`vitapps models info NAME`")
     shape = input_shape(card)
     names = output_names(card)
     module = load_module(card)

@@ -50,6 +50,11 @@ def test_the_command(vit, tmp_path, capsys):
     assert main(["models", "export", card, "--to", "openvino", "-o", str(tmp_path / "network.onnx")]) == 2
 
 
+def test_what_is_no_network_is_said(tmp_path):
+    with pytest.raises(UsageError, match="face-points is no network but a cascade"):
+        export_model("face-points", tmp_path / "x.onnx", "onnx")
+
+
 def test_what_is_no_export_is_said(tmp_path):
     with pytest.raises(MissingError):
         open_exported(tmp_path / "x.zip")
