@@ -32,8 +32,8 @@ class Exported:
 def export_model(name: str, out: Path, form: Form, *, overwrite: bool = False, command: str = "") -> Exported:
     """Write the network of card `name` to `out`, whose suffix must be that of the form.
 
-    Raises UsageError for another suffix or where the card holds no network, OutputError where `out` cannot be written, VitappsError when the file computes
-    something else than the card's weights do; then no file is left.
+    Raises UsageError for another suffix or where the card holds no network, OutputError where `out` cannot be written,
+    VitappsError when the file computes something else than the card's weights do; then no file is left.
     """
     import torch
 
