@@ -117,11 +117,10 @@ def main(words: Sequence[str] | None = None) -> None:
     sys.stdout.write(f"{cpu_name()}, {chosen.threads} thread(s), VideoMAE-S {chosen.frames} x {chosen.size}\n")
     sys.stdout.write(f"{'engine':<12} {'precision':<9} {'reduce':<11} {'CPU ms':>8} {'x eager':>8} {'error':>8}\n")
     eager = seconds[" ".join(EAGER)]
-    best = 0.0
+    ratios = {}
     for kind in kinds:
         own = seconds[" ".join(kind)]
-        ratio = median(slow / fast for slow, fast in zip(eager, own, strict=True))
-        best = max(best, ratio)
+        ratio = ratios[kind] = median(slow / fast for slow, fast in zip(eager, own, strict=True))
         row = f"{kind[0]:<12} {kind[1]:<9} {kind[2]:<11} {1000 * median(own):>8.0f} {ratio:>8.2f} {errors[kind]:>8.0e}"
         sys.stdout.write(f"{row}\n")
     bound = products_s(chosen.frames, chosen.size, chosen.threads)
@@ -129,7 +128,8 @@ def main(words: Sequence[str] | None = None) -> None:
         f"its products alone at the speed of one large product: {1000 * bound:.0f} CPU ms, "
         f"{median(eager) / bound:.2f} times as fast as eager\n"
     )
-    sys.stdout.write(f"{'met' if best >= BAR else 'MISSED'}: {best:.2f} times eager, bar {BAR:g}\n")
+    best = max(ratio for (_, _, reduction), ratio in ratios.items() if reduction == "none")
+    sys.stdout.write(f"{'met' if best >= BAR else 'MISSED'}: {best:.2f} times eager with all tokens, bar {BAR:g}\n")
 
 
 if __name__ == "__main__":
