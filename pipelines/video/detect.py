@@ -3,6 +3,7 @@ what words name, by a published OWL-ViT (`word_detector.py`)."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -18,6 +19,7 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
+from vitapps.pipelines.video.people import DEFAULT_WEIGHTS
 from vitapps.pipelines.video.two_pass import FrameFound, Pixels, Predict, TwoPassConfig, TwoPassDetector, scales_for
 from vitapps.pipelines.video.word_detector import (
     MIN_SCORE,
@@ -29,6 +31,7 @@ from vitapps.pipelines.video.word_detector import (
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import preview_path, write_run_record
 
+_LOGGER = logging.getLogger("vitapps.video")
 _VISIBLE = 12.0  # pixels of the smallest object that a detector sees where its card does not say
 _TOGETHER = 4  # frames whose windows share batches on a GPU
 _ROUGH = 0.25  # of the frame's size in the first pass
@@ -62,13 +65,14 @@ class DetectSettings:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Detector:
     """A network for windows B 3 S S in 0..1 and what its card says; `names` by class index. `whole`: the network where
-    it takes frames as a whole unless windows are asked for."""
+    it takes frames as a whole unless windows are asked for. `notes` are warnings of every run."""
 
     predict: Predict
     config: TwoPassConfig
     names: tuple[str, ...]
     facts: NetworkFacts
     whole: WordNetwork | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Search(Protocol):
@@ -132,9 +136,13 @@ def load_detector(
         peaks=bool(card.preprocess.get("peaks", card.task == _FACES)),
     )  # fmt: skip
     names = tuple(str(label["name"]) for label in card.labels)
+    notes = tuple(f"{card.name}: {limit}" for limit in card.limits[:1] if card.name == DEFAULT_WEIGHTS)
+    for note in notes:  # who asked for no weights has not read their card
+        _LOGGER.warning(note)
     return Detector(
-        predict=lambda windows: model(windows)[:2], config=config, names=names, facts=NetworkFacts.of(card, model)
-    )
+        predict=lambda windows: model(windows)[:2], config=config, names=names, facts=NetworkFacts.of(card, model),
+        notes=notes,
+    )  # fmt: skip
 
 
 def _scales(settings: DetectSettings, visible: float, usual: float | None = None) -> tuple[float, float]:
@@ -200,7 +208,7 @@ def detect(
                     if sheet:
                         sheet.add(draw_rows(frame.pixels, fresh) if sheet.wants() else None)
                     task.advance(settings.stride)
-        record.warnings += clip.warnings
+        record.warnings += [*detector.notes, *clip.warnings]
         meta = TrackMeta(
             source=source, width=clip.meta.width, height=clip.meta.height, rate=clip.meta.rate, frames=frames
         )

@@ -84,7 +84,7 @@ def find_people(clip: Clip, options: RunOptions, *, weights: str = "", still: bo
     moving = MovingThings(clip) if still and not is_url(clip.meta.source) else None
     search = TwoPassDetector(detector.predict, doubting)
     people = PeopleSearch(search, threshold, moving if moving is not None and moving.still else None)
-    notes = [DRIFTING] if moving is not None and not moving.still else []
+    notes = [*detector.notes, *([DRIFTING] if moving is not None and not moving.still else [])]
     return Finder(
         find=lambda frame: _as_detections(*people.find(frame.pixels)), networks=(detector.facts,), notes=notes
     )
