@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from vitapps.pipelines.rs.merge import judge_in_window
 from vitapps.pipelines.rs.scan import Picture
 from vitapps.pipelines.rs.spec import DetectorSpec
 from vitapps.pipelines.windows.boxes import Floats, Ints, nms
-from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Task
 
 # windows B 3 S S in 0..1 -> score maps B K h w (0..1) and box maps B 4 h w (pixels of the window)
@@ -106,8 +105,9 @@ class Search:
         block = picture.block
         places = np.flatnonzero(self._worthwhile(picture))
         batches = (places[i : i + self.batch] for i in range(0, len(places), self.batch))
-        with closing(ahead((self._seen(picture, batch) for batch in batches), 1)) as seen:  # beside the network
-            found = joined([self._of_windows(picture, *batch) for batch in seen])
+        with ThreadPoolExecutor(1, "vitapps-judge") as judge:  # beside the network, which sees the next ones meanwhile
+            parts = [judge.submit(self._of_windows, picture, *self._seen(picture, batch)) for batch in batches]
+            found = joined([part.result() for part in parts])
         found = found[_evidence(found.boxes - np.tile(block.rect[:2], 2), picture.valid) >= 1 - _EMPTY_SHARE]
         limit = np.array([self.scale.width, self.scale.height] * 2)
         found.boxes = np.clip(found.boxes, 0, limit) / (self.scale.x, self.scale.y, self.scale.x, self.scale.y)

@@ -97,7 +97,7 @@ def test_the_table_beside_the_cascade(folder, monkeypatch):
     finder = replace(red_faces.finder(), facts=replace(red_faces.finder().facts, name="red"))
     monkeypatch.setattr(evaluation.FaceFinder, "load", classmethod(lambda cls, *_: finder))
     rows = evaluation.evaluate_detector(folder, limit=1)
-    assert {row.finder for row in rows} == {"red", "LBP cascade"}
+    assert {row.finder for row in rows} == {"red", "red --tilted", "LBP cascade"}
 
 
 def test_faults_are_told(folder, tmp_path):
