@@ -334,14 +334,15 @@ def video_4k(
 
 @command(app, "all")
 def everything(talk: Talk, quick: QuickOption = False) -> None:
-    """Every other bench command, each in a process of its own; exit code 6 when one of them fails."""
+    """Every other bench command and the table of quantization methods, each in a process of its own; exit code 6 when
+    one of them fails."""
     from vitapps.pipelines.runtime.bench_all import bench_all
 
     outcomes = bench_all(_all_commands(quick=quick), progress=talk.progress)
     lines = [
         line
         for item in outcomes
-        for line in (f"== bench {item.name} ({item.seconds:.0f} s)", *item.text.splitlines(), item.error, "")
+        for line in (f"== {item.name} ({item.seconds:.0f} s)", *item.text.splitlines(), item.error, "")
     ]
     talk.emit({"benches": json_ready(outcomes)}, lines)
     failed = [item.name for item in outcomes if item.exit_code]
@@ -350,13 +351,14 @@ def everything(talk: Talk, quick: QuickOption = False) -> None:
 
 
 def _all_commands(*, quick: bool) -> list[list[str]]:
-    """The words of every bench command registered in this file but `all`; `--quick` for those that know it, and then
-    one thread: on a busy machine two wait for one another most of the time."""
+    """The words of every bench command registered in this file but `all`, and of `models quantize`. Quick ones get
+    `--quick` where it is known, and one thread: on a busy machine two wait for one another most of the time."""
     found = []
     for item in app.registered_commands:
         if item.name == "all" or item.name is None or item.callback is None:
             continue
         known = inspect.signature(item.callback).parameters
         words = [*(["--quick"] if "quick" in known else []), *(["--threads", "1"] if "threads" in known else [])]
-        found.append([item.name, *(words if quick else [])])
-    return found
+        found.append(["bench", item.name, *(words if quick else [])])
+    methods = ["--method", "minmax,repq" if quick else "all", "--bits", "w4a4" if quick else "w8a8,w6a6,w4a4"]
+    return [*found, ["models", "quantize", "line-latin", *methods, "--limit", "12", "--threads", "1"]]

@@ -1,4 +1,4 @@
-"""`vitapps bench all`: every bench command that exists, one after the other, each in a process of its own."""
+"""`vitapps bench all`: every bench command and the table of quantization methods, each in a process of its own."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ class BenchOutcome:
 
 
 def bench_all(commands: Sequence[Sequence[str]], *, progress: Progress = null_progress) -> list[BenchOutcome]:
-    """Run `vitapps bench WORDS` for each element; one that fails does not stop the others."""
-    code = "import sys; from vitapps.apps.main import main; raise SystemExit(main(['bench', *sys.argv[1:]]))"
+    """Run `vitapps WORDS` for each element; one that fails does not stop the others. An outcome's `name` is its first
+    two words."""
+    code = "import sys; from vitapps.apps.main import main; raise SystemExit(main(sys.argv[1:]))"
     outcomes = []
     with progress.task("benches", total=len(commands)) as task:
         for words in commands:
@@ -33,8 +34,8 @@ def bench_all(commands: Sequence[Sequence[str]], *, progress: Progress = null_pr
                 [sys.executable, "-P", "-c", code, *words], capture_output=True, text=True, check=False
             )
             outcomes.append(BenchOutcome(
-                name=words[0], exit_code=done.returncode, seconds=time.perf_counter() - start, text=done.stdout,
-                error=done.stderr.strip()[-2000:] if done.returncode else "",
+                name=" ".join(words[:2]), exit_code=done.returncode, seconds=time.perf_counter() - start,
+                text=done.stdout, error=done.stderr.strip()[-2000:] if done.returncode else "",
             ))  # fmt: skip
             task.advance()
     return outcomes

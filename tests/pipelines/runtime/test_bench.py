@@ -94,12 +94,13 @@ def test_the_users_cache_is_left_alone(tmp_path, monkeypatch):
 
 
 def test_bench_all_runs_every_other_command():
-    found = {words[0]: words[1:] for words in bench._all_commands(quick=True)}
-    names = {item.name for item in bench.app.registered_commands}
-    assert set(found) == names - {"all"}
-    assert {"engines", "load", "many"} <= set(found)
-    assert found["engines"] == ["--quick", "--threads", "1"]
-    assert all(words == [] for _, *words in bench._all_commands(quick=False))
+    found = {" ".join(words[:2]): words[2:] for words in bench._all_commands(quick=True)}
+    names = {f"bench {item.name}" for item in bench.app.registered_commands}
+    assert set(found) == names - {"bench all"} | {"models quantize"}
+    assert {"bench engines", "bench load", "bench many"} <= set(found)
+    assert found["bench engines"] == ["--quick", "--threads", "1"]
+    *benches, quantize = bench._all_commands(quick=False)
+    assert all(words[2:] == [] for words in benches) and "all" in quantize
 
 
 def test_the_bars_are_judged():
