@@ -18,6 +18,7 @@ from vitapps.pipelines.windows.plan import WindowPlan
 
 Array = NDArray[Any]
 FULL = 65535  # a share of 1 as uint16
+_IN_CACHE = 1 << 14  # cells blended at once
 Write = Callable[[tuple[slice, ...], Array], None]
 
 
@@ -187,15 +188,22 @@ class _Means:
         sums = self._sum[where]
         sums += weights
         share = weights / sums
+        means = self.mean[(slice(None), *where)]
+        step = max(1, _IN_CACHE * len(share) // max(share.size, 1))
+        for first in range(0, len(share), step):  # some rows, class after class: share and scratch stay in the cache
+            rows = slice(first, first + step)
+            self._blend_rows(means[:, rows], values[:, rows], share[rows])
+
+    def _blend_rows(self, means: Array, values: Array, share: NDArray[np.float32]) -> None:
         if self._scratch.shape != share.shape:
             self._scratch = np.empty(share.shape, self._kind)
-        for mean, value in zip(self.mean, values, strict=True):  # class by class: all of it stays in the cache
+        for mean, value in zip(means, values, strict=True):
             if mean.dtype == np.uint16:
-                self._blend_shares(mean[where], value, share)
+                self._blend_shares(mean, value, share)
                 continue
-            difference = np.subtract(value, mean[where], out=self._scratch)
+            difference = np.subtract(value, mean, out=self._scratch)
             difference *= share
-            mean[where] += difference
+            mean += difference
 
     def _blend_shares(self, mean: Array, value: Array, share: NDArray[np.float32]) -> None:
         difference = np.multiply(value, np.float32(FULL), out=self._scratch)
