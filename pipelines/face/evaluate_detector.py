@@ -23,7 +23,7 @@ from vitapps.errors import UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.face.align import moved
 from vitapps.pipelines.face.detector_data import bsds, face_sets
-from vitapps.pipelines.face.faces import Floats, Pixels
+from vitapps.pipelines.face.faces import Face, Floats, Pixels
 from vitapps.pipelines.face.find_faces import FaceFinder, FindSettings
 from vitapps.pipelines.face.turned_faces import find_turned, tilt_about_middle
 from vitapps.pipelines.windows.boxes import box_iou
@@ -97,9 +97,8 @@ def evaluate_detector(
 
 def _tilted(finder: FaceFinder) -> Finder:
     def find(pixels: Pixels) -> Found:
-        found = find_turned(finder, pixels, FindSettings(), quarters=False, tilted=True)
-        boxes, points = (np.array([getattr(face, name) for face in found]) for name in ("box", "landmarks"))
-        return boxes.reshape(-1, 4), points.reshape(-1, 5, 2), np.full((len(found), 5, 2), np.nan)
+        boxes, points = _arrays(find_turned(finder, pixels, FindSettings(), quarters=False, tilted=True))
+        return boxes, points, np.full(points.shape, np.nan)
 
     return find
 
@@ -108,12 +107,17 @@ def _ours(finder: FaceFinder) -> Finder:
     plain = replace(finder, cascade=None)
 
     def find(pixels: Pixels) -> Found:
-        found = plain.find(pixels)
-        boxes, coarse = (np.array([getattr(face, name) for face in found]) for name in ("box", "landmarks"))
+        boxes, coarse = _arrays(plain.find(pixels))
         closer = [finder.closer(pixels, marks) for marks in coarse]
-        return boxes.reshape(-1, 4), np.array(closer).reshape(-1, 5, 2), coarse.reshape(-1, 5, 2)
+        return boxes, np.array(closer).reshape(-1, 5, 2), coarse
 
     return find
+
+
+def _arrays(faces: Sequence[Face]) -> tuple[Floats, Floats]:
+    """Boxes n 4 and landmarks n 5 2."""
+    boxes, points = (np.array([getattr(face, name) for face in faces]) for name in ("box", "landmarks"))
+    return boxes.reshape(-1, 4), points.reshape(-1, 5, 2)
 
 
 def all_cases(data: Path, limit: int, *, scenes: bool = True) -> dict[str, list[Case]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from vitapps.pipelines.face.find_faces import DEFAULT_WEIGHTS
 from vitapps.pipelines.face.landmark_cascade import DEFAULT_WEIGHTS as LANDMARKS
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import start_training, training_hardware
+from vitapps.pipelines.runtime.numbered_batches import numbered_batches, unseen_number
 from vitapps.pipelines.windows.boxes import decode, match, nms
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.detect_loss import detection_loss, make_targets
@@ -29,7 +30,6 @@ CONFIG = PlainDetectorConfig(
     window=(128, 128), stem=(16, 32, 64), dim=96, depth=2, heads=4, pyramid=(48, 64), unit=18.0, points=5
 )
 NMS_IOU = 0.4
-SEED_STRIDE = 10_000_019  # windows of different seeds never coincide
 CHECKED = 400  # windows on which the threshold is chosen
 PRECISION = 0.97  # of the boxes on those windows
 
@@ -95,12 +95,9 @@ def fit_detector(
     start_training(config.seed, device, config.threads)
     module = PlainDetector(CONFIG).to(device)
 
-    def batches(first: int) -> Iterator[Batch]:
-        for step in range(first, config.steps):
-            numbers = (config.seed * SEED_STRIDE + step * config.batch + place for place in range(config.batch))
-            parts = zip(*(_tensors(composites.make(number)) for number in numbers), strict=True)
-            yield tuple(torch.stack(part) for part in parts)
-
+    batches = numbered_batches(
+        lambda number: _tensors(composites.make(number)), steps=config.steps, batch=config.batch, seed=config.seed
+    )
     schedule = FitConfig(
         steps=config.steps, rate=config.rate, warmup=min(100, config.steps), cooldown=0.4, ema=0.995,
         checkpoint_every=120,
@@ -129,7 +126,7 @@ def choose_threshold(module: PlainDetector, composites: FaceComposites, seed: in
     module.eval()
     scores, hits = [], []
     for place in range(number):
-        window = composites.make((seed + 1) * SEED_STRIDE - 1 - place)
+        window = composites.make(unseen_number(seed, place))
         with torch.inference_mode():
             maps = [part.numpy() for part in module(_tensors(window)[0][None])[:2]]
         found = decode(maps[0], maps[1], 0.2, peaks=True)

@@ -40,6 +40,10 @@ _KINDS: tuple[Kind, ...] = ("splice", "retouch", "untouched")  # those of a netw
 _SHARES = (0.45, 0.3, 0.25)
 ON_TRACES = ImlViTConfig(window=(80, 80), patch=4, dim=64, local=10, decoder=32, traces=len(TRACES))  # in cells
 ON_PIXELS = ImlViTConfig()
+_LIMITS_OF_TRACES = (
+    "knows no copies, which `face localize` finds by self-match; judges no picture as a whole",
+    "pictures that were scaled down or passed a messenger have lost the traces it reads",
+)
 Sample = tuple[NDArray[np.float16], NDArray[np.float16]]
 
 
@@ -205,14 +209,7 @@ def _export(
         "tolerance": {"bf16": False},
         "limits": [
             "learned from simulated edits alone: what people do by hand looks different",
-            *(
-                []
-                if not config.model.traces
-                else [
-                    "knows no copies, which `face localize` finds by self-match; judges no picture as a whole",
-                    "pictures that were scaled down or passed a messenger have lost the traces it reads",
-                ]
-            ),
+            *(_LIMITS_OF_TRACES if config.model.traces else ()),
             "forbidden: accusing anyone, deciding without a person, evidence in a procedure",
             "failure in pictures (the edit of a halved picture is lost): docs/img/face_localizer_failure.jpg",
         ],

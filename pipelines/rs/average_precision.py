@@ -7,14 +7,14 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
-from vitapps.pipelines.rs.matching import TileBoxes
+from vitapps.pipelines.windows.box_counts import FoundBoxes
 from vitapps.pipelines.windows.boxes import Floats
 from vitapps.require import require
 
 _MOST = 1000  # boxes of one tile that count; COCO's 100 is less than a dense stand has
 
 
-def average_precision(tiles: Sequence[TileBoxes]) -> tuple[float, float]:
+def average_precision(tiles: Sequence[FoundBoxes]) -> tuple[float, float]:
     """(AP over IoU 0.5 to 0.95, AP at IoU 0.5) pooled over `tiles`, each 0..1; zeros without a found or a drawn box."""
     coco = require("pycocotools.coco", extra="train", package="pycocotools")
     evaluation = require("pycocotools.cocoeval", extra="train", package="pycocotools")

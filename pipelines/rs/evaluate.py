@@ -15,9 +15,10 @@ from vitapps.datasets.sets.neon_trees import Tile, read_tiles, sites_of
 from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.rs.average_precision import average_precision
-from vitapps.pipelines.rs.matching import Counts, TileBoxes, count
+from vitapps.pipelines.rs.matching import NEON_IOU
 from vitapps.pipelines.rs.spec import spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
+from vitapps.pipelines.windows.box_counts import Counts, FoundBoxes, count
 from vitapps.progress import Progress, null_progress
 
 Baseline = Literal["watershed"]
@@ -65,7 +66,7 @@ def evaluate(
         raise UsageError("--thorough: a baseline has no scales", hint="leave one of the two out")
     tiles = read_tiles(data, sites)
     rows: list[Row] = []
-    parts: list[TileBoxes] = []
+    parts: list[FoundBoxes] = []
     with progress.task("scoring", total=len(tiles)) as task:
         for site in sites_of(tiles):
             group = [tile for tile in tiles if tile.site == site]
@@ -73,7 +74,7 @@ def evaluate(
                 found, threshold = _by_watershed(group), 0.0
             else:
                 found, threshold = _by_card(group, _card_of(site, weights, loso), thorough, options or RunOptions())
-            rows.append(_row(site, found, count(found, threshold), threshold))
+            rows.append(_row(site, found, count(found, threshold, NEON_IOU), threshold))
             parts.extend(found)
             task.advance(len(group))
     return [*rows, _pooled(rows, parts)]
@@ -89,14 +90,16 @@ def _card_of(site: str, weights: str, loso: Path | None) -> str:
     return str(card)
 
 
-def _by_watershed(tiles: Sequence[Tile]) -> list[TileBoxes]:
+def _by_watershed(tiles: Sequence[Tile]) -> list[FoundBoxes]:
     from vitapps.pipelines.rs.watershed import watershed_boxes
 
     results = [(tile, watershed_boxes(tile.image, tile.gsd)) for tile in tiles]
-    return [TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(float)) for tile, (boxes, scores) in results]
+    return [FoundBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(float)) for tile, (boxes, scores) in results]
 
 
-def _by_card(tiles: Sequence[Tile], weights: str, thorough: bool, options: RunOptions) -> tuple[list[TileBoxes], float]:
+def _by_card(
+    tiles: Sequence[Tile], weights: str, thorough: bool, options: RunOptions
+) -> tuple[list[FoundBoxes], float]:
     """Found boxes of `tiles`, and the card's threshold."""
     from vitapps.shared_backbones.engines.load import load_model
     from vitapps.shared_backbones.weights.cards import load_card
@@ -108,11 +111,11 @@ def _by_card(tiles: Sequence[Tile], weights: str, thorough: bool, options: RunOp
     found = []
     for tile in tiles:
         boxes, scores = boxes_of_tile(model, tile.image, spec, FLOOR)
-        found.append(TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(float)))
+        found.append(FoundBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(float)))
     return found, spec.thresholds[0]
 
 
-def _row(site: str, found: Sequence[TileBoxes], counts: Counts, threshold: float) -> Row:
+def _row(site: str, found: Sequence[FoundBoxes], counts: Counts, threshold: float) -> Row:
     ap, ap50 = average_precision(found)
     return Row(
         site=site, precision=counts.precision, recall=counts.recall, f1=counts.f1, ap=ap, ap50=ap50, tiles=len(found),
@@ -120,7 +123,7 @@ def _row(site: str, found: Sequence[TileBoxes], counts: Counts, threshold: float
     )  # fmt: skip
 
 
-def _pooled(rows: Sequence[Row], found: Sequence[TileBoxes]) -> Row:
+def _pooled(rows: Sequence[Row], found: Sequence[FoundBoxes]) -> Row:
     """All boxes of all sites, each at its own site's threshold."""
     total = Counts(hits=0, found=0, drawn=0)
     for row in rows:

@@ -7,7 +7,7 @@ runs and `vitapps rs eval --loso` give the figures of the card.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,12 +21,14 @@ from vitapps.datasets.sets.naip_trees import read_naip
 from vitapps.datasets.sets.neon_trees import Tile, hold_out, leave_out, read_tiles, sites_of
 from vitapps.datasets.synth.canopy import make_tile
 from vitapps.errors import UsageError
-from vitapps.pipelines.rs.matching import TileBoxes, best_threshold
+from vitapps.pipelines.rs.matching import best_threshold
 from vitapps.pipelines.rs.spec import DetectorSpec, spec_of
 from vitapps.pipelines.rs.tile_boxes import boxes_of_tile
 from vitapps.pipelines.rs.trees_data import TreeWindows, WindowConfig
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import start_training, training_hardware
+from vitapps.pipelines.runtime.numbered_batches import SEED_STRIDE, numbered_batches
+from vitapps.pipelines.windows.box_counts import FoundBoxes
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.detect_loss import detection_loss
 from vitapps.shared_backbones.models.plain_detector import (
@@ -38,7 +40,6 @@ from vitapps.shared_backbones.models.plain_detector import (
 
 NAME = "trees-neon"
 TASK = "rs.detect"
-SEED_STRIDE = 10_000_019  # windows of different seeds never coincide
 NMS_IOU = 0.4
 SYNTHETIC_TILES = 240
 MIXED_TILES = 80
@@ -131,12 +132,7 @@ def fit_detector(
     if start is not None:
         module.load_state_dict(torch.load(start, map_location="cpu", weights_only=True)["average"])
 
-    def batches(first: int) -> Iterator[Batch]:
-        for step in range(first, config.steps):
-            numbers = (config.seed * SEED_STRIDE + step * config.batch + place for place in range(config.batch))
-            parts = zip(*(windows.sample(number) for number in numbers), strict=True)
-            yield tuple(torch.stack(part) for part in parts)
-
+    batches = numbered_batches(windows.sample, steps=config.steps, batch=config.batch, seed=config.seed)
     schedule = FitConfig(
         steps=config.steps,
         rate=config.rate,
@@ -191,7 +187,7 @@ def choose_thresholds(module: PlainDetector, tiles: Sequence[Tile]) -> dict[str,
         found = []
         for tile in tiles:
             boxes, scores = boxes_of_tile(predict, tile.image, spec, 0.05)
-            found.append(TileBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(np.float64)))
+            found.append(FoundBoxes(boxes=boxes, scores=scores, drawn=tile.boxes.astype(np.float64)))
         return best_threshold(found)
 
     return {"threshold": best(spec), "thorough": best(spec.thorough())}

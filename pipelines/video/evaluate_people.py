@@ -22,15 +22,16 @@ from vitapps.pipelines.video.looks import looks_of
 from vitapps.pipelines.video.mot import MotSettings, associate, rows_of
 from vitapps.pipelines.video.mot_detections import MOTION, Finder, find_people, make_finder
 from vitapps.pipelines.video.mot_scores import MotScores
-from vitapps.pipelines.video.people_scores import PeopleScores, Searched, people_scores
+from vitapps.pipelines.video.people import BEGINS
+from vitapps.pipelines.video.people_scores import PeopleScores, people_scores
+from vitapps.pipelines.windows.box_counts import FoundBoxes
 from vitapps.progress import Progress, null_progress
-
-_BEGINS = 0.6  # the score from which a box may begin a track: recall and precision are told there
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PeopleRow:
-    """One way of finding people in one sequence; `cpu_ms` a frame, of this process."""
+    """One way of finding people in one sequence; recall and precision are of boxes that may begin a track; `cpu_ms` a
+    frame, of this process."""
 
     sequence: str
     way: str
@@ -72,11 +73,11 @@ def _row(folder: Path, name: str, way: Callable[[Clip], Finder], options: RunOpt
         for frame in clip.frames():
             found = finder.find(frame)
             sighted.append((found, looks_of(frame.pixels, found.boxes)))
-            searched.append(Searched(boxes=found.boxes, scores=found.scores, drawn=_drawn(truth, frame.index)))
+            searched.append(FoundBoxes(boxes=found.boxes, scores=found.scores, drawn=_drawn(truth, frame.index)))
     tracks = rows_of(associate(sighted, settings.associate), settings)
     spent = 1000 * (time.process_time() - clock) / max(1, len(searched))
     return PeopleRow(
-        sequence=folder.name, way=name, boxes=people_scores(searched, _BEGINS),
+        sequence=folder.name, way=name, boxes=people_scores(searched, BEGINS),
         tracks=score(truth, tracks, len(searched)), cpu_ms=round(spent, 1),
     )  # fmt: skip
 

@@ -7,6 +7,8 @@ classes.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -39,21 +41,21 @@ class MovingThings:
         wanted = sorted({int(place) for place in np.linspace(0, max(0, total - 1), _FRAMES)}) if total else []
         frames = [self._small(frame.pixels) for frame in clip.frames_at(wanted)]
         self._background = np.median(frames, axis=0).astype(np.uint8) if frames else None
-        drift = [
-            float(np.median(self._apart(frame, self._background))) for frame in frames if self._background is not None
-        ]
-        self.still = bool(drift) and float(np.median(drift)) < _DRIFT
+        self.still = self._background is not None and self._drift(frames, self._background) < _DRIFT
 
     def find(self, pixels: Picture) -> tuple[Floats, Floats]:
         """The things of one frame; none where most of it differs."""
         mask = self.mask(pixels)
-        if mask is None:
-            return np.zeros((0, 4)), np.zeros(0)
+        return (np.zeros((0, 4)), np.zeros(0)) if mask is None else self.things(mask, pixels.shape)
+
+    @staticmethod
+    def things(mask: Picture, frame: tuple[int, ...]) -> tuple[Floats, Floats]:
+        """Those of a `mask` of a frame of shape H W 3, as `find` gives them."""
         number, _, stats, _ = cv2.connectedComponentsWithStats(mask)
         stats = stats[1:number][stats[1:number, cv2.CC_STAT_AREA] > _SMALLEST * mask.size]
         boxes = np.concatenate([stats[:, :2], stats[:, :2] + stats[:, 2:4]], axis=1).astype(np.float64)
         filled = stats[:, cv2.CC_STAT_AREA] / np.maximum(stats[:, 2] * stats[:, 3], 1)
-        scale = np.array([pixels.shape[1] / mask.shape[1], pixels.shape[0] / mask.shape[0]] * 2)
+        scale = np.array([frame[1] / mask.shape[1], frame[0] / mask.shape[0]] * 2)
         return boxes * scale, 0.6 + 0.4 * filled
 
     def mask(self, pixels: Picture) -> Picture | None:
@@ -68,6 +70,11 @@ class MovingThings:
         tall = max(5, len(mask) // 24)  # people fall into head, shirt and trousers
         mask = np.asarray(cv2.morphologyEx(mask, cv2.MORPH_CLOSE, np.ones((tall, 5), np.uint8)), np.uint8)
         return None if mask.mean() > _ALL else mask
+
+    @classmethod
+    def _drift(cls, frames: Sequence[Picture], background: Picture) -> float:
+        """By how much the middle pixel of the middle frame differs from the background."""
+        return float(np.median([np.median(cls._apart(frame, background)) for frame in frames]))
 
     @staticmethod
     def _apart(small: Picture, background: Picture) -> Picture:

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.pipelines.video.associate import AssociateSettings
 from vitapps.pipelines.video.moving import MovingThings
 from vitapps.pipelines.video.two_pass import TwoPassDetector
 from vitapps.pipelines.windows.boxes import box_iou
@@ -21,10 +22,10 @@ DEFAULT_WEIGHTS = "people-finder"
 Floats = NDArray[np.float64]
 Pixels = NDArray[np.uint8]
 DOUBT = 0.3  # of the card's threshold: below it nothing is a person
-_BEGINS = 0.6  # the score from which `associate.py` lets a detection begin a track
+BEGINS = AssociateSettings().begin
 _MOVING, _FIRMER = 0.3, 0.2  # share of a box that moves, and what this adds to its score
 _STILL = 0.15  # share of a box that moves, below which it stands still
-_GOES_ON = 0.5  # score of what begins no track, but goes on with one as a strong detection
+_GOES_ON = AssociateSettings().strong  # score of what begins no track, but goes on with one as a strong detection
 _UPRIGHT = (1.4, 4.5)  # height over width of a thing that may be a person
 _NEW = 0.2  # IoU with what was found, up to which a moving thing is another
 
@@ -47,14 +48,14 @@ class PeopleSearch:
             return boxes, scores
         share = _share(mask, boxes, pixels.shape)
         scores = np.minimum(scores + _FIRMER * (share >= _MOVING), np.where(share < _STILL, _GOES_ON, 1.0))
-        things = upright(self.moving.find(pixels)[0])
+        things = upright(self.moving.things(mask, pixels.shape)[0])
         alone = things[(box_iou(things, boxes) <= _NEW).all(axis=1)]
         return np.concatenate([boxes, alone]), np.concatenate([scores, np.full(len(alone), _GOES_ON)])
 
 
 def rescaled(scores: Floats, threshold: float) -> Floats:
     """Scores 0..1 brought to those of the association, straight from 0 over the threshold to 1."""
-    return np.asarray(np.interp(scores, (0.0, threshold, 1.0), (0.0, _BEGINS, 1.0)))
+    return np.asarray(np.interp(scores, (0.0, threshold, 1.0), (0.0, BEGINS, 1.0)))
 
 
 def upright(boxes: Floats) -> Floats:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from vitapps.datasets.synth.people import PeopleScenes, Scene
 from vitapps.errors import UsageError
 from vitapps.pipelines.runtime.fit import Batch, FitConfig, fit
 from vitapps.pipelines.runtime.hardware import start_training, training_hardware
+from vitapps.pipelines.runtime.numbered_batches import numbered_batches, unseen_number
 from vitapps.pipelines.video.people import DEFAULT_WEIGHTS
-from vitapps.pipelines.video.people_scores import Searched, average_precision, best_threshold
+from vitapps.pipelines.video.people_scores import average_precision, best_threshold
+from vitapps.pipelines.windows.box_counts import FoundBoxes
 from vitapps.pipelines.windows.boxes import decode, nms
 from vitapps.progress import Progress, null_progress
 from vitapps.shared_backbones.heads.detect_loss import detection_loss, make_targets
@@ -29,7 +31,6 @@ from vitapps.shared_backbones.models.plain_detector import STRIDE, PlainDetector
 CONFIG = PlainDetectorConfig(window=(256, 256), stem=(16, 32, 64), dim=96, depth=2, heads=4, pyramid=(48, 64), unit=18)
 POSES = "action/cmu_mocap/joints_30fps_mm.npz"
 NMS_IOU = 0.5
-SEED_STRIDE = 10_000_019  # windows of different seeds never coincide
 EVERY_NTH_KEPT = 5  # pose: never drawn in training
 FIGURES = 600  # drawn once, then shown again and again
 CHECKED = 160  # held-out windows on which the threshold is chosen
@@ -101,12 +102,9 @@ def fit_people(
     start_training(config.seed, device, config.threads)
     module = PlainDetector(CONFIG).to(device)
 
-    def batches(first: int) -> Iterator[Batch]:
-        for step in range(first, config.steps):
-            numbers = (config.seed * SEED_STRIDE + step * config.batch + place for place in range(config.batch))
-            parts = zip(*(_tensors(scenes.make(number)) for number in numbers), strict=True)
-            yield tuple(torch.stack(part) for part in parts)
-
+    batches = numbered_batches(
+        lambda number: _tensors(scenes.make(number)), steps=config.steps, batch=config.batch, seed=config.seed
+    )
     schedule = FitConfig(
         steps=config.steps, rate=config.rate, warmup=min(100, config.steps), cooldown=0.4, ema=0.995,
         checkpoint_every=120,
@@ -133,17 +131,19 @@ def _loss(module: nn.Module, batch: Batch) -> Tensor:
     return detection_loss(logits, boxes, heat, target)
 
 
-def search_scenes(module: PlainDetector, scenes: PeopleScenes, number: int) -> list[Searched]:
+def search_scenes(module: PlainDetector, scenes: PeopleScenes, number: int) -> list[FoundBoxes]:
     """What the network finds in `number` windows, from a score of 0.05 on, beside what was drawn."""
     module.eval()
     found = []
     for place in range(number):
-        scene = scenes.make((scenes.seed + 1) * SEED_STRIDE - 1 - place)
+        scene = scenes.make(unseen_number(scenes.seed, place))
         with torch.inference_mode():
             maps: Sequence[NDArray[np.float32]] = [part.numpy() for part in module(_image(scene)[None])]
         peaks = decode(maps[0], maps[1], 0.05, peaks=True)
         kept = nms(peaks.boxes, peaks.scores, NMS_IOU)
-        found.append(Searched(boxes=peaks.boxes[kept], scores=peaks.scores[kept], drawn=scene.boxes.astype(np.float64)))
+        found.append(
+            FoundBoxes(boxes=peaks.boxes[kept], scores=peaks.scores[kept], drawn=scene.boxes.astype(np.float64))
+        )
     return found
 
 

@@ -2,14 +2,15 @@ import numpy as np
 import pytest
 
 from vitapps.pipelines.rs.average_precision import average_precision
-from vitapps.pipelines.rs.matching import NEON_IOU, Counts, TileBoxes, best_threshold, count
+from vitapps.pipelines.rs.matching import NEON_IOU, best_threshold
+from vitapps.pipelines.windows.box_counts import Counts, FoundBoxes, count
 from vitapps.pipelines.windows.boxes import match
 
 DRAWN = np.array([[0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30.0]])
 
 
 def _tile(boxes, scores, drawn=DRAWN):
-    return TileBoxes(boxes=np.asarray(boxes, float).reshape(-1, 4), scores=np.asarray(scores, float), drawn=drawn)
+    return FoundBoxes(boxes=np.asarray(boxes, float).reshape(-1, 4), scores=np.asarray(scores, float), drawn=drawn)
 
 
 def test_counts_by_hand():
@@ -39,9 +40,9 @@ def test_a_box_takes_the_next_best_free_one():
 
 def test_pooled_counts_and_threshold():
     tiles = [_tile([*DRAWN[:2], [50, 50, 60, 60]], [0.9, 0.8, 0.3]), _tile([], [])]
-    counts = count(tiles, 0.0)
+    counts = count(tiles, 0.0, NEON_IOU)
     assert (counts.hits, counts.found, counts.drawn) == (2, 3, 6)
-    assert count(tiles, 0.5).precision == 1
+    assert count(tiles, 0.5, NEON_IOU).precision == 1
     assert 0.3 < best_threshold(tiles) <= 0.8
 
 

@@ -86,7 +86,7 @@ def test_wrong_options_are_refused(tile_folder, tmp_path):
 
 def test_an_oracle_scores_one(tile_folder, monkeypatch):
     def oracle(tiles, weights, thorough, options):
-        return [evaluation.TileBoxes(boxes=t.boxes.astype(float), scores=np.ones(len(t.boxes)), drawn=t.boxes)
+        return [evaluation.FoundBoxes(boxes=t.boxes.astype(float), scores=np.ones(len(t.boxes)), drawn=t.boxes)
                 for t in tiles], 0.5  # fmt: skip
 
     monkeypatch.setattr(evaluation, "_by_card", oracle)

@@ -18,8 +18,9 @@ from vitapps.datasets.formats.video_write import open_writer
 from vitapps.datasets.synth.figures import draw_figure
 from vitapps.pipelines.video.moving import MovingThings
 from vitapps.pipelines.video.people import PeopleSearch, rescaled, upright
-from vitapps.pipelines.video.people_scores import Searched, average_precision, best_threshold, people_scores
+from vitapps.pipelines.video.people_scores import average_precision, best_threshold, people_scores
 from vitapps.pipelines.video.two_pass import FrameFound, Pixels
+from vitapps.pipelines.windows.box_counts import FoundBoxes
 from vitapps.pipelines.windows.boxes import box_iou
 from vitapps.shared_backbones.weights.cards import load_card
 
@@ -43,7 +44,7 @@ class _Moves:
         mask[5:30, 5:15] = 1
         return mask if self.still else None
 
-    def find(self, pixels: Pixels) -> tuple[np.ndarray, np.ndarray]:
+    def things(self, mask: np.ndarray, frame: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
         return np.array([[10.0, 10, 30, 60], [150, 20, 170, 70], [40, 80, 100, 95]]), np.ones(3)
 
 
@@ -77,7 +78,7 @@ def test_scores_of_boxes_by_hand() -> None:
     """Three are there; found: one well, one twice, one nowhere near."""
     drawn = np.array([[0.0, 0, 10, 20], [30, 0, 40, 20], [60, 0, 70, 20]])
     boxes = np.array([[0.0, 0, 10, 20], [30, 0, 40, 21], [30, 1, 40, 20], [90, 0, 99, 9]])
-    frames = [Searched(boxes=boxes, scores=np.array([0.9, 0.8, 0.3, 0.7]), drawn=drawn)]
+    frames = [FoundBoxes(boxes=boxes, scores=np.array([0.9, 0.8, 0.3, 0.7]), drawn=drawn)]
     assert average_precision(frames) == pytest.approx(2 / 3)
     found = people_scores(frames, 0.5)
     assert (found.recall, found.precision) == pytest.approx((2 / 3, 2 / 3))
