@@ -45,10 +45,10 @@ class ExplicitAttention(Attention):
 
 
 def networks(*, quick: bool, device: torch.device, dtype: torch.dtype) -> list[Network]:
-    """ViT-B/16 with ToMe (r = 16) at batch 8, and the encoder of Swin UNETR at 96^3 where MONAI is installed; `quick`
-    and CPUs get smaller ones."""
+    """ViT-B/16 with ToMe (r = 16) at batch 8, and the encoder of Swin UNETR at 96^3 where MONAI and einops, which that
+    part of MONAI imports, are installed; `quick` and CPUs get smaller ones."""
     found = [merging(quick=quick, device=device, dtype=dtype)]
-    if importlib.util.find_spec("monai"):
+    if all(importlib.util.find_spec(name) for name in ("monai", "einops")):
         found.append(swin_unetr(quick=quick, device=device, dtype=dtype))
     return found
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from vitapps.pipelines.runtime import attention_networks
 from vitapps.pipelines.runtime.attention_networks import OURS, merging, swin_unetr
 from vitapps.shared_backbones.convert.monai_swin import attend_in_swin
 
@@ -15,6 +16,16 @@ def test_merging_is_the_same_with_the_softmax_written_out() -> None:
     with torch.inference_mode():
         ours, other = (network.ways[way]() for way in (OURS, "explicit softmax"))
     assert float((ours - other).abs().max() / other.abs().max()) < 1e-4
+
+
+@pytest.mark.parametrize("absent", ["monai", "einops"])
+def test_without_a_peer_its_row_is_left_out(absent: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = attention_networks.importlib.util.find_spec
+    monkeypatch.setattr(
+        attention_networks.importlib.util, "find_spec", lambda name: None if name == absent else there(name)
+    )
+    (found,) = attention_networks.networks(quick=True, device=torch.device("cpu"), dtype=torch.float32)
+    assert "ToMe" in found.name
 
 
 def test_the_encoder_of_swin_unetr_is_monai_s() -> None:
