@@ -3,15 +3,15 @@
 Chosen over nncf because one file serves both engines and the package is the `onnxruntime` extra that we have anyway
 (nncf adds ten more). Weights are quantized per output channel, activations symmetrically per tensor from their range on
 the calibration inputs; symmetric ones run 1.3x faster in OpenVINO than asymmetric ones (no zero point to correct for).
-Products of two activations, queries by keys and scores by values, stay floating: their ranges follow the input, and
-they are a small share of the work.
+Products of two activations, queries by keys and scores by values, stay floating but where they are much of the work and
+their rounding does little (`int8_attention`).
 """
 
 from __future__ import annotations
 
 import logging
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from vitapps.errors import UsageError
 from vitapps.require import require
+from vitapps.shared_backbones.engines.int8_attention import Attention, finish, fit_for_int8
 
 log = logging.getLogger("vitapps.engines.int8")
 Layers = Literal["all", "linear", "conv"]
@@ -51,17 +52,25 @@ def quantize_graph(source: Path, out: Path, inputs: Iterable[NDArray[np.float32]
         with tempfile.TemporaryDirectory(dir=out.parent) as folder:
             made, whole = Path(folder) / out.name, Path(folder) / "float32.onnx"
             onnx.save(model, str(whole))
+            chosen = [] if layers == "conv" else fit_for_int8(onnx, model, whole, batches[0][:1])
+            unsigned = [{"quant_type": tools.QuantType.QUInt8, "symmetric": False}]
             tools.quantize_static(
                 str(whole), str(made), _reader(tools, graph.input[0].name, batches),
                 quant_format=tools.QuantFormat.QDQ, op_types_to_quantize=list(_KINDS[layers]),
-                nodes_to_exclude=_between_activations(graph), per_channel=True,
+                nodes_to_exclude=_floating_products(graph, chosen), per_channel=True,
                 activation_type=tools.QuantType.QInt8, weight_type=tools.QuantType.QInt8,
-                extra_options={"ActivationSymmetric": True, "WeightSymmetric": True},
+                extra_options={
+                    "ActivationSymmetric": True, "WeightSymmetric": True,
+                    "TensorQuantOverrides": {one.probabilities: unsigned for one in chosen},
+                },
             )  # fmt: skip
+            rounded = onnx.load(str(made))
+            finish(onnx, rounded.graph, chosen)
+            onnx.save(rounded, str(made))
             made.replace(out)
     finally:
         root.setLevel(level)
-    log.info("%s: %.1f MB", out.name, out.stat().st_size / 1e6)
+    log.info("%s: %.1f MB, %d attentions in int8", out.name, out.stat().st_size / 1e6, len(chosen))
 
 
 def _whole_weights(onnx: Any, model: Any) -> None:
@@ -80,10 +89,12 @@ def _whole_weights(onnx: Any, model: Any) -> None:
     graph.node.extend(nodes)
 
 
-def _between_activations(graph: Any) -> list[str]:
-    """Names of the products without a constant side."""
+def _floating_products(graph: Any, chosen: Sequence[Attention]) -> list[str]:
+    """Names of the products without a constant side, but for those of the `chosen` attentions."""
     constants = {tensor.name for tensor in graph.initializer}
-    return [node.name for node in graph.node if node.op_type == "MatMul" and not constants & set(node.input)]
+    rounded = {name for one in chosen for name in (one.score, one.mix)}
+    products = [node for node in graph.node if node.op_type == "MatMul" and not constants & set(node.input)]
+    return [node.name for node in products if node.name not in rounded]
 
 
 def _reader(tools: Any, name: str, batches: list[NDArray[np.float32]]) -> Any:
