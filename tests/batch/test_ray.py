@@ -64,7 +64,7 @@ def test_without_ray_the_message_is_clear(tmp_path: Path, monkeypatch: pytest.Mo
 def test_two_nodes_and_the_death_of_one(tmp_path: Path, cluster: Any) -> None:
     second = started(lambda: cluster.add_node(num_cpus=1))
     texts = {f"{number:02d}.txt": f"text {number}" for number in range(40)} | {"xx.txt": "bad"}
-    job = make_job(tmp_path, texts, workers=2, options="seconds = 0.3")
+    job = make_job(tmp_path, texts, workers=2, options="seconds = 0.3\nalone = 1.5")
 
     class KillNode:
         done, killed = 0, False
@@ -75,7 +75,9 @@ def test_two_nodes_and_the_death_of_one(tmp_path: Path, cluster: Any) -> None:
                 self.killed = True  # not before both nodes work: on a busy machine one starts late
                 cluster.remove_node(second, allow_graceful=False)
 
-    result = run(job, KillNode(), engine="ray")  # type: ignore[arg-type]
+    killer = KillNode()
+    result = run(job, killer, engine="ray")  # type: ignore[arg-type]
+    assert killer.killed, "the second node did not work before the end"
     assert (result.exit_code, result.counts.done, result.counts.failed) == (ExitCode.PARTIAL, 40, 1)
     assert outputs(tmp_path) == {f"{number:02d}.loud": f"TEXT {number}!" for number in range(40)}
     assert job_status(tmp_path / "job.batch").items == {"shout": {"done": 40, "failed": 1}}
@@ -114,7 +116,7 @@ def test_two_actors_share_a_gpu(tmp_path: Path, cluster: Any) -> None:
     """Ray counts what it is told: one GPU, half for an actor, so two actors run at once and a third waits."""
     node = started(lambda: cluster.add_node(num_cpus=4, num_gpus=1))
     try:
-        job = make_job(tmp_path, {f"{n}.txt": "text" for n in range(60)}, workers=0, options="seconds = 0.5")
+        job = make_job(tmp_path, {f"{n}.txt": "text" for n in range(60)}, workers=0, options="seconds = 0.5\nalone = 1.0")
         assert run(job, engine="ray").counts.done == 60
         assert len({record.worker for record in journal_records(tmp_path)}) == 2
     finally:

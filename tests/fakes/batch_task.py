@@ -22,12 +22,17 @@ NAME = "fakes.batch_task:Shout"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """`ledger` is a file that gets a line for every time that an item is handled; `seconds` are slept a time."""
+    """`ledger` is a file that gets a line for every time that an item is handled; `seconds` are slept a time.
+
+    While no second worker has come (`workers` beside the ledger has a line for each) an item sleeps `alone` seconds, so
+    that a job for two does not end before a busy machine has started the second.
+    """
 
     times: int = 1
     mark: str = "!"
     ledger: Path | None = None
     seconds: float = 0.0
+    alone: float = 0.0
 
 
 class Shout(Task):
@@ -41,12 +46,14 @@ class Shout(Task):
         super().__init__(spec)
         if spec.weights == "none":
             raise MissingError("weights 'none' are missing", hint="install them")
+        if spec.settings.alone:
+            note(spec.settings.ledger.with_name("workers"), f"{os.getpid()}\n")
 
     def __call__(self, item: Item) -> ItemResult:
         settings = self.spec.settings
         if settings.ledger is not None:
             note(settings.ledger, f"{item.input.name}\n")
-        time.sleep(settings.seconds)
+        time.sleep(settings.alone if settings.alone and one_worker(settings.ledger) else settings.seconds)
         text = item.input.read_text()
         obey(text, item)
         write_text(item.out, text.upper() + settings.mark * settings.times, overwrite=self.spec.options.overwrite)
@@ -75,6 +82,11 @@ def note(path: Path, line: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.write(handle, line.encode())
     os.close(handle)
+
+
+def one_worker(ledger: Path) -> bool:
+    """Whether no second worker has started."""
+    return len(ledger.with_name("workers").read_text().splitlines()) < 2
 
 
 def obey(text: str, item: Item) -> None:
