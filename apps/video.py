@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from vitapps.apps import video_learn, video_predict, video_pretrain
-from vitapps.apps.console import OutputOption, Run, WeightsOption, command, group, listed, numbers
+from vitapps.apps.console import OutputOption, Run, WeightsOption, command, group, listed
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.tracks import TrackFormat
 from vitapps.datasets.formats.video_choices import Decoder
 from vitapps.pipelines.video.track_choices import TrackerKind
-
-if TYPE_CHECKING:
-    from vitapps.pipelines.video.starts import Prompt
 
 app = group("Video: track, segment, classify and detect in clips.")
 train_app = group("Train an embedded model again, from its published recipe.")
@@ -115,9 +112,9 @@ def track(
     from vitapps.pipelines.video.track import track as follow
 
     settings = TrackSettings(
-        boxes=_prompts("--box", box, "X,Y,W,H"), points=_prompts("--point", point, "X,Y"), mask=mask, at=at, end=end,
-        stride=stride, decoder=decoder, image_rate=image_rate, format=output_format, video=video, preview=preview,
-        tracker=tracker,
+        boxes=video_learn.prompts("--box", box, "X,Y,W,H"), points=video_learn.prompts("--point", point, "X,Y"),
+        mask=mask, at=at, end=end, stride=stride, decoder=decoder, image_rate=image_rate, format=output_format,
+        video=video, preview=preview, tracker=tracker,
     )  # fmt: skip
     result = follow(
         clip, out, settings, weights=weights, options=run.options, progress=run.progress, command=run.command_line
@@ -125,19 +122,6 @@ def track(
     lost = ", ".join(f"object {number} lost in {share:.0%}" for number, share in result.lost.items() if share)
     line = f"wrote {result.out}: {result.objects} object(s), {result.frames} frames, {result.p50_ms:.1f} ms a frame"
     run.emit(result.to_json(), [f"{line}; {lost}" if lost else line])
-
-
-def _prompts(option: str, texts: list[str] | None, form: str) -> tuple[Prompt, ...]:
-    """What the words `X,Y,W,H` or `X,Y@S` point at; UsageError for others."""
-    from vitapps.pipelines.video.starts import Prompt
-
-    found = []
-    for text in texts or ():
-        where, mark, second = text.partition("@")
-        values = numbers(option, where, count=form.count(",") + 1, example=f"{form} in pixels, or {form}@SECOND")
-        at = numbers(option, second, count=1, example=f"{form}@SECOND")[0] if mark else None
-        found.append(Prompt(where=tuple(values), at=at))
-    return tuple(found)
 
 
 @command(app, "mot")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from vitapps.apps.console import Run, WeightsOption, command, listed, numbers
 from vitapps.apps.terminal import columns
 from vitapps.datasets.formats.video_choices import Decoder
+
+if TYPE_CHECKING:
+    from vitapps.pipelines.video.starts import Prompt
 
 _PART = "Which part of the clip"
 ClipArgument = Annotated[
@@ -46,6 +49,19 @@ WordsOption = Annotated[
 PreviewOption = Annotated[bool, typer.Option("--preview", help="Draw a contact sheet: OUT.preview.png.")]
 
 
+def prompts(option: str, texts: list[str] | None, form: str) -> tuple[Prompt, ...]:
+    """What the words `X,Y,W,H` or `X,Y@S` point at; UsageError for others."""
+    from vitapps.pipelines.video.starts import Prompt
+
+    found = []
+    for text in texts or ():
+        where, mark, second = text.partition("@")
+        values = numbers(option, where, count=form.count(",") + 1, example=f"{form} in pixels, or {form}@SECOND")
+        at = numbers(option, second, count=1, example=f"{form}@SECOND")[0] if mark else None
+        found.append(Prompt(where=tuple(values), at=at))
+    return tuple(found)
+
+
 own, own_train, own_eval = typer.Typer(), typer.Typer(), typer.Typer()
 
 
@@ -54,8 +70,17 @@ def segment(
     run: Run,
     clip: ClipArgument,
     mask: Annotated[
-        Path, typer.Option("--mask", show_default=False, help="PNG of the first frame: objects white, or numbered.")
-    ],
+        Path | None,
+        typer.Option("--mask", show_default=False, help="PNG of the first frame: objects white, or numbered."),
+    ] = None,
+    box: Annotated[
+        list[str] | None,
+        typer.Option("--box", metavar="X,Y,W,H", show_default=False, help="Without a mask: grown in this box."),
+    ] = None,
+    point: Annotated[
+        list[str] | None,
+        typer.Option("--point", metavar="X,Y", show_default=False, help="Without a mask: grown around this pixel."),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", show_default=False, help="Folder of PNGs, .json (RLE) or .mp4; else CLIP_masks."),
@@ -67,10 +92,13 @@ def segment(
     stride: StrideOption = 1,
     decoder: DecoderOption = "auto",
 ) -> None:
-    """Follow the objects of a first mask through a clip and write the mask of every frame."""
+    """Follow the objects of a first mask, box or point through a clip and write the mask of every frame."""
     from vitapps.pipelines.video import segment as pipeline
 
-    settings = pipeline.SegmentSettings(start=start, end=end, stride=stride, decoder=decoder, preview=preview)
+    settings = pipeline.SegmentSettings(
+        boxes=prompts("--box", box, "X,Y,W,H"), points=prompts("--point", point, "X,Y"), start=start, end=end,
+        stride=stride, decoder=decoder, preview=preview,
+    )  # fmt: skip
     result = pipeline.segment(
         clip, mask, out or pipeline.default_output(clip), settings=settings, weights=weights, options=run.options,
         progress=run.progress, command=run.command_line,
@@ -92,12 +120,16 @@ def eval_segment(
     ] = None,
     weights: WeightsOption = None,
     no_baseline: Annotated[bool, typer.Option("--no-baseline", help="Leave flow + GrabCut out.")] = False,
+    from_boxes: Annotated[
+        bool, typer.Option("--from-boxes", help="Begin from the boxes of the first masks, as `--box` does.")
+    ] = False,
 ) -> None:
     """J, F and J&F of `video segment` by the DAVIS protocol, beside optical flow + GrabCut in the same run."""
     from vitapps.pipelines.video.evaluate_segment import evaluate
 
     rows = evaluate(
-        data, sequence or (), baseline=not no_baseline, weights=weights, options=run.options, progress=run.progress
+        data, sequence or (), baseline=not no_baseline, from_boxes=from_boxes, weights=weights, options=run.options,
+        progress=run.progress,
     )  # fmt: skip
     header = ("method", "sequence", "J&F", "J mean", "J recall", "J decay", "F mean", "F recall", "F decay", "ms CPU")
     table = [

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ from vitapps.datasets.formats.video_read import Frame, open_clip
 from vitapps.datasets.sets.davis import AnnotatedSequence, read_tree
 from vitapps.options import RunOptions
 from vitapps.pipelines.video.davis_scores import DavisScore, average, score_object
+from vitapps.pipelines.video.first_mask import First, grown_labels
 from vitapps.pipelines.video.optical_flow import dense_flow, grey_of, warp_back
 from vitapps.pipelines.video.propagate import MaskPropagator
 from vitapps.pipelines.video.segment import limit_threads
 from vitapps.pipelines.video.segment_network import load_segmenter
+from vitapps.pipelines.video.starts import Prompt
 from vitapps.progress import Progress, null_progress
 
 Labels = NDArray[np.uint8]
@@ -44,11 +47,11 @@ class Row:
 
 
 def evaluate(
-    data: Path, names: Sequence[str] = (), *, baseline: bool = True, weights: str | None = None,
-    options: RunOptions | None = None, progress: Progress = null_progress,
+    data: Path, names: Sequence[str] = (), *, baseline: bool = True, from_boxes: bool = False,
+    weights: str | None = None, options: RunOptions | None = None, progress: Progress = null_progress,
 ) -> list[Row]:  # fmt: skip
-    """Rows by method, the last of each the mean over sequences; `weights`: a network as a further method. Raises as
-    `read_tree` and `load_segmenter` do."""
+    """Rows by method, the last of each the mean over sequences; `weights`: a network as a further method; `from_boxes`:
+    the first masks are grown in the boxes of those drawn. Raises as `read_tree` and `load_segmenter` do."""
     sequences = read_tree(data, names)
     limit_threads(options or RunOptions())
     methods: dict[str, Callable[[NDArray[np.uint8], Labels], Step]] = {OURS: _ours}
@@ -61,7 +64,7 @@ def evaluate(
         for method, begin in methods.items():
             scored = []
             for sequence in sequences:
-                scored.append(score_sequence(sequence, begin, method))
+                scored.append(score_sequence(sequence, begin, method, from_boxes=from_boxes))
                 task.advance()
             mean = average("mean", [row.score for row in scored])
             rows += [
@@ -71,12 +74,16 @@ def evaluate(
     return rows
 
 
-def score_sequence(sequence: AnnotatedSequence, begin: Callable[[NDArray[np.uint8], Labels], Step], method: str) -> Row:
+def score_sequence(
+    sequence: AnnotatedSequence, begin: Callable[[NDArray[np.uint8], Labels], Step], method: str, *,
+    from_boxes: bool = False,
+) -> Row:  # fmt: skip
     """Every object of a sequence from its first mask on; the score is the mean over objects."""
     truth = [read_index_png(path) for path in sequence.masks]
     numbers = [int(number) for number in np.unique(truth[0]) if number not in (0, VOID)]
+    first = np.where(truth[0] == VOID, 0, truth[0]).astype(np.uint8)
     with closing(open_clip(sequence.images)) as clip:
-        found, seconds = _run(clip.frames(), np.where(truth[0] == VOID, 0, truth[0]).astype(np.uint8), begin)
+        found, seconds = _run(clip.frames(), partial(_grown, first) if from_boxes else lambda pixels: first, begin)
     scores = [
         score_object(
             sequence.name,
@@ -89,19 +96,29 @@ def score_sequence(sequence: AnnotatedSequence, begin: Callable[[NDArray[np.uint
 
 
 def _run(
-    frames: Iterator[Frame], first: Labels, begin: Callable[[NDArray[np.uint8], Labels], Step]
+    frames: Iterator[Frame], given: First, begin: Callable[[NDArray[np.uint8], Labels], Step]
 ) -> tuple[list[Labels], float]:
     """(labels of every frame, seconds of processor time)."""
-    found, seconds = [first], 0.0
+    found: list[Labels] = []
+    seconds = 0.0
     step: Step | None = None
     for frame in frames:
         clock = time.process_time()
         if step is None:
-            step = begin(frame.pixels, first)
+            found.append(given(frame.pixels))
+            step = begin(frame.pixels, found[0])
         else:
             found.append(step(frame.pixels))
         seconds += time.process_time() - clock
     return found, seconds
+
+
+def _grown(first: Labels, pixels: NDArray[np.uint8]) -> Labels:
+    """Masks grown in the boxes of the objects of `first`, with their numbers."""
+    numbers = [int(number) for number in np.unique(first) if number]
+    boxes = [cv2.boundingRect((first == number).astype(np.uint8)) for number in numbers]
+    grown = grown_labels(pixels, [Prompt(where=tuple(map(float, box))) for box in boxes])
+    return np.array([0, *numbers], np.uint8)[grown]
 
 
 def _ours(pixels: NDArray[np.uint8], labels: Labels) -> Step:

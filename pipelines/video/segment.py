@@ -14,15 +14,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.atomic import atomic_path, check_output
-from vitapps.datasets.formats.mask_series import VOID, read_index_png
 from vitapps.datasets.formats.video_read import Clip, Decoder, Frame, is_url, open_clip
-from vitapps.errors import UnreadableInputError, UsageError
+from vitapps.errors import UnreadableInputError
 from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet
+from vitapps.pipelines.video.first_mask import GROWN, First, first_labels
 from vitapps.pipelines.video.propagate import MaskPropagator
 from vitapps.pipelines.video.segment_outputs import check_mask_output, draw_masks, open_sink
+from vitapps.pipelines.video.starts import Prompt
 from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
@@ -31,8 +32,6 @@ log = logging.getLogger("vitapps.video")
 Labels = NDArray[np.uint8]
 Begin = Callable[[NDArray[np.uint8], Labels], "Propagator"]
 AHEAD = 3  # frames that are decoded while one is worked on
-_MOST_OBJECTS = 32  # more different values are shades of grey
-_ASPECT = 0.02  # by how much the shape of a mask may differ from the frame's before it cannot belong to it
 
 
 class Propagator(Protocol):
@@ -45,8 +44,11 @@ class Propagator(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentSettings:
-    """`start`, `end` seconds of the clip; the mask belongs to the first frame of that part."""
+    """`start`, `end` seconds of the clip; the mask, or `boxes` (x y w h) and `points` (x y, pixels) from which one is
+    grown, belong to the first frame of that part."""
 
+    boxes: tuple[Prompt, ...] = ()
+    points: tuple[Prompt, ...] = ()
     start: float | None = None
     end: float | None = None
     stride: int = 1
@@ -82,21 +84,22 @@ def default_output(source: str) -> Path:
 
 
 def segment(
-    source: str, mask: Path, out: Path, *, settings: SegmentSettings | None = None, weights: str | None = None,
+    source: str, mask: Path | None, out: Path, *, settings: SegmentSettings | None = None, weights: str | None = None,
     options: RunOptions | None = None, progress: Progress = null_progress, command: str = "",
 ) -> SegmentResult:  # fmt: skip
     """Follow the objects that `mask` marks in the first frame of `source` and write their masks to `out`.
 
-    `mask`: object numbers as PNG (0 and 255 alone: one object). Raises UsageError for options without sense or a mask
-    of another shape, UnreadableInputError, OutputError; then no output is left and older ones are untouched. `weights`:
-    a card of `video train segment` does it, else flow, colour, motion and edges.
+    `mask`: object numbers as PNG (0 and 255 alone: one object); None: by boxes and points of `settings`. Raises
+    UsageError for options without sense or a mask of another shape, UnreadableInputError, OutputError; then no output
+    is left and older ones are untouched. `weights`: a card of `video train segment` does it, else flow, colour, motion
+    and edges.
     """
     settings, options = settings or SegmentSettings(), options or RunOptions()
-    sources = tuple(path for path in (Path(source), mask) if not is_url(source) or path is mask)
+    sources = (*(() if is_url(source) else (Path(source),)), *((mask,) if mask else ()))
     check_mask_output(out, overwrite=options.overwrite, sources=sources)
     if settings.preview:
         check_output(preview_path(out), overwrite=options.overwrite, sources=sources)
-    given = read_first_mask(mask)
+    given = first_labels(mask, settings.boxes, settings.points)
     begin, facts = _follower(weights, options)
     record = new_record(facts, options=options, settings=settings, command=command)
     limit_threads(options)
@@ -115,7 +118,10 @@ def segment(
                     task.advance(settings.stride)
         record.warnings += clip.warnings
     note_clips(record, clip.meta)
-    record.inputs[str(mask)] = sha256_file(mask)
+    if mask is None:
+        record.warnings.append(GROWN)
+    else:
+        record.inputs[str(mask)] = sha256_file(mask)
     return _report(source, out, settings, tally, record, options)
 
 
@@ -137,46 +143,19 @@ def _follower(weights: str | None, options: RunOptions) -> tuple[Begin, list[Net
 
 
 def follow(
-    frames: Iterable[Frame], given: Labels, name: str, begin: Begin = MaskPropagator
+    frames: Iterable[Frame], given: First, name: str, begin: Begin = MaskPropagator
 ) -> Iterator[tuple[Frame, Labels]]:
-    """Each frame with its labels H W, the first with those given. UnreadableInputError where there is no frame."""
+    """Each frame with its labels H W, the first with those that `given` gives it. UnreadableInputError where there is
+    no frame."""
     source = iter(frames)
     first = next(source, None)
     if first is None:
         raise UnreadableInputError(f"{name}: no frame in the part asked for", hint="check --start and --end")
-    labels = fit_mask(given, first.pixels.shape[:2])
+    labels = given(first.pixels)
     propagator = begin(first.pixels, labels)
     yield first, labels
     for frame in source:
         yield frame, propagator.step(frame.pixels)
-
-
-def read_first_mask(path: Path) -> Labels:
-    """H W of object numbers; UnreadableInputError where no object is marked."""
-    labels = read_index_png(path)
-    if len(np.unique(labels)) > _MOST_OBJECTS:  # soft edges of a painted mask, not object numbers
-        log.warning("%s: grey edges are cut at half brightness: one object", path)
-        labels = (labels > 127).astype(np.uint8)
-    labels[labels == VOID] = 0
-    if not labels.any():
-        raise UnreadableInputError(f"{path}: marks no object", hint="paint the object white, or number several 1, 2, 3")
-    return labels
-
-
-def fit_mask(labels: Labels, size: tuple[int, int]) -> Labels:
-    """The mask at the frame's H W; UsageError where its shape says that it belongs to another clip."""
-    if labels.shape == size:
-        return labels
-    height, width = labels.shape
-    if abs(width / height * size[0] / size[1] - 1) > _ASPECT:
-        raise UsageError(
-            f"the mask has {width} x {height} pixels, the frame {size[1]} x {size[0]}",
-            hint="draw it on the first frame as a player shows it: a phone's clip may be turned",
-        )
-    log.warning("the mask of %d x %d pixels is scaled to the frame", width, height)
-    import cv2
-
-    return np.asarray(cv2.resize(labels, size[::-1], interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
 class _Tally:

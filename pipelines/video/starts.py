@@ -73,8 +73,13 @@ class Roster:
         return found
 
 
+def box_in(pixels: Picture, prompt: Prompt) -> Floats:
+    """The part x0 y0 x1 y1 of a box that lies in the picture; UsageError where that is less than `LEAST` a side."""
+    return _cut(pixels, prompt.where, f"--box {prompt}").box
+
+
 def _from_box(pixels: Picture, prompt: Prompt) -> Start:
-    return _cut(pixels, prompt.where, f"--box {prompt}")
+    return Start(box=box_in(pixels, prompt))
 
 
 def _cut(pixels: Picture, box: Sequence[float], said: str) -> Start:
@@ -91,7 +96,14 @@ def _cut(pixels: Picture, box: Sequence[float], said: str) -> Start:
 
 
 def _from_point(pixels: Picture, prompt: Prompt) -> Start:
-    """The segment of GrabCut (Rother et al. 2004) around the point: it is object, a frame far around is not."""
+    rows, columns = np.nonzero(grown_around(pixels, prompt))
+    box = (float(columns.min()), float(rows.min()), float(np.ptp(columns) + 1), float(np.ptp(rows) + 1))
+    return _cut(pixels, box, f"--point {prompt}")
+
+
+def grown_around(pixels: Picture, prompt: Prompt) -> NDArray[np.bool_]:
+    """H W: the segment of GrabCut (Rother et al. 2004) around a point, which is object, where a frame far around is
+    not; a square about it where that is next to nothing. Raises UsageError for a point outside the picture."""
     height, width = pixels.shape[:2]
     x, y = (round(value) for value in prompt.where)
     if not (0 <= x < width and 0 <= y < height):
@@ -109,12 +121,14 @@ def _from_point(pixels: Picture, prompt: Prompt) -> Start:
     cv2.grabCut(part, marks, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK)
     inside = ((marks == cv2.GC_FGD) | (marks == cv2.GC_PR_FGD)).astype(np.uint8)
     _, labels = cv2.connectedComponents(inside)
-    rows, columns = np.nonzero(labels == labels[at[1], at[0]])
-    box = np.array([columns.min(), rows.min(), columns.max() + 1, rows.max() + 1], np.float64)
-    box += np.concatenate([low, low])
-    if (box[2:] - box[:2] < 2 * LEAST).any():
-        box = np.array([x - reach / 2, y - reach / 2, x + reach / 2, y + reach / 2])
-    return _cut(pixels, (*box[:2], *(box[2:] - box[:2])), f"--point {prompt}")
+    found = np.zeros((height, width), bool)
+    found[low[1] : high[1], low[0] : high[0]] = labels == labels[at[1], at[0]]
+    rows, columns = np.nonzero(found)
+    if min(np.ptp(rows), np.ptp(columns)) + 1 < 2 * LEAST:
+        found[:] = False
+        half = reach // 2
+        found[max(0, y - half) : y + half, max(0, x - half) : x + half] = True
+    return found
 
 
 def _from_mask(pixels: Picture, path: Path) -> list[Start]:

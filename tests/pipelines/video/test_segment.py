@@ -16,8 +16,10 @@ from vitapps.datasets.formats.mask_series import decode_rle, read_index_png, wri
 from vitapps.pipelines.batch.task import Item, TaskSpec
 from vitapps.pipelines.video.batch_segment import BatchTask, Settings
 from vitapps.pipelines.video.davis_scores import region_similarity
+from vitapps.pipelines.video.first_mask import grown_labels, mask_in_box, read_first_mask
 from vitapps.pipelines.video.propagate import MaskPropagator
-from vitapps.pipelines.video.segment import default_output, read_first_mask
+from vitapps.pipelines.video.segment import default_output
+from vitapps.pipelines.video.starts import Prompt
 
 FRAMES = 8
 Boxes = list[tuple[float, float, float, float]]
@@ -159,3 +161,42 @@ def test_the_batch_task_finds_the_mask_beside_the_clip(clip: tuple[Path, Path], 
     assert item.out in done.outputs
     assert done.summary == {"frames": FRAMES, "objects": 1, "lost": 0}
     assert main([*BatchTask.words(spec, item), "--overwrite", "-q"]) == 0
+
+
+def test_a_box_or_a_point_is_enough(clip: tuple[Path, Path], tmp_path: Path, scene: tuple[list, Boxes]) -> None:
+    source, mask = clip
+    x, y, width, height = (int(value) for value in scene[1][0])
+    around = f"{x - 6},{y - 6},{width + 12},{height + 12}"
+    middle = f"{x + width // 2},{y + height // 2}"
+    for words in (["--box", around], ["--point", middle]):
+        out = tmp_path / words[0]
+        assert main(["video", "segment", str(source), *words, "-o", str(out)]) == 0
+        assert region_similarity(read_index_png(out / "00000.png") > 0, read_index_png(mask) > 0) > 0.7
+        assert region_similarity(read_index_png(out / "00007.png") > 0, mask_of(scene[1][7]) > 0) > 0.6
+        assert "GrabCut" in json.loads((tmp_path / f"{words[0]}.run.json").read_text())["warnings"][0]
+
+
+def test_two_boxes_are_two_objects_and_the_smaller_one_shows(scene: tuple[list, Boxes]) -> None:
+    picture = scene[0][0]
+    x, y, width, height = scene[1][0]
+    small = Prompt(where=(x + 4, y + 4, width / 2, height / 2))
+    labels = grown_labels(picture, [Prompt(where=(x - 8, y - 8, width + 16, height + 16)), small])
+    assert set(np.unique(labels)) == {0, 1, 2}
+    flat = np.full((80, 80, 3), 90, np.uint8)  # nothing differs from anything: the ellipse in the box
+    ellipse = mask_in_box(flat, np.array([20.0, 20, 60, 60]))
+    assert ellipse[40, 40] and not ellipse[21, 21] and 0.6 < ellipse.sum() / 1600 < 0.9
+    whole = mask_in_box(flat, np.array([0.0, 0, 80, 80]))
+    assert whole.any()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [], ["--box", "900,900,20,20"], ["--point", "-3,5"], ["--box", "1,2,3"], ["--box", "10,10,30,30@2"],
+        ["--mask", "first.png", "--box", "10,10,30,30"],
+    ],
+)  # fmt: skip
+def test_what_cannot_begin_a_mask(clip: tuple[Path, Path], tmp_path: Path, words: list[str]) -> None:
+    words = [str(tmp_path / word) if word.endswith(".png") else word for word in words]
+    assert main(["video", "segment", str(clip[0]), *words, "-o", str(tmp_path / "out")]) == 2
+    assert not (tmp_path / "out").exists()
