@@ -116,7 +116,9 @@ def test_two_actors_share_a_gpu(tmp_path: Path, cluster: Any) -> None:
     """Ray counts what it is told: one GPU, half for an actor, so two actors run at once and a third waits."""
     node = started(lambda: cluster.add_node(num_cpus=4, num_gpus=1))
     try:
-        job = make_job(tmp_path, {f"{n}.txt": "text" for n in range(60)}, workers=0, options="seconds = 0.5\nalone = 1.0")
+        job = make_job(
+            tmp_path, {f"{n}.txt": "text" for n in range(60)}, workers=0, options="seconds = 0.5\nalone = 1.0"
+        )
         assert run(job, engine="ray").counts.done == 60
         assert len({record.worker for record in journal_records(tmp_path)}) == 2
     finally:
