@@ -79,17 +79,20 @@ def localize(
     out: Path,
     settings: LocalizeSettings | None = None,
     *,
+    network: Localizer | None = None,
     options: RunOptions | None = None,
     sources: Sequence[Path] = (),
     progress: Progress = null_progress,
     command: str = "",
 ) -> LocalizeResult:
     """Write the mask of `path` (PNG, 255 = edited, of the upright picture's size) to `out`, with a run record.
+    `network`: that of the settings' weights, loaded before.
 
     Raises UnreadableInputError, UsageError or OutputError; then nothing is written.
     """
     settings, options = settings or LocalizeSettings(), options or RunOptions()
-    network = Localizer.load(settings.weights, options) if settings.weights else None
+    if network is None and settings.weights:
+        network = Localizer.load(settings.weights, options)
     if out.suffix.lower() != ".png":
         raise UsageError(f"-o {out}: a mask is written as PNG", hint=f"-o {out.with_suffix('.png')}")
     drawn = preview_path(out) if settings.preview else None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from fakes.photographs import photograph, write_png
-from vitapps.errors import UsageError
+from vitapps.errors import MissingError, UsageError
 from vitapps.options import RunOptions
 from vitapps.pipelines.batch.task import Item, TaskSpec, command_of, find_task, task_names
 from vitapps.pipelines.face.batch_liveness import Settings as LivenessChoices
@@ -25,6 +26,22 @@ def test_localize_in_a_batch(tmp_path: Path) -> None:
     assert command_of(task, spec, item).endswith("--overwrite --evidence ela --preview")
     with pytest.raises(UsageError):
         task.check(TaskSpec(settings=LocalizeChoices(threshold=2.0)))
+
+
+def test_localize_by_a_network_in_a_batch(tmp_path: Path) -> None:
+    write_png(tmp_path / "a.png", photograph(1, 200, 260))
+    task = find_task("face.localize")
+    spec = TaskSpec(weights="face-localizer", options=RunOptions(overwrite=True), settings=LocalizeChoices())
+    item = Item(input=tmp_path / "a.png", out=tmp_path / f"a{task.extension(spec)}")
+    task(spec)(item)
+    assert task.weights(spec).keys() == {"face-localizer"} and task.weights(TaskSpec()) == {}
+    assert command_of(task, spec, item).endswith("--overwrite --weights face-localizer")
+    record = json.loads((tmp_path / f"{item.out.name}.run.json").read_text())
+    assert "face-localizer" in json.dumps(record["weights"])
+    with pytest.raises(UsageError, match="--evidence"):
+        task.check(TaskSpec(weights="face-localizer", settings=LocalizeChoices(evidence="ela")))
+    with pytest.raises(MissingError):
+        task.weights(TaskSpec(weights="face-finder"))
 
 
 def test_liveness_in_a_batch(tmp_path: Path) -> None:
