@@ -191,7 +191,11 @@ def evaluate_track(
     ] = 0,
     tracker: Annotated[
         list[str] | None,
-        typer.Option("--tracker", show_default=False, help="Only these: vitapps, filter, network, static, template, …"),
+        typer.Option(
+            "--tracker",
+            show_default=False,
+            help="Only these: vitapps, filter, network, static, template, mosse, kcf, …",
+        ),
     ] = None,
     weights: TrackerWeightsOption = None,
 ) -> None:
@@ -209,21 +213,25 @@ def evaluate_track(
             row.group,
             row.sequences,
             *(f"{getattr(row.scores, name):.3f}" for name in names),
-            f"{row.ms:.1f}",
+            *(f"{value:.1f}" for value in (row.ms, row.p50_ms, row.p95_ms)),
         )
         for row in found.rows
     ]
-    header = ("tracker", "sequences", "n", "AUC", "P@20", "normP", "AO", "SR.5", "SR.75", "ms")
+    header = ("tracker", "sequences", "n", "AUC", "P@20", "normP", "AO", "SR.5", "SR.75", "CPU ms", "p50 ms", "p95 ms")
     bins = [
         (curve.tracker, f"{item.low:.1f} to {item.high:.1f}", item.count, f"{item.confidence:.2f}", f"{item.right:.2f}")
         for curve in found.curves
         for item in curve.bins
     ]
     lines = columns(header, table)
+    if found.elsewhere:
+        lines += ["", "not run here, measured earlier on the same six sequences, on another machine:"]
+        known = [(item.tracker, f"{item.auc:.3f}", f"{item.ms:.1f}") for item in found.elsewhere]
+        lines += columns(("tracker", "AUC", "CPU ms"), known)
     if bins:
         lines += ["", *columns(("tracker", "score", "frames", "mean score", "share of IoU > 0.5"), bins)]
         lines += [f"{curve.tracker}: expected calibration error {curve.error:.3f}" for curve in found.curves]
-    run.emit({"rows": found.rows, "curves": found.curves}, lines)
+    run.emit({"rows": found.rows, "curves": found.curves, "elsewhere": found.elsewhere}, lines)
 
 
 @command(eval_app, "mot")

@@ -20,6 +20,7 @@ from vitapps.pipelines.runtime.reliability import ReliabilityBin, calibration_er
 from vitapps.pipelines.video.followers import make_trackers
 from vitapps.pipelines.video.track_baselines import BoxMaker, baselines
 from vitapps.pipelines.video.track_choices import TrackerKind
+from vitapps.pipelines.video.track_elsewhere import Elsewhere, measured_elsewhere
 from vitapps.pipelines.video.track_scores import TrackScores, mean_scores, pair_iou, track_scores
 from vitapps.progress import Progress, null_progress
 
@@ -34,13 +35,16 @@ _FIRST = 1000  # seed of the drawn scenes
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackRowOfScores:
-    """One tracker on one group of sequences; `ms` CPU milliseconds a frame, decoding apart."""
+    """One tracker on one group of sequences; `ms` CPU milliseconds a frame, decoding apart, the start with it;
+    `p50_ms`, `p95_ms` wall milliseconds of its frames after the first."""
 
     tracker: str
     group: str
     sequences: int
     scores: TrackScores
     ms: float
+    p50_ms: float
+    p95_ms: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,10 +60,11 @@ class ScoreCurve:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrackTable:
-    """`rows` a tracker and group; `curves` a tracker that gives scores."""
+    """`rows` a tracker and group; `curves` a tracker that gives scores; `elsewhere` trackers that were not run."""
 
     rows: list[TrackRowOfScores]
     curves: list[ScoreCurve]
+    elsewhere: list[Elsewhere]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,10 +80,11 @@ class Case:
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Pass:
     """One pass over a sequence: `told` score a frame after the first, `right` whether the box overlaps by more than
-    half, both of the frames with a drawn box."""
+    half, both of the frames with a drawn box; `times` wall milliseconds of each frame after the first."""
 
     scores: TrackScores
     ms: float
+    times: Floats
     told: Floats
     right: NDArray[np.bool_]
 
@@ -108,7 +114,8 @@ def evaluate_track(
                 task.advance()
     rows = [row for name in chosen for row in _rows(name, cases, measured[name])]
     curves = [curve for name in chosen if (curve := _curve(name, measured[name])) is not None]
-    return TrackTable(rows=rows, curves=curves)
+    elsewhere = measured_elsewhere(case.name for case in cases if case.family != GENERATED)
+    return TrackTable(rows=rows, curves=curves, elsewhere=elsewhere)
 
 
 def real_cases(data: Path, options: RunOptions) -> Iterator[Case]:
@@ -143,13 +150,16 @@ def one_pass(maker: Maker, frames: Sequence[Picture], drawn: Floats) -> Pass:
     first = drawn[0]
     begin = time.process_time()
     step = maker(frames[0], np.concatenate([first[:2], first[:2] + first[2:]]))
-    seen = [step(frame) for frame in frames[1:]]
+    seen, stamps = [], [time.perf_counter()]
+    for frame in frames[1:]:
+        seen.append(step(frame))
+        stamps.append(time.perf_counter())
     spent = time.process_time() - begin
     found = np.array([first, *(np.concatenate([box[:2], box[2:] - box[:2]]) for box, _ in seen)])
     drawn = drawn[: len(found)]
     known = np.isfinite(drawn[1:]).all(axis=1) & (drawn[1:, 2:] > 0).all(axis=1)
     return Pass(
-        scores=track_scores(found, drawn), ms=1000 * spent / max(1, len(frames) - 1),
+        scores=track_scores(found, drawn), ms=1000 * spent / max(1, len(frames) - 1), times=1000 * np.diff(stamps),
         told=np.array([score for _, score in seen])[known], right=pair_iou(found[1:][known], drawn[1:][known]) > 0.5,
     )  # fmt: skip
 
@@ -169,16 +179,16 @@ def _rows(name: str, cases: Sequence[Case], measured: Sequence[Pass]) -> list[Tr
         groups.setdefault(case.family, []).append(place)
         if case.family != GENERATED:
             groups[case.name] = [place]
-    return [
-        TrackRowOfScores(
-            tracker=name,
-            group=group,
-            sequences=len(places),
-            scores=mean_scores([measured[i].scores for i in places]),
-            ms=float(np.mean([measured[i].ms for i in places])),
-        )
-        for group, places in groups.items()
-    ]
+    return [_row(name, group, [measured[place] for place in places]) for group, places in groups.items()]
+
+
+def _row(name: str, group: str, passes: Sequence[Pass]) -> TrackRowOfScores:
+    times = np.concatenate([item.times for item in passes])
+    middle, late = np.percentile(times, [50, 95]) if len(times) else (0.0, 0.0)
+    return TrackRowOfScores(
+        tracker=name, group=group, sequences=len(passes), scores=mean_scores([item.scores for item in passes]),
+        ms=float(np.mean([item.ms for item in passes])), p50_ms=float(middle), p95_ms=float(late),
+    )  # fmt: skip
 
 
 def _curve(name: str, measured: Sequence[Pass]) -> ScoreCurve | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vitapps.pipelines.video.flow import follow
+from vitapps.pipelines.video.track_filter_baselines import kcf, mosse
 from vitapps.pipelines.video.window import crop
 
 Picture = NDArray[np.uint8]
@@ -20,7 +21,9 @@ BoxMaker = Callable[[Picture, Floats], BoxStep]  # the first frame and the box x
 
 def baselines() -> dict[str, BoxMaker]:
     """By name; of OpenCV what the installed one has without further files."""
-    found: dict[str, BoxMaker] = {"static": _static, "template": _template, "flow": _flow}
+    found: dict[str, BoxMaker] = {
+        "static": _static, "template": _template, "flow": _flow, "mosse": mosse, "kcf": kcf,
+    }  # fmt: skip
     for name in ("CSRT", "KCF", "MIL"):
         creator = getattr(cv2, f"Tracker{name}_create", None)
         if creator is not None:

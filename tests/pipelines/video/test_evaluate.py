@@ -14,6 +14,8 @@ from fakes.tracker_checkpoints import lorat_files, ostrack_file
 from vitapps.apps.main import main
 from vitapps.datasets.sets.tracking import read_boxes, read_sequences
 from vitapps.errors import UnreadableInputError
+from vitapps.pipelines.video.track_baselines import baselines
+from vitapps.pipelines.video.track_elsewhere import measured_elsewhere
 from vitapps.pipelines.video.track_scores import track_scores
 
 
@@ -68,12 +70,32 @@ def test_the_table_of_trackers(folder: Path, capsys: pytest.CaptureFixture[str])
     assert rows["vitapps", "all"]["sequences"] == 4
     assert rows["vitapps", "all"]["scores"]["auc"] > 0.8 > rows["static", "all"]["scores"]["auc"]
     assert {group for _, group in rows} == {"all", "DAVIS", "OTB/VOT/GOT", "A", "B", "C", "D"}
+    assert all(0 <= row["p50_ms"] <= row["p95_ms"] for row in rows.values())
+    assert rows["vitapps", "all"]["p50_ms"] > 0
+    assert shown["elsewhere"] == []  # measured on other sequences
     assert main(["video", "eval", "track", "--data", str(folder), "--tracker", "none"]) == 2
     assert main(["video", "eval", "track"]) == 2
     capsys.readouterr()
     assert main(["video", "eval", "track", "--generated", "1", "--tracker", "static"]) == 0
     assert "generated" in capsys.readouterr().out
     assert main(["video", "eval", "track", "--data", str(folder / "none")]) == 3
+
+
+@pytest.mark.parametrize("name", ["mosse", "kcf"])
+def test_the_correlation_filters_of_the_table(name: str) -> None:
+    pictures, boxes = squares(frames=24, speed=(3.0, 2.0))
+    first = np.array([20.0, 20, 44, 44])
+    step = baselines()[name](pictures[0], first)
+    for picture, (x, y, w, h) in zip(pictures[1:], boxes[1:], strict=True):
+        assert np.abs(step(picture) - [x, y, x + w, y + h]).max() <= 2
+    still = baselines()[name](pictures[0], first)
+    assert np.abs(np.stack([still(pictures[0]) for _ in range(5)]) - first).max() <= 1
+
+
+def test_what_was_measured_elsewhere_stands_beside_the_same_sequences_only() -> None:
+    six = ["car-shadow", "kite-surf", "libby", "motocross-jump", "otb_Crossing", "vot2018_bag"]
+    assert {item.tracker: item.auc for item in measured_elsewhere(six)}["cv2-contrib CSRT"] == 0.521
+    assert measured_elsewhere(six[1:]) == measured_elsewhere([*six, "scene"]) == []
 
 
 def test_a_published_network_follows_and_is_scored(
