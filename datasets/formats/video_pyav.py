@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vitapps.datasets.formats.video_hdr import NAMES, to_sdr
 from vitapps.datasets.formats.video_types import Clip, ClipMeta, Frame, wanted
 from vitapps.errors import UnreadableInputError
 
@@ -137,12 +138,14 @@ class PyAVClip:
         container, stream = self._container, self._stream  # those that `_raw` has opened: a closed one may not be asked
         aspect = stream.sample_aspect_ratio or stream.codec_context.sample_aspect_ratio
         self._aspect = float(aspect) if aspect and float(aspect) > 0 else 1.0
+        if name := NAMES.get(int(first.color_trc)):
+            self._warn(f"HDR ({name}): its colours are brought to SDR, what is brighter than white is compressed")
         self._rotation = round(first.rotation / 90) * 90 % 360
         if first.interlaced_frame:
             self._warn("interlaced: a frame weaves two moments, so what moves has combed edges: ffmpeg -vf bwdif")
         height, width = self._pixels(first).shape[:2]
         rate = float(stream.average_rate or stream.guessed_rate or 0)
-        duration = float(stream.duration * stream.time_base) if stream.duration else (container.duration or 0) / 1e6
+        duration = float(stream.duration * stream.time_base) if stream.duration else self._length()
         return ClipMeta(
             source=self._source, width=width, height=height, frames=stream.frames, rate=rate, duration_s=duration,
             codec=stream.codec_context.name, pixel_format=first.format.name,
@@ -279,9 +282,15 @@ class PyAVClip:
         place = bisect_left(timeline.pts, pts)
         return max(index, place) if place < len(timeline.pts) and timeline.pts[place] == pts else index
 
+    def _length(self) -> float:
+        """Seconds by the container, 0 where it does not say. Matroska tells the last time, whatever the first."""
+        length = (self._container.duration or 0) / 1e6
+        counted = "matroska" in self._container.format.name and length > self._start > 0
+        return length - self._start if counted else length
+
     def _report_early_end(self, last: int) -> None:
         """Where the container counts no frames, its length says that some are missing at the end."""
-        length = (self._container.duration or 0) / 1e6
+        length = self._length()
         if self._stream.frames or last < 0 or not length:
             return
         end = self._since_start(last)
@@ -315,7 +324,7 @@ class PyAVClip:
         return round(float(pts * self._stream.time_base) - self._start, 6) + 0.0  # no minus zero
 
     def _pixels(self, raw: Any) -> NDArray[np.uint8]:
-        pixels = _rgb(raw)  # H W 3
+        pixels = to_sdr(_rgb(raw), raw.color_trc, raw.color_primaries)  # H W 3
         if abs(self._aspect - 1) > NEAR_SQUARE:
             width = max(1, round(pixels.shape[1] * self._aspect))
             pixels = np.asarray(cv2.resize(pixels, (width, pixels.shape[0]), interpolation=cv2.INTER_LINEAR), np.uint8)

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from fakes.clips import grey_frame, number_of, turn_clip, write_clip
+from vitapps.datasets.formats.video_hdr import HLG, PQ, to_sdr
 from vitapps.datasets.formats.video_images import places_of
 from vitapps.datasets.formats.video_read import Clip, open_clip
 from vitapps.datasets.formats.video_write import open_writer
@@ -209,6 +210,42 @@ def test_a_matroska_without_its_end_is_reported(tmp_path: Path) -> None:
         with open_clip(path) as clip:
             assert 5 < len(numbers(clip)) <= 60
             assert len([text for text in clip.warnings if "the end may be missing" in text]) == said
+
+
+def test_a_matroska_that_begins_late_is_whole(tmp_path: Path) -> None:
+    times = [5 + number / 25 for number in range(20)]
+    with open_clip(write_clip(tmp_path / "a.mkv", codec="mpeg4", times=times)) as clip:
+        seen = [frame.time_s for frame in clip.frames()]
+    assert seen == pytest.approx([number / 25 for number in range(20)], abs=2e-3)
+    assert clip.meta.duration_s == pytest.approx(0.8, abs=0.1)
+    assert clip.warnings == []
+
+
+@pytest.mark.parametrize(("transfer", "white", "grey"), [(PQ, 148, 97), (HLG, 191, 97)])
+def test_hdr_is_shown_as_sdr(transfer: int, white: int, grey: int) -> None:
+    """BT.2408: white of 203 cd/m2 has the code 0.58 in PQ, 0.75 in HLG, grey of 26 cd/m2 0.38 and 0.38 (table 1)."""
+    codes = np.array([[[0] * 3, [grey] * 3, [white] * 3, [255] * 3]], np.uint8)
+    black, middle, paper, sun = to_sdr(codes, transfer)[0].astype(int)
+    assert (black == 0).all() and (sun == 255).all()
+    assert np.abs(paper - 247).max() <= 3
+    assert np.abs(middle - 101).max() <= 6  # 18 % grey lies at 118, 26 / 203 at 101
+    assert np.array_equal(to_sdr(codes, 1), codes)  # BT.709 is left as it is
+
+
+def test_a_clip_in_hdr_says_so(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "a.mp4"), "w") as out:
+        stream = out.add_stream("libx265", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p10le"
+        stream.options = {"x265-params": "log-level=none:colorprim=bt2020:transfer=smpte2084:colormatrix=bt2020nc"}
+        for number in range(3):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 148, np.uint8), format="rgb24")
+            frame.pts = number
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+    with open_clip(tmp_path / "a.mp4") as clip:
+        seen = [frame.pixels for frame in clip.frames()]
+    assert abs(seen[0].mean() - 247) < 5  # as coded it would be 148
+    assert [text for text in clip.warnings if "HDR (PQ)" in text]
 
 
 def test_an_interlaced_clip_says_so(tmp_path: Path) -> None:
