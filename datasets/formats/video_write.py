@@ -22,17 +22,15 @@ _COPIED = frozenset({"aac", "mp3", "ac3", "eac3", "opus", "alac", "flac"})  # wh
 
 
 @contextmanager
-def open_writer(
-    path: Path, *, rate: float = 25.0, sound: str | None = None, start: float = 0.0, quality: int = 23
-) -> Iterator[ClipWriter]:
+def open_writer(path: Path, *, rate: float = 25.0, sound: str | None = None, quality: int = 23) -> Iterator[ClipWriter]:
     """A writer for `path` (.mp4, .mov or .mkv); `rate` is a hint for players, the frames' own times are kept.
 
-    `sound`: a clip whose audio from `start` seconds on goes along. `quality`: CRF, 0 (exact) to 51. Raises OutputError
-    for a suffix or a file that cannot be written.
+    `sound`: a clip whose audio goes along, from the time of the first frame on. `quality`: CRF, 0 (exact) to 51. Raises
+    OutputError for a suffix or a file that cannot be written.
     """
     if path.suffix.lower() not in (".mp4", ".m4v", ".mov", ".mkv"):
         raise UsageError(f"{path.name}: clips are written as .mp4, .mov or .mkv", hint="give such a name")
-    writer = ClipWriter(path, rate=rate, sound=sound, start=start, quality=quality)
+    writer = ClipWriter(path, rate=rate, sound=sound, quality=quality)
     try:
         yield writer
         writer.finish()
@@ -44,7 +42,7 @@ class ClipWriter:
     """`add` frames in order of time. The first frame becomes time 0; sides are made even by repeating the last line,
     as 4:2:0 colour needs."""
 
-    def __init__(self, path: Path, *, rate: float, sound: str | None, start: float, quality: int) -> None:
+    def __init__(self, path: Path, *, rate: float, sound: str | None, quality: int) -> None:
         import av
 
         self._path, self._rate, self._quality = path, max(rate, 1.0), quality
@@ -55,7 +53,7 @@ class ClipWriter:
         self._video: Any = None
         self._zero: float | None = None
         self._last = -1
-        self._sound = _Sound(sound, start, self._out) if sound else None
+        self._sound = _Sound(sound, self._out) if sound else None
         self.frames = 0
 
     def add(self, pixels: NDArray[np.uint8], time_s: float) -> None:
@@ -66,6 +64,8 @@ class ClipWriter:
         if self._video is None:
             self._begin(even.shape[1], even.shape[0])
             self._zero = time_s
+            if self._sound:
+                self._sound.begin(time_s)
         assert self._zero is not None
         stamp = max(round((time_s - self._zero) * _TICKS), self._last + 1)  # two frames never share a time
         frame = av.VideoFrame.from_ndarray(even, format="rgb24")
@@ -106,10 +106,10 @@ class ClipWriter:
 class _Sound:
     """Packets of a clip's best audio stream, copied, or encoded anew as AAC where MP4 cannot hold the codec."""
 
-    def __init__(self, source: str, start: float, out: Any) -> None:
+    def __init__(self, source: str, out: Any) -> None:
         import av
 
-        self._out, self._start = out, start
+        self._out = out
         self._in: Any = av.open(source)
         self._from: Any = self._in.streams.best("audio")
         self._to: Any = None
@@ -123,8 +123,13 @@ class _Sound:
             self._to = out.add_stream_from_template(self._from)
         else:
             self._to = out.add_stream("aac", rate=codec.sample_rate)
-        self._offset = (self._in.start_time or 0) / 1e6 + start
-        self._waiting = self._parts()
+        self._offset = (self._in.start_time or 0) / 1e6
+
+    def begin(self, start: float) -> None:
+        """Second `start` of the clip, that of the first picture, becomes 0; what comes before is left out."""
+        if self._to is not None:
+            self._offset += start
+            self._waiting = self._parts()
 
     def until(self, seconds: float) -> None:
         """Write the sound up to `seconds` of the output."""

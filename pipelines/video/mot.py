@@ -259,7 +259,7 @@ def _draw(
         stack.enter_context(
             open_writer(
                 paths["video"], rate=(clip.meta.rate or 25.0) / settings.stride,
-                sound=sound_of(clip.meta), start=settings.start or 0.0,
+                sound=sound_of(clip.meta),
             )
         )
         if "video" in paths

@@ -108,8 +108,7 @@ def segment(
         with record.timed("segment"), progress.task(f"segmenting {source}", total=_total(clip)) as task:
             frames = ahead(clip.frames(settings.start, settings.end, settings.stride), AHEAD)
             sink = open_sink(
-                out, overwrite=options.overwrite, rate=clip.meta.rate / settings.stride, source=source,
-                start=settings.start or 0.0,
+                out, overwrite=options.overwrite, rate=clip.meta.rate / settings.stride, source=source
             )  # fmt: skip
             with closing(frames), sink as target:
                 for frame, labels in follow(frames, given, source, begin):

@@ -48,7 +48,7 @@ def check_mask_output(out: Path, *, overwrite: bool, sources: tuple[Path, ...]) 
 
 
 @contextmanager
-def open_sink(out: Path, *, overwrite: bool, rate: float, source: str, start: float) -> Iterator[MaskSink]:
+def open_sink(out: Path, *, overwrite: bool, rate: float, source: str) -> Iterator[MaskSink]:
     """A sink for `out`, which appears whole when the block ends, or not at all. `source` lends its sound to a clip."""
     suffix = out.suffix.lower()
     if not suffix:
@@ -62,7 +62,7 @@ def open_sink(out: Path, *, overwrite: bool, rate: float, source: str, start: fl
             temporary.write_text(json.dumps(codes.table()), encoding="utf-8")
             return
         sound = source if Path(source).is_file() else None
-        with open_writer(temporary, rate=rate, sound=sound, start=start) as writer:
+        with open_writer(temporary, rate=rate, sound=sound) as writer:
             yield _ClipSink(writer)
 
 

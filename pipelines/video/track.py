@@ -194,8 +194,7 @@ class _Sink:
         if settings.video is not None:
             self._writer = stack.enter_context(
                 open_writer(
-                    paths["video"], rate=(meta.rate or 25.0) / settings.stride, sound=sound_of(meta),
-                    start=_roster(settings).seconds[0],
+                    paths["video"], rate=(meta.rate or 25.0) / settings.stride, sound=sound_of(meta)
                 )
             )  # fmt: skip
 

@@ -296,13 +296,30 @@ def test_written_clips_keep_times_and_sizes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", [0.0, 0.4])
 def test_the_sound_goes_along_in_time(tmp_path: Path, start: float) -> None:
     source = write_clip(tmp_path / "a.mp4", frames=50, sound=True)
-    with open_clip(source) as clip, open_writer(tmp_path / "b.mp4", sound=str(source), start=start) as writer:
+    with open_clip(source) as clip, open_writer(tmp_path / "b.mp4", sound=str(source)) as writer:
         for frame in clip.frames(start=start):
             writer.add(frame.pixels, frame.time_s)
     with av.open(str(tmp_path / "b.mp4")) as out:
         lengths = {stream.type: float(stream.duration * stream.time_base) for stream in out.streams}
     assert lengths["video"] == pytest.approx(2.0 - start, abs=0.06)
     assert lengths["audio"] == pytest.approx(2.0 - start, abs=0.15)
+
+
+def test_pictures_that_begin_after_the_sound_stay_with_it(tmp_path: Path) -> None:
+    """The clip's time begins with its sound; where the written one begins with its first picture, so does the sound."""
+    source = write_clip(tmp_path / "a.mp4", times=[0.4 + number / 25 for number in range(25)], sound=True)
+    with open_clip(source) as clip, open_writer(tmp_path / "b.mp4", sound=str(source)) as writer:
+        for frame in clip.frames():
+            writer.add(frame.pixels, frame.time_s)
+    before, after = _sound_ends(source), _sound_ends(tmp_path / "b.mp4")
+    assert before == pytest.approx(1.4, abs=0.1)
+    assert after == pytest.approx(1.0, abs=0.1)
+
+
+def _sound_ends(path: Path) -> float:
+    """Seconds from the begin of the clip to the end of its sound."""
+    with av.open(str(path)) as clip:
+        return max(float((frame.pts + frame.samples) * frame.time_base) for frame in clip.decode(audio=0))
 
 
 def test_a_writer_names_its_faults(tmp_path: Path) -> None:
