@@ -75,11 +75,18 @@ def segment(
     ] = None,
     box: Annotated[
         list[str] | None,
-        typer.Option("--box", metavar="X,Y,W,H", show_default=False, help="Without a mask: grown in this box."),
+        typer.Option(
+            "--box",
+            metavar="X,Y,W,H[@S]",
+            show_default=False,
+            help="Instead of a mask: grown in this box, at second S.",
+        ),
     ] = None,
     point: Annotated[
         list[str] | None,
-        typer.Option("--point", metavar="X,Y", show_default=False, help="Without a mask: grown around this pixel."),
+        typer.Option(
+            "--point", metavar="X,Y[@S]", show_default=False, help="Instead of a mask: grown around this pixel."
+        ),
     ] = None,
     out: Annotated[
         Path | None,

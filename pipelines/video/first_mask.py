@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from vitapps.datasets.formats.mask_series import VOID, read_index_png
 from vitapps.errors import UnreadableInputError, UsageError
-from vitapps.pipelines.video.starts import Prompt, box_in, grown_around
+from vitapps.pipelines.video.starts import Prompt, box_in, check_begin, grown_around
 
 log = logging.getLogger("vitapps.video")
 Pixels = NDArray[np.uint8]
@@ -26,30 +26,64 @@ _LEAST = 0.08  # of the box: less is no object, and the ellipse in the box is ta
 _LONGEST = 480  # pixels of the part's longer side at which GrabCut works
 
 
-def first_labels(mask: Path | None, boxes: Sequence[Prompt] = (), points: Sequence[Prompt] = ()) -> First:
-    """What gives the labels of the first frame. Raises UsageError for no object or for both ways of telling,
-    UnreadableInputError for a file without an object; what is given back raises UsageError for what does not fit."""
-    prompts = [*boxes, *points]
-    if mask is not None and prompts:
-        raise UsageError("--mask with --box or --point: one of them", hint="number several objects in the mask")
-    if mask is None and not prompts:
-        raise UsageError("nothing to follow is given", hint="--mask first.png, --box x,y,w,h or --point x,y")
-    if late := [prompt for prompt in prompts if prompt.at is not None]:
-        raise UsageError(f"{late[0]}: all objects begin with the first frame", hint="--start SECOND chooses it")
-    if mask is not None:
-        given = read_first_mask(mask)
-        return lambda pixels: fit_mask(given, pixels.shape[:2])
-    return lambda pixels: grown_labels(pixels, boxes, points)
+class FirstMasks:
+    """The first masks, each waiting for its second: a mask for second `at`, boxes and points for their own, or `at`.
+    Objects are numbered in the order boxes, points. Raises UsageError for no object, both ways of telling or a second
+    before `at`, UnreadableInputError for a file without an object."""
+
+    def __init__(
+        self, mask: Path | None, boxes: Sequence[Prompt] = (), points: Sequence[Prompt] = (), *, at: float = 0.0
+    ) -> None:
+        prompts = [*boxes, *points]
+        if mask is not None and prompts:
+            raise UsageError("--mask with --box or --point: one of them", hint="number several objects in the mask")
+        if mask is None and not prompts:
+            raise UsageError("nothing to follow is given", hint="--mask first.png, --box x,y,w,h or --point x,y")
+        check_begin(prompts, at)
+        self._at = at
+        self._mask = None if mask is None else read_first_mask(mask)
+        self._boxes = dict(enumerate(boxes, 1))
+        self._points = dict(enumerate(points, 1 + len(boxes)))
+
+    @property
+    def seconds(self) -> list[float]:
+        """When those that still wait want to begin, the earliest first."""
+        waiting = [*self._boxes.values(), *self._points.values()]
+        return sorted([self._second(prompt) for prompt in waiting] + [self._at] * (self._mask is not None))
+
+    def due(self, pixels: Pixels, time_s: float) -> Labels | None:
+        """Labels H W of those that begin with this frame, each given once; None where there are none. Raises UsageError
+        for what does not fit the picture."""
+        moment = time_s + 1e-9
+        if self._mask is not None and self._at <= moment:
+            mask, self._mask = self._mask, None
+            return fit_mask(mask, pixels.shape[:2])
+        boxes, points = (
+            {number: prompt for number, prompt in waiting.items() if self._second(prompt) <= moment}
+            for waiting in (self._boxes, self._points)
+        )
+        if not boxes and not points:
+            return None
+        for number in (*boxes, *points):
+            self._boxes.pop(number, None)
+            self._points.pop(number, None)
+        grown = grown_labels(pixels, list(boxes.values()), list(points.values()))
+        return np.array([0, *boxes, *points], np.uint8)[grown]
+
+    def _second(self, prompt: Prompt) -> float:
+        return self._at if prompt.at is None else prompt.at
 
 
 def grown_labels(pixels: Pixels, boxes: Sequence[Prompt], points: Sequence[Prompt] = ()) -> Labels:
     """Object numbers H W from 1 on in the order boxes, points; where masks overlap the smaller one shows. Raises
-    UsageError for what lies outside the picture."""
+    UsageError for what lies outside the picture or is hidden by others."""
     masks = [mask_in_box(pixels, box_in(pixels, prompt)) for prompt in boxes]
     masks += [grown_around(pixels, prompt) for prompt in points]
     labels = np.zeros(pixels.shape[:2], np.uint8)
     for place in sorted(range(len(masks)), key=lambda number: -int(masks[number].sum())):
         labels[masks[place]] = place + 1
+    if hidden := [prompt for place, prompt in enumerate([*boxes, *points], 1) if not (labels == place).any()]:
+        raise UsageError(f"{hidden[0]}: other objects cover it wholly", hint="give each object once")
     return labels
 
 

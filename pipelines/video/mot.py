@@ -29,7 +29,8 @@ from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.looks import looks_of
 from vitapps.pipelines.video.mot_detections import Detections, Finder, make_finder
-from vitapps.pipelines.video.track import AHEAD, check_span, sound_of
+from vitapps.pipelines.video.starts import check_span
+from vitapps.pipelines.video.track import AHEAD, sound_of
 from vitapps.pipelines.video.track_smooth import smoothed
 from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress

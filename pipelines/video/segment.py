@@ -20,10 +20,10 @@ from vitapps.options import RunOptions
 from vitapps.pipelines.runtime.network_facts import NetworkFacts, new_record
 from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet
-from vitapps.pipelines.video.first_mask import GROWN, First, first_labels
+from vitapps.pipelines.video.first_mask import GROWN, FirstMasks
 from vitapps.pipelines.video.propagate import MaskPropagator
 from vitapps.pipelines.video.segment_outputs import check_mask_output, draw_masks, open_sink
-from vitapps.pipelines.video.starts import Prompt
+from vitapps.pipelines.video.starts import Prompt, check_span
 from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
 from vitapps.provenance import RunRecord, preview_path, sha256_file, write_run_record
@@ -44,8 +44,8 @@ class Propagator(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SegmentSettings:
-    """`start`, `end` seconds of the clip; the mask, or `boxes` (x y w h) and `points` (x y, pixels) from which one is
-    grown, belong to the first frame of that part."""
+    """`start`, `end` seconds of the clip; the mask belongs to the first frame of that part, as do `boxes` (x y w h) and
+    `points` (x y, pixels), from which masks are grown, where they do not say their own second."""
 
     boxes: tuple[Prompt, ...] = ()
     points: tuple[Prompt, ...] = ()
@@ -99,14 +99,15 @@ def segment(
     check_mask_output(out, overwrite=options.overwrite, sources=sources)
     if settings.preview:
         check_output(preview_path(out), overwrite=options.overwrite, sources=sources)
-    given = first_labels(mask, settings.boxes, settings.points)
+    given = FirstMasks(mask, settings.boxes, settings.points, at=settings.start or 0.0)
+    check_span("--start or @", given.seconds[-1], settings.end)
     begin, facts = _follower(weights, options)
     record = new_record(facts, options=options, settings=settings, command=command)
     limit_threads(options)
     with closing(open_clip(source, decoder=settings.decoder, threads=options.threads)) as clip:
         tally = _Tally(settings)
         with record.timed("segment"), progress.task(f"segmenting {source}", total=_total(clip)) as task:
-            frames = ahead(clip.frames(settings.start, settings.end, settings.stride), AHEAD)
+            frames = ahead(clip.frames(given.seconds[0] or None, settings.end, settings.stride), AHEAD)
             sink = open_sink(
                 out, overwrite=options.overwrite, rate=clip.meta.rate / settings.stride, source=source
             )  # fmt: skip
@@ -142,19 +143,25 @@ def _follower(weights: str | None, options: RunOptions) -> tuple[Begin, list[Net
 
 
 def follow(
-    frames: Iterable[Frame], given: First, name: str, begin: Begin = MaskPropagator
+    frames: Iterable[Frame], given: FirstMasks, name: str, begin: Begin = MaskPropagator
 ) -> Iterator[tuple[Frame, Labels]]:
-    """Each frame with its labels H W, the first with those that `given` gives it. UnreadableInputError where there is
-    no frame."""
-    source = iter(frames)
-    first = next(source, None)
-    if first is None:
-        raise UnreadableInputError(f"{name}: no frame in the part asked for", hint="check --start and --end")
-    labels = given(first.pixels)
-    propagator = begin(first.pixels, labels)
-    yield first, labels
-    for frame in source:
-        yield frame, propagator.step(frame.pixels)
+    """Each frame with its labels H W, from the first that are given on. Objects that begin together share a propagator;
+    a pixel that two of these claim goes to the one that began later. UnreadableInputError where an object's second does
+    not come."""
+    running: list[Propagator] = []
+    for frame in frames:
+        found = [runner.step(frame.pixels) for runner in running]
+        new = given.due(frame.pixels, frame.time_s)
+        if new is not None:
+            running.append(begin(frame.pixels, new))
+            found.append(new)
+        labels = found[0]
+        for later in found[1:]:
+            labels = np.where(later > 0, later, labels)
+        yield frame, labels
+    if late := given.seconds:
+        hint = "check --start, --end and the seconds after @"
+        raise UnreadableInputError(f"{name}: has no frame at {late[0]:g} s", hint=hint)
 
 
 class _Tally:
@@ -168,8 +175,7 @@ class _Tally:
 
     def add(self, frame: Frame, labels: Labels) -> None:
         counts = np.bincount(labels.reshape(-1), minlength=256)
-        if not self.frames:
-            self.areas = {int(number): 0 for number in np.flatnonzero(counts) if number}
+        self.areas = {int(number): 0 for number in np.flatnonzero(counts) if number} | self.areas
         for number in self.areas:
             self.areas[number] = int(counts[number])
             if counts[number]:
@@ -197,7 +203,7 @@ def _report(
         log.warning("%s: object %d is lost from %g s on", source, number, time_s)
     result: dict[str, Any] = {
         "frames": tally.frames,
-        "objects": list(tally.areas),
+        "objects": sorted(tally.areas),
         "areas": tally.areas,
         "lost_s": tally.lost,
         "ms_per_frame": round(1000 * record.timings["segment"] / tally.frames, 1),

@@ -46,9 +46,7 @@ class Roster:
 
     def __init__(self, boxes: Sequence[Prompt], points: Sequence[Prompt], mask: Path | None, at: float) -> None:
         prompts = [*boxes, *points]
-        for prompt in prompts:
-            if prompt.at is not None and prompt.at < at:
-                raise UsageError(f"{prompt}: before second {at:g}", hint="leave --start out, or let it come first")
+        check_begin(prompts, at)
         begin = [(_from_box, prompt) for prompt in boxes] + [(_from_point, prompt) for prompt in points]
         self._waiting = {
             number: (at if prompt.at is None else prompt.at, partial(find, prompt=prompt))
@@ -71,6 +69,21 @@ class Roster:
             found |= dict(enumerate(_from_mask(pixels, self._mask), self._boxes + 1))
             self._mask = None
         return found
+
+
+def check_begin(prompts: Sequence[Prompt], at: float) -> None:
+    """UsageError for what begins before the part of the clip that is read."""
+    for prompt in prompts:
+        if prompt.at is not None and prompt.at < at:
+            raise UsageError(f"{prompt}: before second {at:g}", hint="leave --start out, or let it come first")
+
+
+def check_span(name: str, start: float, end: float | None) -> None:
+    """Refuse a part of the clip that holds no time; `name` of the option for its begin."""
+    if start < 0:
+        raise UsageError(f"{name} {start:g}: below 0", hint="seconds of the clip")
+    if end is not None and end <= start:
+        raise UsageError(f"{name} {start:g} --end {end:g}: no time between", hint="seconds of the clip")
 
 
 def box_in(pixels: Picture, prompt: Prompt) -> Floats:

@@ -24,7 +24,7 @@ from vitapps.pipelines.video.clip_record import note_clips
 from vitapps.pipelines.video.draw import ContactSheet, draw_rows
 from vitapps.pipelines.video.followers import Follower, Maker, make_trackers
 from vitapps.pipelines.video.single import Sighting
-from vitapps.pipelines.video.starts import Prompt, Roster
+from vitapps.pipelines.video.starts import Prompt, Roster, check_span
 from vitapps.pipelines.video.track_choices import TrackerKind
 from vitapps.pipelines.windows.prefetch import ahead
 from vitapps.progress import Progress, null_progress
@@ -127,14 +127,6 @@ def check_settings(settings: TrackSettings) -> None:
     check_span("--box or --point @", _roster(settings).seconds[-1], settings.end)
     if settings.image_rate <= 0:
         raise UsageError(f"--image-rate {settings.image_rate:g}: above 0", hint="pictures a second")
-
-
-def check_span(name: str, start: float, end: float | None) -> None:
-    """Refuse a part of the clip that holds no time; `name` of the option for its begin."""
-    if start < 0:
-        raise UsageError(f"{name} {start:g}: below 0", hint="seconds of the clip")
-    if end is not None and end <= start:
-        raise UsageError(f"{name} {start:g} --end {end:g}: no time between", hint="seconds of the clip")
 
 
 def sound_of(meta: ClipMeta) -> str | None:

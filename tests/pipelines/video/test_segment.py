@@ -192,7 +192,9 @@ def test_two_boxes_are_two_objects_and_the_smaller_one_shows(scene: tuple[list, 
 @pytest.mark.parametrize(
     "words",
     [
-        [], ["--box", "900,900,20,20"], ["--point", "-3,5"], ["--box", "1,2,3"], ["--box", "10,10,30,30@2"],
+        [], ["--box", "900,900,20,20"], ["--point", "-3,5"], ["--box", "1,2,3"],
+        ["--box", "10,10,30,30@2", "--end", "1"],
+        ["--box", "10,10,30,30@-1"], ["--box", "20,20,24,24", "--box", "20,20,24,24"],
         ["--mask", "first.png", "--box", "10,10,30,30"],
     ],
 )  # fmt: skip
@@ -200,3 +202,21 @@ def test_what_cannot_begin_a_mask(clip: tuple[Path, Path], tmp_path: Path, words
     words = [str(tmp_path / word) if word.endswith(".png") else word for word in words]
     assert main(["video", "segment", str(clip[0]), *words, "-o", str(tmp_path / "out")]) == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_objects_that_begin_later(
+    clip: tuple[Path, Path], tmp_path: Path, scene: tuple[list, Boxes], capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, y, width, height = (int(value) for value in scene[1][3])
+    later = f"{x - 6},{y - 6},{width + 12},{height + 12}@{3 / 25}"
+    words = ["video", "segment", str(clip[0]), "--json"]
+    assert main([*words, "--box", later, "--box", "100,80,50,30", "-o", str(tmp_path / "two")]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["objects"], said["frames"]) == ([1, 2], FRAMES)
+    labels = [read_index_png(tmp_path / "two" / f"{number:05d}.png") for number in range(FRAMES)]
+    assert [(1 in found, 2 in found) for found in labels[1:4]] == [(False, True), (False, True), (True, True)]
+    assert region_similarity(labels[7] == 1, mask_of(scene[1][7]) > 0) > 0.6
+    assert main([*words, "--box", later, "-o", str(tmp_path / "one")]) == 0
+    assert sorted(path.name for path in (tmp_path / "one").iterdir())[0] == "00003.png"  # nothing before it begins
+    assert main([*words, "--box", "20,20,24,24@9", "-o", str(tmp_path / "none")]) == 3
+    assert not (tmp_path / "none").exists()
