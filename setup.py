@@ -2,7 +2,7 @@
 
 from setuptools import find_packages, setup
 
-ROOTS = ("apps", "pipelines", "shared_backbones", "datasets")
+ROOTS = ("apps", "pipelines", "shared_backbones", "datasets", "papers")
 
 setup(
     packages=[

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from typer.core import TyperCommand
 
 # each a module vitapps.apps.<name>
-SUBCOMMANDS = ("medical", "rs", "video", "doc", "face", "batch", "bench", "demo", "models", "doctor")
+SUBCOMMANDS = ("medical", "rs", "video", "doc", "face", "batch", "papers", "bench", "demo", "models", "doctor")
 
 
 class LazyGroup(TyperGroup):

@@ -57,11 +57,11 @@ class CdcAdapter(nn.Module):
     def forward(self, x: Tensor, grid: tuple[int, ...], prefix: int) -> Tensor:
         low = functional.gelu(self.down(x))  # B N C -> B N D
         patches = low[:, prefix:].transpose(1, 2).unflatten(2, grid)  # -> B D h w
-        mixed = self._central_difference(patches).flatten(2).transpose(1, 2)  # -> B h*w D
+        mixed = self.central_difference(patches).flatten(2).transpose(1, 2)  # -> B h*w D
         out: Tensor = self.up(torch.cat([low[:, :prefix], mixed], dim=1))  # -> B N C
         return out
 
-    def _central_difference(self, x: Tensor) -> Tensor:
+    def central_difference(self, x: Tensor) -> Tensor:
         """Each picture by its own mixture of kernels, B D h w.
 
         Convolution is linear in its kernel, so the answers of all kernels are mixed: a graph with any batch takes it.

@@ -19,7 +19,7 @@ from vitapps.shared_backbones.weights.cards import list_cards
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = {
     "core": "vitapps",
-    **{name: f"vitapps/{name}" for name in ("apps", "pipelines", "shared_backbones", "datasets")},
+    **{name: f"vitapps/{name}" for name in ("apps", "pipelines", "shared_backbones", "datasets", "papers")},
 }
 SHIPPED = {
     ".py", ".toml", ".safetensors", ".onnx", ".html", ".json", ".gz", ".tif", ".jpg", ".mp4", ".txt", ".typed",

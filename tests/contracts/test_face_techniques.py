@@ -35,16 +35,16 @@ def test_adapters_change_nothing_at_first_and_train_alone() -> None:
     assert all(item.grad is not None for item in trained)
 
 
-def test_central_difference_is_blind_to_what_is_flat() -> None:
+def testcentral_difference_is_blind_to_what_is_flat() -> None:
     """With theta 1 the inner cells of a constant map give zero; with theta 0 it is a plain convolution."""
     flat = torch.ones(1, 4, 6, 6)
-    full = CdcAdapter(8, CdcAdapterConfig(dim=4, theta=1.0))._central_difference(flat)
+    full = CdcAdapter(8, CdcAdapterConfig(dim=4, theta=1.0)).central_difference(flat)
     assert full[..., 1:-1, 1:-1].abs().max() < 1e-6
     torch.manual_seed(1)
     adapter = CdcAdapter(8, CdcAdapterConfig(dim=4, kernels=1, theta=0.0))
     x = torch.rand(3, 4, 6, 6)
     torch.testing.assert_close(
-        adapter._central_difference(x), functional.conv2d(x, adapter.kernels[0][:, None], padding=1, groups=4)
+        adapter.central_difference(x), functional.conv2d(x, adapter.kernels[0][:, None], padding=1, groups=4)
     )
 
 
@@ -52,8 +52,8 @@ def test_pictures_do_not_share_their_kernels() -> None:
     torch.manual_seed(2)
     adapter = CdcAdapter(8, CdcAdapterConfig(dim=4))
     x = torch.rand(2, 4, 5, 5)
-    alone = torch.cat([adapter._central_difference(part[None]) for part in x])
-    torch.testing.assert_close(adapter._central_difference(x), alone)
+    alone = torch.cat([adapter.central_difference(part[None]) for part in x])
+    torch.testing.assert_close(adapter.central_difference(x), alone)
 
 
 def test_proxies_pull_their_own_class() -> None:

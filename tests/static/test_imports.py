@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = {"core": "vitapps", **{name: f"vitapps.{name}" for name in ("apps", "pipelines", "datasets")}}
+FOLDERS = {"core": "vitapps", **{name: f"vitapps.{name}" for name in ("apps", "pipelines", "datasets", "papers")}}
 HEAVY = ("torch", "numpy", "timm", "torchvision", "monai", "scipy", "openvino", "rasterio", "nibabel")
 HELP_CPU_SECONDS = 0.5
 

@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDERS = ("core", "apps", "pipelines", "shared_backbones", "datasets")
+FOLDERS = ("core", "apps", "pipelines", "shared_backbones", "datasets", "papers")
 MAY_IMPORT = {
     "core": {"core"},
     "datasets": {"core", "datasets"},
     "shared_backbones": {"core", "shared_backbones"},
     "pipelines": {"core", "datasets", "shared_backbones", "pipelines"},
-    "apps": {"core", "datasets", "shared_backbones", "pipelines", "apps"},
+    "papers": {"core", "datasets", "shared_backbones", "pipelines", "papers"},
+    "apps": {"core", "datasets", "shared_backbones", "pipelines", "papers", "apps"},
 }
 DOMAINS = {"medical", "rs", "video", "document", "face"}
 FORBIDDEN_NAMES = {"utils.py", "helpers.py", "common.py", "misc.py", "util.py"}
@@ -74,8 +75,8 @@ def wrong_layers(path: Path) -> list[str]:
 def wrong_domains(path: Path) -> list[str]:
     """Imports of another domain: `pipelines/medical/x.py` and `apps/medical.py` belong to medical."""
     own = {Path(part).stem for part in path.relative_to(ROOT).parts} & DOMAINS
-    if not own and path.parent.name == "apps":
-        return []  # the root and the demo name every domain
+    if not own and (path.parent.name == "apps" or path.relative_to(ROOT).parts[0] == "papers"):
+        return []  # the root, the demo and recipes name every domain
     return [module for module in imported_modules(path) if set(module.split(".")[1:3]) & DOMAINS - own]
 
 
