@@ -31,6 +31,18 @@ from vitapps.pipelines.video.clip_sampling import Windows
 from vitapps.progress import Progress, Task, null_progress
 from vitapps.require import require
 
+CARD = {
+    "id": "S007",
+    "name": "probe",
+    "family": "video",
+    "paper": "Lee et al. 2024, TWLV-I, arXiv:2408.11318",
+    "equation": "section 4 (linear, attentive and nearest-neighbour probes under one sampling rule for all networks)",
+    "deviations": "motion is asked for by the direction of time (`--ask direction`), not by pairs of data sets; no "
+    "temporal detection; no published network was at hand, so none of its figures is reproduced",
+    "slots": [],
+    "cost": "one pass of the network a window; then a regression on N embeddings",
+    "status": "paper",
+}
 log = logging.getLogger("vitapps.video")
 Protocol = Literal["linear", "knn", "attentive"]
 Question = Literal["labels", "direction"]

@@ -19,6 +19,18 @@ from numpy.typing import NDArray
 from vitapps.pipelines.windows.boxes import Floats, Ints, box_area, decode, nms
 from vitapps.pipelines.windows.plan import plan_windows
 
+CARD = {
+    "id": "S036",
+    "name": "two_pass",
+    "family": "video",
+    "paper": "Ruzicka and Franchetti 2018, arXiv:1810.10551",
+    "equation": "section III (attention and final evaluation, active crops joined with those of the frame before)",
+    "deviations": "the picture's changes are looked at too, and every few frames all of it; the rough pass gives large "
+    "objects itself; any detector in the place of YOLO v2; one machine in the place of a server of GPUs",
+    "slots": [],
+    "cost": "windows of the rough pass and of what is active, in the place of all",
+    "status": "core",
+}
 Pixels = NDArray[np.uint8]
 Predict = Callable[[NDArray[np.float32]], Sequence[NDArray[np.float32]]]
 Candidates = tuple[Floats, Floats, Ints]  # boxes n 4 in frame pixels, scores n, labels n

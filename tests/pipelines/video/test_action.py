@@ -132,6 +132,12 @@ def test_training_writes_a_card_that_classifies(tmp_path: Path, capsys: pytest.C
     words = ["--data", str(tmp_path / "list.tsv"), "-o", str(tmp_path / "run"), "--steps", "30", "--folds", "2"]
     assert main(["video", "train", "action", *words, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["score"]["clips"] == 8
+    assert main(["video", "eval", "action", *words[:2], "--steps", "30", "--folds", "2", "--json"]) == 0
+    rows_of = {row["method"]: row for row in json.loads(capsys.readouterr().out)["rows"]}
+    assert list(rows_of) == [
+        "vitapps", "flow alone, random forest", "HOG + flow, random forest", "one frame, HOG, logistic",
+    ]  # fmt: skip
+    assert rows_of["flow alone, random forest"]["accuracy"] == 1
     card = tmp_path / "run" / "fight-motion.toml"
     clip = tmp_path / "fast" / "c0.mp4"
     assert main(["video", "action", str(clip), "-w", str(card), "--json", "--threads", "1"]) == 0
