@@ -250,18 +250,35 @@ def evaluate_mot(run: Run, data: DataOption) -> None:
 
 @command(eval_app, "people")
 def evaluate_people(run: Run, data: DataOption, weights: WeightsOption = None) -> None:
-    """Boxes and tracks of people from pixels alone, beside what moves (MOTChallenge folders with clips)."""
+    """Boxes and tracks of people from pixels alone, beside what moves (MOTChallenge folders with clips), and boxes in
+    marked frames of surveillance clips (action/fight_surv) beside HOG with a linear machine."""
+    from vitapps.pipelines.video.evaluate_marked import evaluate_marked
     from vitapps.pipelines.video.evaluate_people import evaluate_people as score
+    from vitapps.pipelines.video.evaluate_people import has_sequences
 
-    rows = score(data, weights=weights or "", options=run.options, progress=run.progress)
+    clips, name = (data / "action" / "fight_surv").is_dir(), weights or ""
+    wanted = has_sequences(data) or not clips
+    rows = score(data, weights=name, options=run.options, progress=run.progress) if wanted else []
+    marked = evaluate_marked(data, weights=name, options=run.options, progress=run.progress) if clips else []
     table = [
         (row.sequence, row.way, *(f"{value:.3f}" for value in (
             row.boxes.ap50, row.boxes.recall, row.boxes.precision, row.tracks.hota, row.tracks.idf1, row.tracks.mota)),
          row.tracks.switches, f"{row.cpu_ms:.0f}")
         for row in rows
     ]  # fmt: skip
-    header = ("sequence", "way", "AP50", "recall", "precision", "HOTA", "IDF1", "MOTA", "switches", "CPU ms")
-    run.emit({"rows": rows}, columns(header, table))
+    titles = ("sequence", "way", "AP50", "recall", "precision", "HOTA", "IDF1", "MOTA", "switches", "CPU ms")
+    lines = columns(titles, table) if rows else []
+    if marked:
+        scores = [
+            (row.way, row.frames, row.people, *(f"{value:.3f}" for value in (
+                row.boxes.ap50, row.boxes.f1, row.boxes.recall, row.boxes.precision)), f"{row.cpu_ms:.0f}")
+            for row in marked
+        ]  # fmt: skip
+        lines += [
+            "",
+            *columns(("marked frames", "frames", "people", "AP50", "F1", "recall", "precision", "CPU ms"), scores),
+        ]
+    run.emit({"rows": rows, "marked": marked}, lines)
 
 
 @command(train_app, "track")
@@ -299,13 +316,13 @@ def train_track(
 @command(train_app, "people")
 def train_people(
     run: Run,
-    data: Annotated[Path, typer.Option("--data", show_default=False, help="Folder of poses and clips without people.")],
+    data: Annotated[Path, typer.Option("--data", show_default=False, help="Folder of poses and surveillance clips.")],
     out: Annotated[Path, typer.Option("--out", "-o", show_default=False, help="Folder for card, weights and graph.")],
-    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 3600,
-    batch: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 4,
+    steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 5700,
+    batch: Annotated[int, typer.Option(min=1, help="Windows a step.")] = 8,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the checkpoint in --out.")] = False,
 ) -> None:
-    """Train the finder of people from scratch, on people drawn in poses of motion capture."""
+    """Train the finder of people from scratch, on people marked in clips and people drawn in motion capture poses."""
     from vitapps.require import require
 
     require("torch", extra="train")

@@ -21,7 +21,6 @@ SHOWN = (
     ("nofi004",), ("nofi020",), ("nofi029",), ("nofi031",), ("nofi032",), ("nofi042",), ("nofi027", "fi107"),
     ("fi026", "fi027", "fi028", "fi029", "fi030", "nofi057", "nofi058", "nofi059", "nofi060"),
 )  # fmt: skip
-KEPT = (("nofi051",), ("nofi120",), ("nofi145",))  # other cameras, never shown in training
 WITHOUT_PEOPLE = ("davis16/JPEGImages/480p/car-shadow", "davis16/JPEGImages/480p/libby")
 _FIRST = 32  # frames of them: somebody rides into the picture later
 CARTOON = "codecs/big_buck_bunny.mp4"
@@ -29,18 +28,17 @@ _FRAMES = 12  # of a clip, for its median
 _BORDER = 0.09  # of the height: names and times that recorders write
 
 
-def read_empty_scenes(data: Path, *, kept: bool = False) -> list[Pixels]:
-    """The pictures H W 3 of the folder `data` of video data: those to learn from, or the surveillance cameras `kept`
-    back. Raises UnreadableInputError where none of the clips is there."""
+def read_empty_scenes(data: Path) -> list[Pixels]:
+    """The pictures H W 3 of the folder `data` of video data. Raises UnreadableInputError where none of the clips is
+    there."""
     clips = {path.stem: path for path in sorted((data / "action" / "fight_surv").glob("*/*.mp4"))}
-    cameras = [[clips[name] for name in names if name in clips] for names in (KEPT if kept else SHOWN)]
+    cameras = [[clips[name] for name in names if name in clips] for names in SHOWN]
     found = [_median(paths) for paths in cameras if paths]
-    if not kept:
-        for folder in WITHOUT_PEOPLE:
-            found += [read_picture(path).pixels for path in sorted((data / folder).glob("*.jpg"))[:_FIRST:8]]
-        if (data / CARTOON).exists():
-            with open_clip(data / CARTOON) as clip:
-                found += [frame.pixels for frame in clip.frames(stride=16)]
+    for folder in WITHOUT_PEOPLE:
+        found += [read_picture(path).pixels for path in sorted((data / folder).glob("*.jpg"))[:_FIRST:8]]
+    if (data / CARTOON).exists():
+        with open_clip(data / CARTOON) as clip:
+            found += [frame.pixels for frame in clip.frames(stride=16)]
     if not found:
         raise UnreadableInputError(f"{data}: no clips to learn from", hint="action/fight_surv, davis16, codecs")
     return found

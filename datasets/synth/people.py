@@ -31,10 +31,11 @@ _SIMILAR = 12.0  # degrees between the cameras of people in one window
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """`pixels` S S 3 and `boxes` n 4 (x0 y0 x1 y1, pixels) of the people in it."""
+    """`pixels` S S 3 and `boxes` n 4 (x0 y0 x1 y1, pixels) of the people in it; within `ignored` m 4 nobody knows."""
 
     pixels: Pixels
     boxes: Floats
+    ignored: Floats = field(default_factory=lambda: np.zeros((0, 4), np.float32))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

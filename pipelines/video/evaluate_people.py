@@ -45,7 +45,7 @@ def evaluate_people(
 ) -> list[PeopleRow]:  # fmt: skip
     """Rows by sequence: the finder with motion, without, and motion alone. Raises UnreadableInputError for a folder
     without gt/gt.txt beside a clip."""
-    folders = [path.parent.parent for path in sorted(data.rglob("gt/gt.txt")) if clip_of(path.parent.parent)]
+    folders = _sequences(data)
     if not folders:
         raise UnreadableInputError(f"{data}: no sequence with gt/gt.txt and a clip", hint="MOTChallenge layout")
     chosen = options or RunOptions()
@@ -61,6 +61,15 @@ def evaluate_people(
                 rows.append(_row(folder, name, way, chosen))
                 task.advance()
     return rows
+
+
+def has_sequences(data: Path) -> bool:
+    """Whether there is a folder with gt/gt.txt beside a clip."""
+    return bool(_sequences(data))
+
+
+def _sequences(data: Path) -> list[Path]:
+    return [path.parent.parent for path in sorted(data.rglob("gt/gt.txt")) if clip_of(path.parent.parent)]
 
 
 def _row(folder: Path, name: str, way: Callable[[Clip], Finder], options: RunOptions) -> PeopleRow:

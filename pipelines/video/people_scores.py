@@ -21,6 +21,12 @@ class PeopleScores:
     recall: float
     precision: float
 
+    @property
+    def f1(self) -> float:
+        """The harmonic mean of recall and precision; 0 where both are."""
+        both = self.recall + self.precision
+        return 2 * self.recall * self.precision / both if both else 0.0
+
 
 def people_scores(frames: Sequence[FoundBoxes], threshold: float = 0.0) -> PeopleScores:
     """Recall and precision from scores of `threshold` on; AP50 of all boxes."""

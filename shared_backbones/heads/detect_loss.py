@@ -16,17 +16,19 @@ from torch.nn import functional
 
 SPREAD = 0.12  # standard deviation of the heat, as a share of the side
 NEAR = 0.2  # heat from which on a cell learns a box
+IGNORED = 0.98  # heat that is no centre and costs nothing (eq. 1's (1 - heat)^4); without a box to learn
 BOX_WEIGHT = 3.0
 POINT_WEIGHT = 5.0
 
 
 def make_targets(
-    boxes: NDArray[np.float32], size: int, stride: int, points: NDArray[np.float32] | None = None
-) -> tuple[Tensor, Tensor]:
+    boxes: NDArray[np.float32], size: int, stride: int, points: NDArray[np.float32] | None = None,
+    ignored: NDArray[np.float32] | None = None,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Heat `1 h w` (1 at the cell of a centre) and boxes `4 h w` (pixels) of one window of `size` pixels.
 
     `points` n k 2 (x y, pixels) add 2k channels to the boxes. Where objects overlap a cell follows the box with the
-    greater heat, the smaller one at equal heat.
+    greater heat, the smaller one at equal heat. Cells within `ignored` m 4 that follow no box are `IGNORED`.
     """
     cells = size // stride
     numbers = (
@@ -47,6 +49,9 @@ def make_targets(
         ours = (bump >= heat) & (bump > NEAR)
         target[:, ours] = row_of_numbers[:, None]
         np.maximum(heat, bump, out=heat)
+    for x0, y0, x1, y1 in () if ignored is None else ignored:
+        inside = ((at >= y0) & (at < y1))[:, None] & ((at >= x0) & (at < x1))[None, :]  # h w
+        heat[inside & (heat <= NEAR)] = IGNORED
     return torch.from_numpy(heat)[None], torch.from_numpy(target)
 
 
@@ -55,9 +60,9 @@ def detection_loss(logits: Tensor, boxes: Tensor, heat: Tensor, target: Tensor, 
 
     `logits`, `heat` B 1 h w, `boxes` B 4 h w, `target` B 4 (+ 2k) h w, pixels.
     """
-    weight = torch.where(heat > NEAR, heat, torch.zeros_like(heat))
-    total = weight.sum().clamp(min=1)
     wanted = target[:, :4]
+    weight = torch.where((heat > NEAR) & (_area(wanted) > 0), heat, torch.zeros_like(heat))
+    total = weight.sum().clamp(min=1)
     loss = centre_loss(logits, heat) + BOX_WEIGHT * (weight * (1 - giou(boxes, wanted))).sum() / total
     if points is None:
         return loss

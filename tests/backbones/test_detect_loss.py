@@ -57,3 +57,17 @@ def test_heat_near_a_centre_is_forgiven():
     near[..., 8, 9] = 2.0
     far[..., 0, 0] = 2.0
     assert centre_loss(near, heat[None]) < centre_loss(far, heat[None])
+
+
+def test_what_is_ignored_costs_nothing() -> None:
+    """Logits inside an ignored box change nothing, those outside do, and a box inside is still learnt."""
+    boxes, beside = np.array([[8, 8, 24, 40]], np.float32), np.array([[32, 0, 64, 64]], np.float32)
+    heat, target = make_targets(boxes, 64, 4, ignored=beside)
+    logits, found = torch.zeros(1, 1, 16, 16), torch.rand(1, 4, 16, 16) * 64
+    loss = detection_loss(logits, found, heat[None], target[None])
+    inside, outside = logits.clone(), logits.clone()
+    inside[..., 3, 12], outside[..., 14, 2] = 3.0, 3.0
+    assert torch.allclose(detection_loss(inside, found, heat[None], target[None]), loss, atol=1e-4)
+    assert detection_loss(outside, found, heat[None], target[None]) > loss + 0.1
+    covered, of_covered = make_targets(boxes, 64, 4, ignored=np.array([[0, 0, 64, 64]], np.float32))
+    assert covered[0, 6, 4] == 1 and (of_covered[2, 6, 4] == 24)

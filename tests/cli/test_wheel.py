@@ -22,7 +22,7 @@ FOLDERS = {
     **{name: f"vitapps/{name}" for name in ("apps", "pipelines", "shared_backbones", "datasets", "papers")},
 }
 SHIPPED = {
-    ".py", ".toml", ".safetensors", ".onnx", ".html", ".json", ".gz", ".tif", ".jpg", ".mp4", ".txt", ".typed",
+    ".py", ".toml", ".safetensors", ".onnx", ".html", ".json", ".gz", ".tif", ".jpg", ".mp4", ".txt", ".csv", ".typed",
 }  # fmt: skip
 MODELS = {"brain-mr-synth", "trees-neon"}
 needs_models = pytest.mark.skipif(not set(list_cards()) >= MODELS, reason="the models are not embedded yet")

@@ -114,14 +114,14 @@ def test_training_gives_a_card_that_finds_in_clips(tmp_path: Path, capsys: pytes
     rng = np.random.default_rng(0)
     picture = rng.integers(0, 255, (120, 160, 3)).astype(np.uint8)
     Image.fromarray(picture).save(data / "davis16/JPEGImages/480p/libby/00000.jpg")
-    with open_writer(data / "action/fight_surv/noFight/nofi051.mp4") as writer:
-        for number in range(4):
-            writer.add(picture, number / 25)
+    for name, frames in (("nofi051", 4), ("nofi039", 12), ("nofi009", 12)):  # marked in the last two: train, checked
+        with open_writer(data / f"action/fight_surv/noFight/{name}.mp4") as writer:
+            for number in range(frames):
+                writer.add(picture, number / 25)
     from vitapps.pipelines.video import train_people
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train_people, "FIGURES", 8)
-        patch.setattr(train_people, "CHECKED", 2)
         words = ["--data", str(data), "-o", str(tmp_path / "m"), "--steps", "2", "--batch", "1"]
         assert main(["video", "train", "people", *words]) == 0
     card = load_card(str(tmp_path / "m/people-finder.toml"))
