@@ -6,24 +6,42 @@ import importlib
 import shlex
 import sys
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from vitapps import __version__
 from vitapps.apps.console import show_help_when_bare
 from vitapps.apps.failure import guarded
 
-if TYPE_CHECKING:
-    from typer.core import TyperCommand
-
-# each a module vitapps.apps.<name>
-SUBCOMMANDS = ("medical", "rs", "video", "doc", "face", "batch", "papers", "bench", "demo", "models", "doctor")
+# each a module vitapps.apps.<name>, with the first line of its help: `vitapps --help` imports none of them
+SUBCOMMANDS = {
+    "medical": "Medical imaging: segment MR and CT scans.",
+    "rs": "Remote sensing: find objects in rasters of any size.",
+    "video": "Video: track, segment, classify and detect in clips.",
+    "doc": "Documents: read pages, photographs and PDFs.",
+    "face": "Faces: find, compare, and check whether a picture can be trusted.",
+    "batch": "Batch: thousands of inputs, each done once, resumable, with a report.",
+    "papers": "Papers: what is implemented, how far it is proven, and their figures measured here.",
+    "bench": "Measure this machine: ours beside the alternatives, in one run.",
+    "demo": "Run every command on small samples and write one HTML page with the pictures, figures and timings.",
+    "models": "The embedded models and their cards.",
+    "doctor": "Versions, processors, engines and embedded weights; exit code 4 when something is broken.",
+}
 
 
 class LazyGroup(TyperGroup):
-    """Imports `vitapps.apps.<name>` when that name is asked for."""
+    """Imports `vitapps.apps.<name>` when that name is asked for, and not for the table of the help."""
+
+    _describing = False
+
+    def format_help(self, context: Any, formatter: Any) -> None:
+        self._describing = True
+        try:
+            super().format_help(context, formatter)
+        finally:
+            self._describing = False
 
     def list_commands(self, context: Any) -> list[str]:
         return [*SUBCOMMANDS, *super().list_commands(context)]
@@ -31,6 +49,8 @@ class LazyGroup(TyperGroup):
     def get_command(self, context: Any, name: str) -> TyperCommand | TyperGroup | None:
         if name not in SUBCOMMANDS:
             return super().get_command(context, name)  # type: ignore[return-value]
+        if self._describing:
+            return TyperCommand(name, help=SUBCOMMANDS[name])
         found: Any = typer.main.get_command(importlib.import_module(f"vitapps.apps.{name}").app)
         found.name = name  # the help table prints this one
         self.commands[name] = found  # known to "did you mean"
